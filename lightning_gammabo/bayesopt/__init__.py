@@ -1,0 +1,1 @@
+"""Which learning rate next? Ask and tell; sees no network."""

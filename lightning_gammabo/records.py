@@ -1,0 +1,275 @@
+"""What a search leaves behind: trials, results, one record for each searched epoch.
+
+Everything here is frozen and holds plain values, so that a record can be written as JSON, put into a checkpoint and
+read back with ``weights_only=True``. Nothing here knows of networks, of Lightning or of BoTorch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+__all__ = ["EpochRecord", "Result", "SearchHistory", "Trial", "TrialState"]
+
+
+class TrialState(str, Enum):
+    """How a candidate ended."""
+
+    COMPLETE = "complete"
+    """trained its epoch and has a finite score"""
+    DIVERGED = "diverged"
+    """its loss or its score turned non-finite; it counts as worse than every other"""
+    FAILED = "failed"
+    """it could not be trained at all (out of memory)"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A learning rate that is to be tried.
+
+    Args:
+        number: position among the trials of its search, from 0.
+        lr: the learning rate of the first parameter group.
+        origin: where it came from: ``current``, ``initial``, ``acquisition``, ``grid``, ``random``, ``list``.
+
+    Raises:
+        ValueError: if ``lr`` is negative or not finite.
+    """
+
+    number: int
+    lr: float
+    origin: str = "acquisition"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.lr) and self.lr >= 0.0):
+            raise ValueError(f"Trial(lr={self.lr!r}): a learning rate is finite and not negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of one trial.
+
+    Args:
+        number: the trial's number within its epoch, from 0.
+        lr: the learning rate of the first parameter group.
+        state: how it ended; it decides whether there is a score.
+        score: what the Determinant ranks by, greater is better; None unless COMPLETE.
+        loss: the validation loss (the training loss where nothing is validated); None if not finite or not logged.
+        accuracy: the validation accuracy as a fraction; None if not logged.
+        kappa: the value that is reported for the objective (the thesis's clipped kappa, where one exists).
+        metrics: every scalar that the candidate's validation logged.
+        steps: optimizer steps that it trained.
+        seconds: wall time of training and validation.
+        passes: passes over the training data; a candidate that was cut short has less than 1.
+        origin: as in :class:`Trial`.
+        message: why it diverged or failed.
+
+    Raises:
+        ValueError: if ``score`` does not fit ``state``.
+    """
+
+    number: int
+    lr: float
+    state: TrialState
+    score: float | None = None
+    loss: float | None = None
+    accuracy: float | None = None
+    kappa: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    steps: int = 0
+    seconds: float = 0.0
+    passes: float = 0.0
+    origin: str = "acquisition"
+    message: str = ""
+
+    def __post_init__(self) -> None:
+        complete = self.state is TrialState.COMPLETE
+        if complete != (self.score is not None and math.isfinite(self.score)):
+            raise ValueError(f"Result {self.number}: score={self.score!r} does not fit {self.state.name}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRecord:
+    """The search of one epoch.
+
+    Args:
+        epoch: ``trainer.current_epoch``, from 0.
+        results: one for each candidate, in the order in which they were trained.
+        chosen_number: ``number`` of the result whose epoch was committed; None if none could be.
+        reason: why this one, in words.
+        objective: name of the objective that ranked them.
+        commit: ``copy`` or ``replay``.
+        train_passes: passes over the training data, the committed epoch included.
+        val_passes: passes over the validation data, the committed epoch's own included.
+        seconds: wall time of the search, without the committed epoch's own validation.
+
+    Raises:
+        ValueError: if ``chosen_number`` names no result.
+    """
+
+    epoch: int
+    results: tuple[Result, ...]
+    chosen_number: int | None
+    reason: str
+    objective: str = "kappa"
+    commit: str = "copy"
+    train_passes: float = 0.0
+    val_passes: float = 0.0
+    seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.chosen_number is not None and self.chosen_number not in {r.number for r in self.results}:
+            raise ValueError(f"EpochRecord(epoch={self.epoch}): no result has number {self.chosen_number}")
+
+    @property
+    def chosen(self) -> Result | None:
+        """The result whose epoch was committed, or None if none was."""
+        return next((r for r in self.results if r.number == self.chosen_number), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values: strings, numbers, lists and dictionaries only.
+
+        Returns:
+            A dictionary from which :meth:`from_dict` makes an equal record.
+        """
+        plain = asdict(self)
+        plain["results"] = [{**asdict(r), "state": r.state.value, "metrics": dict(r.metrics)} for r in self.results]
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> EpochRecord:
+        """The record that :meth:`to_dict` described; keys that this version does not know are left out.
+
+        Args:
+            plain: what :meth:`to_dict` gave.
+
+        Returns:
+            An equal record.
+        """
+        results = tuple(
+            Result(**{**_known(Result, result), "state": TrialState(result["state"])}) for result in plain["results"]
+        )
+        return cls(**{**_known(cls, plain), "results": results})
+
+
+def _known(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+    names = {f.name for f in fields(cls)}
+    return {key: value for key, value in plain.items() if key in names}
+
+
+class SearchHistory(Sequence[EpochRecord]):
+    """The records of one fit, in order of epochs; grows by :meth:`append` and is otherwise read only."""
+
+    def __init__(self, records: Iterable[EpochRecord] = ()) -> None:
+        self._records = list(records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._records[index]
+
+    def __iter__(self) -> Iterator[EpochRecord]:
+        return iter(self._records)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SearchHistory) and self._records == other._records
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"SearchHistory({len(self)} epochs)"
+
+    def append(self, record: EpochRecord) -> None:
+        """Add the newest record.
+
+        Args:
+            record: the record of the epoch that was just searched.
+        """
+        self._records.append(record)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One flat row for each candidate, ready for ``pandas.DataFrame``.
+
+        Returns:
+            Rows with the epoch's and the candidate's plain fields, ``chosen`` and one ``metrics/NAME`` for each metric.
+        """
+        rows = []
+        for record in self:
+            for result in record.results:
+                row: dict[str, Any] = {"epoch": record.epoch, "chosen": result.number == record.chosen_number}
+                row |= {f.name: getattr(result, f.name) for f in fields(Result) if f.name != "metrics"}
+                row["state"] = result.state.value
+                row |= {f"metrics/{name}": value for name, value in result.metrics.items()}
+                rows.append(row)
+        return rows
+
+    def to_jsonl(self) -> str:
+        """JSON lines, one record a line.
+
+        Returns:
+            The text; empty for no records.
+        """
+        return "".join(json.dumps(_finite(record.to_dict()), allow_nan=False) + "\n" for record in self)
+
+    @classmethod
+    def from_jsonl(cls, text: str) -> SearchHistory:
+        """Read :meth:`to_jsonl` back.
+
+        Args:
+            text: JSON lines.
+
+        Returns:
+            An equal history (metrics that were not finite come back as NaN).
+        """
+        return cls(EpochRecord.from_dict(_nan(json.loads(line))) for line in text.splitlines() if line.strip())
+
+    def to_csv(self) -> str:
+        """The :meth:`rows` as comma-separated values with a header.
+
+        Returns:
+            The text; empty for no records.
+        """
+        rows = self.rows()
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        out = io.StringIO()
+        if rows:
+            writer = csv.DictWriter(out, names, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+        return out.getvalue()
+
+    def save(self, path: str | Path) -> Path:
+        """Write the history, by the ending of its name: ``.csv`` as CSV, else JSON lines.
+
+        Args:
+            path: file to write.
+
+        Returns:
+            The path.
+        """
+        path = Path(path)
+        path.write_text(self.to_csv() if path.suffix == ".csv" else self.to_jsonl(), encoding="utf-8")
+        return path
+
+
+def _finite(plain: Any) -> Any:
+    """JSON has no NaN: a metric that is not finite is written as null."""
+    if isinstance(plain, float) and not math.isfinite(plain):
+        return None
+    if isinstance(plain, dict):
+        return {key: _finite(value) for key, value in plain.items()}
+    return [_finite(value) for value in plain] if isinstance(plain, list) else plain
+
+
+def _nan(plain: dict[str, Any]) -> dict[str, Any]:
+    for result in plain["results"]:
+        result["metrics"] = {k: math.nan if v is None else v for k, v in result["metrics"].items()}
+    return plain
