@@ -1,0 +1,218 @@
+"""The progress of one search, under Lightning's own bars.
+
+The search runs while Lightning's bars stand still: the epoch has not begun for them. :func:`make_progress` looks at the
+user's progress bar and shows the candidates in the same way (Rich or tqdm), or not at all where the user wants no bars.
+Nothing here raises into a training: a display that fails is given up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lightning_gammabo.records import Result
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress, TaskID
+
+__all__ = ["SearchProgress", "make_progress"]
+
+log = logging.getLogger(__name__)
+
+
+class _Trainer(Protocol):
+    """What is read of a Trainer, of ``lightning.pytorch`` or of ``pytorch_lightning``."""
+
+    @property
+    def is_global_zero(self) -> bool: ...
+
+    @property
+    def progress_bar_callback(self) -> Any: ...
+
+
+class SearchProgress:
+    """Shows the candidates of a search, one search after the other; this base class is silent.
+
+    A display overrides ``_open``, ``_show`` and ``_close``. ``finish`` may be called twice or without ``start``, and an
+    exception of the display (a closed stream, another live display) ends the display, not the training.
+    """
+
+    def __init__(self) -> None:
+        self._epoch = 0
+        self._total = 0
+        self._open_now = False
+
+    def start(self, epoch: int, total: int) -> None:
+        """Begin the search of an epoch; a search that was not finished is finished first.
+
+        Args:
+            epoch: ``trainer.current_epoch``, from 0.
+            total: candidates that will be trained.
+        """
+        self.finish()
+        self._epoch, self._total = epoch, total
+        self._open_now = True
+        self._safely(self._open)
+
+    def candidate(self, number: int, lr: float, leader: Result | None) -> None:
+        """Show that a candidate is about to train.
+
+        Args:
+            number: the candidate's number, from 0; as many are done.
+            lr: its learning rate.
+            leader: the best result so far, if there is one.
+        """
+        if self._open_now:
+            self._safely(lambda: self._show(number, lr, leader))
+
+    def finish(self) -> None:
+        """Take the display away."""
+        if self._open_now:
+            self._safely(self._close)
+            self._open_now = False
+
+    def _text(self, number: int, lr: float, leader: Result | None) -> str:
+        text = f"epoch {self._epoch}: candidate {number + 1}/{self._total}  lr {lr:.1e}"
+        if leader is None:
+            return text
+        text += f"  leader {leader.lr:.1e}"
+        values = ((name, getattr(leader, name)) for name in ("kappa", "loss", "score"))
+        return next((f"{text} ({name} {value:.4g})" for name, value in values if value is not None), text)
+
+    def _safely(self, show: Callable[[], None]) -> None:
+        try:
+            show()
+        except Exception:
+            log.debug("The progress of the search cannot be shown", exc_info=True)
+            if show != self._close:
+                self.finish()
+
+    def _open(self) -> None: ...
+
+    def _show(self, number: int, lr: float, leader: Result | None) -> None: ...
+
+    def _close(self) -> None: ...
+
+
+class _TqdmProgress(SearchProgress):
+    """One bar in the line below Lightning's training bar; it leaves nothing behind."""
+
+    def __init__(self, position: int) -> None:
+        super().__init__()
+        self._position = position
+        self._bar: Any = None
+
+    def _open(self) -> None:
+        # in a notebook without ipywidgets tqdm.auto fails where plain tqdm does its work; Lightning chooses alike
+        if importlib.util.find_spec("ipywidgets") is not None:
+            from tqdm.auto import tqdm
+        else:
+            from tqdm import tqdm
+        self._bar = tqdm(
+            desc=f"epoch {self._epoch}: search",
+            total=self._total,
+            position=self._position,
+            leave=False,
+            dynamic_ncols=True,
+            file=sys.stdout,  # Lightning's bars are there; positions count within one stream
+            bar_format="{desc} {bar} {elapsed}<{remaining}",
+        )
+
+    def _show(self, number: int, lr: float, leader: Result | None) -> None:
+        self._bar.n = number
+        self._bar.set_description_str(self._text(number, lr, leader), refresh=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class _RichProgress(SearchProgress):
+    """One line below the rows of Lightning's ``RichProgressBar``; a display of its own where that has none.
+
+    Two live displays on one console disturb each other, so the line is drawn within the user's. It is no task of the
+    user's ``Progress``: the rows share their columns, and our text would squeeze Lightning's bar.
+    """
+
+    def __init__(self, callback: Any) -> None:
+        super().__init__()
+        self._callback = callback
+        self._line: Progress | None = None
+        self._task: TaskID | None = None
+        self._theirs: Progress | None = None
+
+    def _open(self) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        text = TextColumn("{task.description}", markup=False)
+        columns = (text, BarColumn(bar_width=None), TimeRemainingColumn())
+        self._line = Progress(*columns, transient=True, expand=True)
+        self._task = self._line.add_task(f"epoch {self._epoch}: search", total=self._total)
+        theirs = getattr(self._callback, "progress", None)  # made when the fit starts, and anew for some epochs
+        if isinstance(theirs, Progress) and theirs.live.is_started:
+            self._theirs = theirs
+            theirs.get_renderables = _with_line(theirs, self._line)  # type: ignore[method-assign]
+        else:
+            self._line.start()
+
+    def _show(self, number: int, lr: float, leader: Result | None) -> None:
+        if self._line is not None and self._task is not None:
+            self._line.update(self._task, completed=number, description=self._text(number, lr, leader))
+            (self._theirs or self._line).refresh()
+
+    def _close(self) -> None:
+        line, theirs = self._line, self._theirs
+        self._line = self._task = self._theirs = None
+        if line is not None:
+            line.stop()
+        if line is not None and theirs is not None:
+            line.columns = ()  # the last drawing is without our line, and still shielded
+            theirs.refresh()
+            del theirs.get_renderables
+
+
+def make_progress(trainer: _Trainer) -> SearchProgress:
+    """The display that suits the user's own progress bar.
+
+    Args:
+        trainer: the running Trainer, of ``lightning.pytorch`` or of ``pytorch_lightning``.
+
+    Returns:
+        A silent one on other ranks than the first and where there is no bar or a disabled one; a row in the user's
+        display for a ``RichProgressBar``; else a tqdm bar.
+    """
+    callback = trainer.progress_bar_callback
+    if not trainer.is_global_zero or callback is None or getattr(callback, "is_disabled", False):
+        return SearchProgress()
+    # by name: each namespace has a class of its own, and importing either only to compare would cost seconds
+    if any(base.__name__ == "RichProgressBar" for base in type(callback).__mro__):
+        return _RichProgress(callback)
+    # Lightning's formula, then one line further down, where its validation bar stands at other times
+    return _TqdmProgress(position=2 * getattr(callback, "process_position", 0) + 1)
+
+
+def _with_line(theirs: Progress, line: Progress) -> Callable[[], Iterable[RenderableType]]:
+    """The user's rows, made to bear a search, with our line below them.
+
+    While a candidate trains, the user's callbacks are set aside, and Lightning's column of metrics fails without its
+    progress bar. That would end the refreshing thread, or raise from a user's ``print``, which draws the rows anew.
+
+    Returns:
+        What stands in for ``theirs.get_renderables``; rows that cannot be drawn stay as they last were.
+    """
+    draw = theirs.get_renderables
+    rows: tuple[RenderableType, ...] = ()
+
+    def renderables() -> Iterable[RenderableType]:
+        nonlocal rows
+        with contextlib.suppress(Exception):
+            rows = tuple(draw())
+        return (*rows, line.get_renderable()) if line.columns else rows
+
+    return renderables
