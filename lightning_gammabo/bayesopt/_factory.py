@@ -1,0 +1,90 @@
+"""Searches by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lightning_gammabo.bayesopt._asktell import Search
+from lightning_gammabo.bayesopt.baselines import GridSearch, ListSearch, RandomSearch, SobolSearch
+from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
+from lightning_gammabo.bayesopt.search import BayesOpt
+from lightning_gammabo.bayesopt.space import LearningRateSpace
+
+__all__ = ["SEARCHES", "make_search"]
+
+SEARCHES: dict[str, tuple[Callable[..., Search], dict[str, Any]]] = {
+    "gamma": (BayesOpt, {}),
+    # the thesis: a Gaussian process with an RBF kernel at its best hyperparameters, reading L2 of eqs. 13-15, EI(0.01)
+    "gamma_thesis": (
+        BayesOpt,
+        {
+            "surrogate": "gaussian",
+            "kernel": "rbf",
+            "hyperparameters": "maximise",
+            "acquisition": "thesis",
+            "thesis_reading": "L2",
+            "xi": 0.01,
+        },
+    ),
+    "gaussian": (GaussianBayesOpt, {"acquisition": "ei", "xi": 0.01}),
+    "gaussian_log_ei": (GaussianBayesOpt, {"acquisition": "log_ei"}),
+    "gaussian_pi": (GaussianBayesOpt, {"acquisition": "pi", "xi": 0.01}),
+    "grid": (GridSearch, {}),
+    "random": (RandomSearch, {}),
+    "sobol": (SobolSearch, {}),
+    "list": (ListSearch, {}),
+}
+"""name -> class and the arguments that the name stands for"""
+
+
+def make_search(
+    kind: str,
+    space: LearningRateSpace,
+    *,
+    seed: int,
+    n_initial: int,
+    n_trials: int,
+    candidates: Sequence[float] | None = None,
+    **options: Any,
+) -> Search:
+    """A search by name.
+
+    Args:
+        kind: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 as the text reads),
+            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi`` (BoTorch), ``grid``, ``random``, ``sobol``, ``list``.
+        space: the rates that may be proposed.
+        seed: of the search's own randomness.
+        n_initial: trials before a surrogate is asked; kinds without one ignore it.
+        n_trials: trials planned in all; the size of the grid, other kinds go on as long as they are asked.
+        candidates: the rates of ``list``.
+        **options: keyword arguments of the search's class; they override what the name stands for.
+
+    Returns:
+        The search.
+
+    Raises:
+        ValueError: if the kind is unknown, an option is not one of its class, or ``candidates`` and kind do not fit.
+
+    Example:
+        >>> make_search("grid", LearningRateSpace(1e-3, 1e-1), seed=0, n_initial=2, n_trials=3).ask().lr
+        0.001
+    """
+    if kind not in SEARCHES:
+        raise ValueError(f"make_search({kind!r}): the kinds are {', '.join(SEARCHES)}")
+    if (candidates is not None) != (kind == "list"):
+        need = "needs" if kind == "list" else "takes no"
+        raise ValueError(f"make_search({kind!r}, candidates={candidates!r}): {kind!r} {need} candidates")
+    cls, preset = SEARCHES[kind]
+    known = [name for name in inspect.signature(cls).parameters if name != "space"]
+    given: dict[str, Any] = {"seed": seed, "n_initial": n_initial, "n_trials": n_trials, "candidates": candidates}
+    own = sorted(set(known) - set(given))
+    unknown = sorted(set(options) - set(own))
+    if unknown:
+        raise ValueError(f"make_search({kind!r}): unknown option {', '.join(unknown)}; {_list(own)}")
+    return cls(space, **{name: value for name, value in given.items() if name in known} | preset | options)
+
+
+def _list(names: list[str]) -> str:
+    return f"the options are {', '.join(names)}" if names else "it has no options"
