@@ -158,6 +158,7 @@ class _RichProgress(SearchProgress):
         if isinstance(theirs, Progress) and theirs.live.is_started:
             self._theirs = theirs
             theirs.get_renderables = _with_line(theirs, self._line)  # type: ignore[method-assign]
+            theirs.refresh()
         else:
             self._line.start()
 
