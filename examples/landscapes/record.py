@@ -179,7 +179,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("task", choices=sorted(TASKS))
     parser.add_argument("--data-dir", type=Path, default=Path("data"))
-    parser.add_argument("--seeds", type=int, default=10, help="seeds 0 .. n-1 (default 10)")
+    parser.add_argument("--seeds", type=int, default=10, help="how many seeds (default 10)")
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rates", type=int, default=121, help="learning rates, log-spaced from 1e-4 to 1")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder for TASK.npz")
@@ -189,17 +190,19 @@ def main() -> None:
     task, rates, began = TASKS[args.task], np.logspace(-4, 0, args.rates), time.perf_counter()
     data = task.load(args.data_dir)
     tables: dict[str, list[list[np.ndarray]]] = {}
-    for seed in range(args.seeds):
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
+    for seed in seeds:
         for table in record_seed(task, data, seed, rates, args.epochs):
             for name, values in table.items():
-                tables.setdefault(name, [[] for _ in range(args.seeds)])[seed].append(values)
-        lost = np.isnan(tables["loss"][seed]).mean()
+                tables.setdefault(name, [[] for _ in seeds])[seed - seeds[0]].append(values)
+        lost = np.isnan(tables["loss"][seed - seeds[0]]).mean()
         print(f"{args.task} seed {seed}: {lost:.0%} diverged, {time.perf_counter() - began:.0f} s", flush=True)
     meta = {
         "task": args.task,
         "classes": 10,
         "settings": f"{task.settings}; {task.train} train, {task.val} val, {task.held} held out, batch {task.batch}",
-        "command": f"record.py {args.task} --seeds {args.seeds} --epochs {args.epochs} --rates {args.rates}",
+        "command": f"record.py {args.task} --first-seed {seeds[0]} --seeds {len(seeds)} --epochs {args.epochs} "
+        f"--rates {args.rates}",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
@@ -210,7 +213,7 @@ def main() -> None:
     stored = {name: values if name == "winner" else round_digits(values) for name, values in stored.items()}
     args.out.mkdir(parents=True, exist_ok=True)
     path = args.out / f"{args.task}.npz"
-    np.savez_compressed(path, lr=rates, seeds=np.arange(args.seeds), meta=np.array(json.dumps(meta)), **stored)
+    np.savez_compressed(path, lr=rates, seeds=np.array(seeds), meta=np.array(json.dumps(meta)), **stored)
     print(f"{path.name}: {path.stat().st_size / 1024:.0f} KiB")
 
 

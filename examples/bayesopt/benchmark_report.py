@@ -1,0 +1,174 @@
+"""From what the sections wrote to the tables of the docs."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from benchmark_functions import FUNCTIONS
+from benchmark_problems import Floats, Problem, problems
+
+REFERENCE = "stock"
+COUNTS = (5, 8, 12)
+RESAMPLES = 2000
+
+Key = tuple[int, int, int]
+
+
+def regret_curve(run: dict[str, Any], problem: Problem) -> Floats:
+    """Regret after each evaluation of the candidate that the search would then recommend."""
+    return np.asarray(problem.regrets[run["recommended"]])
+
+
+def curves(path: Path, group: str) -> dict[Key, Floats]:
+    """Regret after each evaluation, by (cluster, part, repetition)."""
+    cases = {(problem.cluster, problem.part): problem for problem in problems(group)}
+    found = {}
+    for run in json.loads(path.read_text(encoding="utf-8")):
+        case = cases[(run["cluster"], run["part"]) if len(cases) > 1 else (0, 0)]
+        found[(run["cluster"], run["part"], run["repetition"])] = regret_curve(run, case)
+    return found
+
+
+def standard_error(values: Floats, clusters: list[int]) -> float:
+    """Of the mean, over clusters: runs on tables of one recorded seed are not independent of each other."""
+    names = sorted(set(clusters))
+    means = np.array([values[[c == name for c in clusters]].mean() for name in names])
+    return float(means.std(ddof=1) / math.sqrt(len(means)))
+
+
+def summary(runs: dict[Key, Floats]) -> dict[str, Any]:
+    stack, clusters = np.stack(list(runs.values())), [key[0] for key in runs]
+    row: dict[str, Any] = {"runs": len(stack)}
+    for n in COUNTS:
+        row[f"regret {n}"] = float(stack[:, n - 1].mean())
+        row[f"se {n}"] = standard_error(stack[:, n - 1], clusters)
+    for level in (0.05, 0.01):
+        hit = stack <= level
+        counts = np.where(hit.any(axis=1), hit.argmax(axis=1) + 1.0, math.inf)
+        median = float(np.quantile(counts, 0.5, method="inverted_cdf"))
+        row[f"evaluations to {level:.0%}"] = median if math.isfinite(median) else None
+        row[f"share to {level:.0%}"] = float(hit.any(axis=1).mean())
+    return row
+
+
+def against(runs: dict[Key, Floats], reference: dict[Key, Floats], n: int) -> dict[str, float]:
+    """Ratio and difference to the reference after ``n``, on the runs that both have, with errors over clusters."""
+    keys = sorted(runs.keys() & reference.keys())
+    ours, theirs = (np.array([source[key][n - 1] for key in keys]) for source in (runs, reference))
+    clusters = [key[0] for key in keys]
+    names = sorted(set(clusters))
+    members = [np.array([c == name for c in clusters]) for name in names]
+    sums = np.array([(ours[m].sum(), theirs[m].sum()) for m in members])
+    picks = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
+    resampled = sums[picks].sum(axis=1)
+    ratios = resampled[:, 0] / np.maximum(resampled[:, 1], 1e-12)
+    return {
+        "runs": len(keys),
+        "ratio": float(ours.sum() / max(theirs.sum(), 1e-12)),
+        "low": float(np.quantile(ratios, 0.025)),
+        "high": float(np.quantile(ratios, 0.975)),
+        "difference": float((ours - theirs).mean()),
+        "se": standard_error(ours - theirs, clusters),
+    }
+
+
+def regret_summary(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for path in sorted(folder.glob("*.json")):
+        search, group = path.stem.rsplit("-", 1)
+        found.setdefault(group, {})[search] = curves(path, group)
+    result: dict[str, Any] = {}
+    for group, searches in found.items():
+        result[group] = {search: summary(runs) for search, runs in searches.items()}
+        for search, runs in searches.items():
+            if REFERENCE in searches:
+                result[group][search][f"against {REFERENCE}"] = against(runs, searches[REFERENCE], 8)
+    return result
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    return "-" if value is None or not math.isfinite(value) else f"{value:.{digits}f}"
+
+
+def table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def regret_tables(result: dict[str, Any], order: list[str]) -> str:
+    text = []
+    groups = [name for name in (*FUNCTIONS, *sorted(result.keys() - FUNCTIONS.keys())) if name in result]
+    header = ["search", "runs", "after 5", "after 8", "after 12", "to 5 % (share)", "to 1 % (share)", "8: ratio [95 %]"]
+    header.append("8: difference (SE)")
+    for group in groups:
+        rows = []
+        for search in [*[s for s in order if s in result[group]], *sorted(result[group].keys() - set(order))]:
+            row = result[group][search]
+            cells = [search, str(row["runs"])]
+            cells += [f"{number(row[f'regret {n}'])} ({number(row[f'se {n}'])})" for n in COUNTS]
+            for level in ("5%", "1%"):
+                median = row[f"evaluations to {level}"]
+                cells.append(f"{'-' if median is None else f'{median:.0f}'} ({row[f'share to {level}']:.2f})")
+            paired = row.get(f"against {REFERENCE}")
+            if paired and search != REFERENCE:
+                cells.append(f"{paired['ratio']:.2f} [{paired['low']:.2f}, {paired['high']:.2f}]")
+                cells.append(f"{paired['difference']:+.3f} ({paired['se']:.3f})")
+            else:
+                cells += ["", ""]
+            rows.append(cells)
+        text.append(f"**{group}**\n\n{table(header, rows)}")
+    return "\n".join(text)
+
+
+def plain_table(rows: list[dict[str, Any]]) -> str:
+    """Rows of equal keys as a table, in the order of the keys."""
+    header = list(rows[0])
+    return table(
+        header,
+        [[str(row[key]) if not isinstance(row[key], float) else f"{row[key]:.3g}" for key in header] for row in rows],
+    )
+
+
+def thesis_table(found: dict[str, Any]) -> str:
+    text = []
+    settings = [name for name in next(iter(found.values())) if name != "runs"]
+    for setting in settings:
+        rows = []
+        for search, cells in found.items():
+            row = {"search": search, "runs": 1 if "no noise, the blog" in setting else cells["runs"]}
+            for name, cell in cells[setting].items():
+                if isinstance(cell, dict):
+                    middle = ["-" if not math.isfinite(cell[q]) else f"{cell[q]:.0f}" for q in ("median", "q25", "q75")]
+                    row[name] = f"{middle[0]} [{middle[1]}, {middle[2]}] ({cell['share']:.2f})"
+                else:
+                    row[name] = f"{cell:.2f}"
+            rows.append(row)
+        text.append(f"**{setting}**\n\n{plain_table(rows)}")
+    return "\n".join(text)
+
+
+def write_report(folder: Path) -> None:
+    """Print the tables and write ``benchmark.md`` and ``benchmark.json``."""
+    from benchmark_searches import SEARCHES
+
+    summary_: dict[str, Any] = {"regret": regret_summary(folder / "regret")}
+    text = ["## Regret\n", regret_tables(summary_["regret"], list(SEARCHES))]
+    for section in ("calibration", "cost", "warm", "thesis", "versions"):
+        path = folder / f"{section}.json"
+        if not path.exists():
+            continue
+        summary_[section] = json.loads(path.read_text(encoding="utf-8"))
+        text.append(f"## {section.capitalize()}\n")
+        if section == "thesis":
+            text.append(thesis_table(summary_[section]))
+        elif isinstance(summary_[section], list):
+            text.append(plain_table(summary_[section]))
+        else:
+            text.append("\n".join(f"- {name}: {value}" for name, value in summary_[section].items()) + "\n")
+    (folder / "benchmark.md").write_text("\n".join(text), encoding="utf-8")
+    (folder / "benchmark.json").write_text(json.dumps(summary_, indent=1), encoding="utf-8")
+    print("\n".join(text))
