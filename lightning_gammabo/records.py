@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EpochRecord", "Result", "SearchHistory", "Trial", "TrialState"]
+__all__ = ["EpochRecord", "Outcome", "Result", "SearchHistory", "Trial", "TrialState"]
 
 
 class TrialState(str, Enum):
@@ -50,6 +50,33 @@ class Trial:
     def __post_init__(self) -> None:
         if not (math.isfinite(self.lr) and self.lr >= 0.0):
             raise ValueError(f"Trial(lr={self.lr!r}): a learning rate is finite and not negative")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What training and validating one candidate gave, before it is judged.
+
+    Args:
+        state: whether it came to its end.
+        metrics: every scalar that it logged, by name.
+        train_loss: mean training loss of its last quarter; None if ``training_step`` returns none.
+        val_loss: mean of the losses that ``validation_step`` returns; None if it returns none.
+        steps: optimizer steps that it trained.
+        passes: passes over the training data.
+        val_passes: passes over the validation data.
+        seconds: wall time.
+        message: why it did not come to its end.
+    """
+
+    state: TrialState
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    train_loss: float | None = None
+    val_loss: float | None = None
+    steps: int = 0
+    passes: float = 1.0
+    val_passes: float = 1.0
+    seconds: float = 0.0
+    message: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -260,8 +287,8 @@ class SearchHistory(Sequence[EpochRecord]):
         return path
 
 
+# JSON has no NaN: a metric that is not finite is written as null
 def _finite(plain: Any) -> Any:
-    """JSON has no NaN: a metric that is not finite is written as null."""
     if isinstance(plain, float) and not math.isfinite(plain):
         return None
     if isinstance(plain, dict):

@@ -1,0 +1,112 @@
+"""The batches of one epoch, kept where the stream that gave them cannot be asked for them again.
+
+Persistent workers, live generators and streams that go on where they stopped give other batches when they are
+iterated again. There the first candidate's batches are kept and handed to all others, each with the state of the
+random number generators that it came with.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lightning_gammabo.rng import RngState
+
+__all__ = ["TAPE_LIMIT", "BatchTape"]
+
+TAPE_LIMIT = 2 << 30
+"""bytes of batches that are kept at the most"""
+
+_OWN = ("_batches", "_fetcher", "_limit", "_position", "_reason", "_size", "_started", "done", "fetched")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    batch: Any
+    rng: RngState
+    done: bool
+
+
+class BatchTape:
+    """A data fetcher that plays what it has and goes on with the real one where it ends.
+
+    Args:
+        fetcher: Lightning's data fetcher.
+        reason: why the batches cannot be had again, in words.
+        started: whether the fetcher's iterator already exists (the first epoch of a fit).
+        limit: bytes that may be kept.
+
+    Attributes:
+        fetched: batches given out since the last ``iter``.
+        done: whether the last batch was given out.
+    """
+
+    def __init__(self, fetcher: Any, reason: str, *, started: bool, limit: int = TAPE_LIMIT) -> None:
+        self._fetcher = fetcher
+        self._reason = reason
+        self._limit = limit
+        self._batches: list[_Entry] = []
+        self._position = 0
+        self._size = 0
+        self._started: RngState | None = RngState.take() if started else None
+        self.fetched: int = fetcher.fetched
+        self.done: bool = fetcher.done
+
+    def rewind(self) -> None:
+        """Begin again with the first batch."""
+        self._position = 0
+        self.fetched = 0
+        self.done = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fetcher, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._fetcher, name, value) if name not in _OWN else object.__setattr__(self, name, value)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._started is None:
+            iter(self._fetcher)
+            self._started = RngState.take()
+        else:
+            self._started.restore()
+        self.rewind()
+        return self
+
+    def __next__(self) -> Any:
+        if self._position == len(self._batches):
+            self._record()
+        entry = self._batches[self._position]
+        self._position += 1
+        self.fetched += 1
+        self.done = entry.done
+        entry.rng.restore()
+        # a step may write into its batch
+        return copy.deepcopy(entry.batch)
+
+    def _record(self) -> None:
+        batch = next(self._fetcher)
+        self._size += _size(batch)
+        if self._size > self._limit:
+            raise RuntimeError(
+                f"GammaLRSearch: the training batches cannot be asked for again ({self._reason}), so they are kept, "
+                f"and one epoch is larger than {self._limit >> 20} MiB. Make the loader repeatable (for a DataLoader "
+                "persistent_workers=False), limit the epoch with Trainer(limit_train_batches=...), or search with "
+                "one candidate only (n_initial=1, n_iterations=0)."
+            )
+        self._batches.append(_Entry(copy.deepcopy(batch), RngState.take(), self._fetcher.done))
+
+
+def _size(tree: Any) -> int:
+    if isinstance(tree, (Tensor, np.ndarray)):
+        return int(tree.nbytes)
+    if isinstance(tree, dict):
+        return sum(map(_size, tree.values()))
+    if isinstance(tree, (list, tuple)):
+        return sum(map(_size, tree))
+    return sum(map(_size, vars(tree).values())) if hasattr(tree, "__dict__") else 0

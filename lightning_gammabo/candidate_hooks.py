@@ -1,0 +1,276 @@
+"""What stands in for the user's callbacks and loggers while a candidate trains.
+
+Candidates must not be seen: no checkpoint, no early stopping, no log line of a loser. But a callback that changes the
+batch or the gradients belongs to the training itself, so its hooks on that side run for candidates too, and its state
+is rewound with all the rest. The winner's log lines reach the loggers once, when it is committed.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+__all__ = [
+    "Diverged",
+    "InputSide",
+    "LoggerTape",
+    "Probe",
+    "has_batch_hooks",
+    "hook_owner",
+    "stand_ins",
+    "takes_part",
+]
+
+_INPUT_HOOKS = (
+    "on_train_batch_start", "on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad",
+)  # fmt: skip
+_BATCH_HOOKS = (*_INPUT_HOOKS, "on_train_batch_end")
+# callbacks of Lightning whose batch hooks do nothing but log: they take part, and the winner's lines are kept
+_OBSERVERS = ("LearningRateMonitor", "DeviceStatsMonitor")
+_CHECK_EVERY = 8
+"""steps between two looks at the loss where a look costs a synchronisation"""
+
+
+class Diverged(Exception):
+    """A candidate's loss is not finite; its epoch is cut short."""
+
+
+def has_batch_hooks(callback: object) -> bool:
+    """Whether a callback is called for every training batch.
+
+    Args:
+        callback: one of the Trainer's callbacks.
+
+    Returns:
+        False also for progress bars, which only show, and for monitors that only log.
+    """
+    names = {base.__name__ for base in type(callback).__mro__}
+    return any(has_hook(callback, hook) for hook in _BATCH_HOOKS) and not names & {"ProgressBar", *_OBSERVERS}
+
+
+def takes_part(callback: object) -> bool:
+    """Whether a callback's hooks, or some of them, run for candidates.
+
+    Args:
+        callback: one of the Trainer's callbacks.
+
+    Returns:
+        True for those that log steps or that may change batches and gradients.
+    """
+    return _is_observer(callback) or (
+        has_batch_hooks(callback) and any(has_hook(callback, hook) for hook in _INPUT_HOOKS)
+    )
+
+
+def has_hook(callback: object, hook: str) -> bool:
+    """Whether a callback does something in a hook.
+
+    Args:
+        callback: a callback.
+        hook: the hook's name.
+
+    Returns:
+        Whether its class, or the object itself, has another method than Lightning's empty one.
+    """
+    return hook_owner(callback, hook) not in ("", "Callback")
+
+
+def hook_owner(callback: object, hook: str) -> str:
+    """Name of the class that a hook comes from.
+
+    Args:
+        callback: a callback.
+        hook: the hook's name.
+
+    Returns:
+        The class's name, ``instance`` for a hook set on the object itself, or nothing.
+    """
+    if hook in vars(callback):
+        return "instance"
+    return next((base.__name__ for base in type(callback).__mro__ if hook in vars(base)), "")
+
+
+def stand_ins(callbacks: Iterable[object]) -> list[object]:
+    """What is called in their place.
+
+    Args:
+        callbacks: those that take part.
+
+    Returns:
+        The observers as they are, the others reduced to their input side.
+    """
+    return [callback if _is_observer(callback) else InputSide(callback) for callback in callbacks]
+
+
+class InputSide:
+    """A callback of which only those hooks run that can change batches and gradients."""
+
+    def __init__(self, callback: object) -> None:
+        self._callback = callback
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith(("on_", "setup", "teardown")) and name not in _INPUT_HOOKS:
+            return _nothing
+        return getattr(self._callback, name)
+
+
+class Probe:
+    """Watches a candidate: its losses, its batches, and whether it diverges.
+
+    Args:
+        agree: makes one decision of all ranks' decisions: True if any says True.
+        distributed: whether there are other ranks.
+        synchronises: whether reading a loss waits for a device.
+    """
+
+    state_key = "lightning_gammabo.Probe"
+
+    def __init__(self, agree: Callable[[bool], bool], *, distributed: bool, synchronises: bool) -> None:
+        self.batches = 0
+        self._agree = agree
+        self._distributed = distributed
+        self._every = _CHECK_EVERY if distributed or synchronises else 1
+        self._train: list[Tensor] = []
+        self._checked = 0
+        self._validation: list[Tensor] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("on_") or name in ("setup", "teardown", "state_dict"):
+            return _nothing
+        raise AttributeError(name)
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Note the step's loss; cut the candidate short where it is not finite.
+
+        Args:
+            trainer: not used.
+            pl_module: not used.
+            outputs: what ``training_step`` gave.
+            batch: not used.
+            batch_idx: not used.
+
+        Raises:
+            Diverged: on all ranks at the same step.
+        """
+        self.batches += 1
+        loss = _loss_of(outputs)
+        if loss is not None:
+            self._train.append(loss)
+        if self.batches % self._every == 0 and self._is_bad():
+            raise Diverged(f"training loss not finite at step {self.batches}")
+
+    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any) -> None:
+        """Note the loss that ``validation_step`` returns.
+
+        Args:
+            trainer: not used.
+            pl_module: not used.
+            outputs: what ``validation_step`` gave.
+            *args: batch and indices, not used.
+        """
+        loss = _loss_of(outputs)
+        if loss is not None:
+            self._validation.append(loss)
+
+    @property
+    def train_loss(self) -> float | None:
+        """Mean training loss of the last quarter of the steps, or None."""
+        return _mean(self._train[-max(1, len(self._train) // 4) :])
+
+    @property
+    def val_loss(self) -> float | None:
+        """Mean of the losses that ``validation_step`` returned, or None."""
+        return _mean(self._validation)
+
+    def _is_bad(self) -> bool:
+        fresh, self._checked = self._train[self._checked :], len(self._train)
+        bad = not all(math.isfinite(loss) for loss in map(float, fresh))
+        return self._agree(bad) if self._distributed else bad
+
+
+class LoggerTape:
+    """Stands in for a logger: what it can tell it tells, what it is told to write is kept until :meth:`play`.
+
+    Args:
+        logger: the user's logger.
+    """
+
+    def __init__(self, logger: object) -> None:
+        self._logger = logger
+        self._calls: list[_Call] = []
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "experiment":
+            return _Recorder(self._calls, (name,))
+        value = getattr(self._logger, name)
+        return _Recorder(self._calls, (name,)) if callable(value) else value
+
+    def clear(self) -> None:
+        """Forget what was kept: the next candidate begins."""
+        self._calls.clear()
+
+    def take(self) -> Sequence[_Call]:
+        """What was kept so far.
+
+        Returns:
+            The calls, to be given to :meth:`play`.
+        """
+        return tuple(self._calls)
+
+    def play(self, calls: Sequence[_Call]) -> None:
+        """Make the calls on the user's logger.
+
+        Args:
+            calls: what :meth:`take` gave.
+        """
+        for path, args, kwargs in calls:
+            target: Any = self._logger
+            for name in path:
+                target = getattr(target, name)
+            target(*args, **kwargs)
+
+
+_Call = tuple[tuple[str, ...], tuple[Any, ...], dict[str, Any]]
+
+
+class _Recorder:
+    def __init__(self, calls: list[_Call], path: tuple[str, ...]) -> None:
+        self._calls = calls
+        self._path = path
+
+    def __getattr__(self, name: str) -> _Recorder:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Recorder(self._calls, (*self._path, name))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> None:
+        self._calls.append((self._path, _copied(args), _copied(kwargs)))
+
+
+# what is logged must not change until it is written; what cannot be copied is kept as it is
+def _copied(arguments: Any) -> Any:
+    try:
+        return copy.deepcopy(arguments)
+    except Exception:
+        return arguments
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    """A hook that is set aside."""
+
+
+def _is_observer(callback: object) -> bool:
+    return any(base.__name__ in _OBSERVERS for base in type(callback).__mro__)
+
+
+def _loss_of(outputs: Any) -> Tensor | None:
+    loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
+    return loss.detach() if isinstance(loss, Tensor) and loss.numel() == 1 else None
+
+
+def _mean(losses: Sequence[Tensor]) -> float | None:
+    return sum(map(float, losses)) / len(losses) if losses else None

@@ -1,0 +1,204 @@
+"""What a candidate is ranked by: kappa (thesis ch. 3.2, eqs. 11 and 12), the loss, the accuracy, any logged metric.
+
+Kappa is the thesis's objective, validation accuracy and loss in one number; it is neither Cohen's kappa nor the one of
+an upper confidence bound.
+
+| symbol | meaning |
+| --- | --- |
+| ``Ma`` | validation accuracy, a fraction |
+| ``Ml`` | validation loss, in units of the reference loss where one is known |
+| ``lambda`` | weight of the loss, in (0, 1] |
+
+The thesis clips kappa at 0. With a loss above 1, as in every early epoch of a ten-class problem, all candidates would
+tie there, so the clipped value is *reported* and the unclipped one *ranked*, the loss measured against the untrained
+network's (about ``ln C`` for ``C`` classes) and capped at three times that, so that one diverged rate does not set the
+scale. Ties go to the lower loss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+__all__ = ["Goodness", "Measured", "Objective", "ObjectiveName", "kappa", "kappa_original"]
+
+ObjectiveName = Literal["kappa", "kappa_original", "kappa_thesis", "loss", "accuracy"]
+
+LOSS_CAP = 3.0
+"""a loss counts as at most this many reference losses"""
+LOSS_FLOOR = 1e-12
+"""the logarithm of a loss of zero"""
+
+
+def kappa(accuracy: float, loss: float, kappa_lambda: float = 1.0) -> float:
+    """The improved kappa, ``Ma**2 - log(Ml) / lambda``, unclipped.
+
+    Args:
+        accuracy: ``Ma``, a fraction.
+        loss: ``Ml``, above zero.
+        kappa_lambda: ``lambda``.
+
+    Returns:
+        Kappa; greater is better.
+
+    Source: thesis ch. 3.2, eq. 12.
+
+    Example:
+        >>> round(kappa(0.9, 0.5), 4)
+        1.5031
+    """
+    return accuracy**2 - math.log(max(loss, LOSS_FLOOR)) / kappa_lambda
+
+
+def kappa_original(accuracy: float, loss: float, kappa_lambda: float = 1.0) -> float:
+    """The original kappa, ``Ma - lambda * log(Ml)``, unclipped.
+
+    Args:
+        accuracy: ``Ma``, a fraction.
+        loss: ``Ml``, above zero.
+        kappa_lambda: ``lambda``.
+
+    Returns:
+        Kappa; greater is better.
+
+    Source: thesis ch. 3.2, eq. 11.
+
+    Example:
+        >>> round(kappa_original(0.9, 0.5), 4)
+        1.5931
+    """
+    return accuracy - kappa_lambda * math.log(max(loss, LOSS_FLOOR))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the validation of one candidate gave.
+
+    Args:
+        loss: validation loss, or None if none was logged.
+        accuracy: validation accuracy as it was logged (a fraction or per cent), or None.
+        metrics: every scalar that was logged, by name.
+    """
+
+    loss: float | None
+    accuracy: float | None
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goodness:
+    """How good a candidate is.
+
+    Args:
+        score: what is ranked, greater is better; None if it is not finite: the candidate diverged.
+        reported: what is shown (the clipped kappa of the thesis for the kappas); None where there is none.
+        accuracy: the accuracy as a fraction, or None.
+    """
+
+    score: float | None
+    reported: float | None
+    accuracy: float | None
+
+
+class Objective:
+    """Turns what was measured into a score.
+
+    Args:
+        name: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (eq. 12 clipped at 0, literally, for
+            reproduction), ``loss``, ``accuracy``, or the name of a logged metric.
+        kappa_lambda: ``lambda`` of eqs. 11 and 12, in (0, 1].
+        mode: ``min`` or ``max``: the direction of a metric named by ``name``.
+
+    Attributes:
+        reference_loss: the untrained network's validation loss; the kappas measure the loss against it.
+
+    Raises:
+        ValueError: if an argument is out of its domain.
+    """
+
+    def __init__(self, name: str = "kappa", *, kappa_lambda: float = 1.0, mode: str = "max") -> None:
+        if not name:
+            raise ValueError(f"objective={name!r}: name one of {list(get_args(ObjectiveName))} or a logged metric")
+        if not 0.0 < kappa_lambda <= 1.0:
+            raise ValueError(f"kappa_lambda={kappa_lambda!r}: lambda of eqs. 11 and 12 lies in (0, 1]")
+        if mode not in ("min", "max"):
+            raise ValueError(f"objective_mode={mode!r}: the direction of a metric is 'min' or 'max'")
+        self.name = name
+        self.kappa_lambda = kappa_lambda
+        self.mode = mode
+        self.reference_loss: float | None = None
+
+    @property
+    def is_kappa(self) -> bool:
+        """Whether accuracy and loss are combined."""
+        return self.name.startswith("kappa") and self.name in get_args(ObjectiveName)
+
+    @property
+    def metric(self) -> str | None:
+        """Name of the logged metric that is ranked, or None for the built-in objectives."""
+        return None if self.name in get_args(ObjectiveName) else self.name
+
+    @property
+    def uses_reference(self) -> bool:
+        """Whether the score is measured against :attr:`reference_loss`."""
+        return self.name in ("kappa", "kappa_original")
+
+    def judge(self, measured: Measured) -> Goodness:
+        """Score one candidate.
+
+        Args:
+            measured: what its validation gave.
+
+        Returns:
+            Score, reported value and the accuracy as a fraction.
+        """
+        accuracy = as_fraction(measured.accuracy)
+        loss = measured.loss
+        diverged = loss is not None and not math.isfinite(loss)
+        score = None if diverged else self._score(accuracy, loss, measured.metrics)
+        if score is not None and not math.isfinite(score):
+            score = None
+        return Goodness(score=score, reported=self._reported(accuracy, loss, score), accuracy=accuracy)
+
+    def _score(self, accuracy: float | None, loss: float | None, metrics: Mapping[str, float]) -> float | None:
+        if self.metric is not None:
+            value = metrics.get(self.metric, math.nan)
+            return value if self.mode == "max" else -value
+        if self.name == "accuracy":
+            return accuracy
+        if self.name == "loss" or accuracy is None:
+            return None if loss is None else -loss
+        if loss is None:
+            return accuracy
+        if self.name == "kappa_thesis":
+            return max(0.0, kappa(accuracy, loss, self.kappa_lambda))
+        reference = self.reference_loss or 1.0
+        relative = min(loss / reference, LOSS_CAP) if self.reference_loss else loss
+        formula = kappa if self.name == "kappa" else kappa_original
+        return formula(accuracy, relative, self.kappa_lambda)
+
+    def _reported(self, accuracy: float | None, loss: float | None, score: float | None) -> float | None:
+        if not self.is_kappa or accuracy is None or loss is None or not math.isfinite(loss):
+            return score
+        if not math.isfinite(accuracy):
+            return None
+        formula = kappa_original if self.name == "kappa_original" else kappa
+        return max(0.0, formula(accuracy, loss, self.kappa_lambda))
+
+
+def as_fraction(accuracy: float | None) -> float | None:
+    """An accuracy in per cent as a fraction.
+
+    Args:
+        accuracy: a fraction, or per cent (anything above 1), or None.
+
+    Returns:
+        The fraction, or None.
+
+    Example:
+        >>> as_fraction(87.5), as_fraction(0.875), as_fraction(None)
+        (0.875, 0.875, None)
+    """
+    return accuracy / 100.0 if accuracy is not None and accuracy > 1.0 else accuracy

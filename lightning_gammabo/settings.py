@@ -1,0 +1,137 @@
+"""The settings of a search: checked once, when they are made, and frozen from then on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["SEARCH_NAMES", "SearchSettings"]
+
+SEARCH_NAMES = (
+    "gamma", "gamma_thesis", "gaussian", "gaussian_log_ei", "gaussian_pi", "grid", "random", "sobol",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchSettings:
+    """What :class:`~lightning_gammabo.GammaLRSearch` was asked for; its arguments are described there.
+
+    Raises:
+        TypeError: if a value is of the wrong type.
+        ValueError: if a value is out of its domain, or two contradict each other.
+    """
+
+    lr_min: float
+    lr_max: float
+    n_initial: int
+    n_iterations: int
+    search: str
+    candidates: Sequence[float] | None
+    objective: str
+    objective_mode: str
+    kappa_lambda: float
+    monitor_loss: str | None
+    monitor_accuracy: str | None
+    commit: str
+    every_n_epochs: int
+    start_epoch: int
+    stop_epoch: int | None
+    lr_schedulers: str
+    seed: int
+    history_file: str | None
+    progress: bool
+
+    def __post_init__(self) -> None:
+        self._check_range()
+        self._check_counts()
+        self._check_words()
+        if self.candidates is not None:
+            self._check_candidates(self.candidates)
+
+    @property
+    def n_trials(self) -> int:
+        """Candidates in a searched epoch, the present rate among them."""
+        if self.candidates is not None:
+            return 1 + len(self.candidates)
+        return self.n_initial + self.n_iterations
+
+    def searches(self, epoch: int) -> bool:
+        """Whether an epoch is searched.
+
+        Args:
+            epoch: the epoch, from 0.
+
+        Returns:
+            Whether it lies between start and stop, on the grid of ``every_n_epochs``.
+        """
+        inside = self.start_epoch <= epoch and (self.stop_epoch is None or epoch < self.stop_epoch)
+        return inside and (epoch - self.start_epoch) % self.every_n_epochs == 0
+
+    def _check_range(self) -> None:
+        for name in ("lr_min", "lr_max", "kappa_lambda"):
+            _require_number(name, getattr(self, name))
+        if not 0.0 < self.lr_min < self.lr_max < math.inf:
+            raise ValueError(
+                f"lr_min={self.lr_min!r}, lr_max={self.lr_max!r}: need 0 < lr_min < lr_max < inf (log scale), "
+                "for example lr_min=1e-4, lr_max=1.0"
+            )
+        if not 0.0 < self.kappa_lambda <= 1.0:
+            raise ValueError(f"kappa_lambda={self.kappa_lambda!r}: lambda of eqs. 11 and 12 lies in (0, 1]")
+
+    def _check_counts(self) -> None:
+        for name, least in (("n_initial", 1), ("n_iterations", 0), ("every_n_epochs", 1), ("start_epoch", 0)):
+            value = getattr(self, name)
+            _require_int(name, value)
+            if value < least:
+                raise ValueError(f"{name}={value!r}: need at least {least}")
+        _require_int("seed", self.seed)
+        if self.seed < 0:
+            raise ValueError(f"seed={self.seed!r}: a seed is not negative")
+        if self.stop_epoch is not None:
+            _require_int("stop_epoch", self.stop_epoch)
+            if self.stop_epoch <= self.start_epoch:
+                raise ValueError(
+                    f"stop_epoch={self.stop_epoch!r}, start_epoch={self.start_epoch!r}: no epoch would be searched; "
+                    "stop_epoch is the first epoch that is not searched any more, None for none"
+                )
+
+    def _check_words(self) -> None:
+        choices: dict[str, tuple[str, ...]] = {
+            "search": SEARCH_NAMES,
+            "objective_mode": ("min", "max"),
+            "commit": ("copy", "replay"),
+            "lr_schedulers": ("override", "scale", "error"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, allowed))}")
+        for name in ("objective", "monitor_loss", "monitor_accuracy", "history_file"):
+            value = getattr(self, name)
+            if value is None and name != "objective":
+                continue
+            if not isinstance(value, (str, Path)) or not str(value):
+                raise TypeError(f"{name}={value!r}: need a name, not {type(value).__name__}")
+        if not isinstance(self.progress, bool):
+            raise TypeError(f"progress={self.progress!r}: need True or False")
+
+    @staticmethod
+    def _check_candidates(candidates: Any) -> None:
+        if isinstance(candidates, str) or not isinstance(candidates, Sequence) or not candidates:
+            raise ValueError(f"candidates={candidates!r}: need a list of rates, or None to search")
+        for rate in candidates:
+            _require_number("candidates", rate)
+            if not 0.0 < rate < math.inf:
+                raise ValueError(f"candidates={list(candidates)!r}: {rate!r} is no rate; each is above 0 and finite")
+
+
+def _require_number(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name}={value!r}: need a number, not {type(value).__name__}")
+
+
+def _require_int(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name}={value!r}: need a whole number, not {type(value).__name__}")

@@ -1,0 +1,116 @@
+"""One tensor's image: its values, its storage, its gradient, put back in place."""
+
+from __future__ import annotations
+
+import contextlib
+
+import torch
+from torch import Tensor
+
+__all__ = ["TensorImage"]
+
+
+class TensorImage:
+    """What one tensor holds; :meth:`hold` copies the values, :meth:`restore` writes them back.
+
+    The image also remembers the tensor's *storage*: a tensor that was pointed elsewhere since (``p.data = other``) is
+    pointed back before it is written, so that the other one is not written over.
+
+    Args:
+        tensor: any tensor; a leaf or not, strided, expanded or sparse, sharded (``DTensor``), on any device.
+        grads: whether the gradient is remembered; else it is None after :meth:`restore`.
+
+    Attributes:
+        grad: the gradient tensor that was there, or None.
+        held: whether the values have been copied.
+    """
+
+    __slots__ = ("_alias", "_requires_grad", "_tensor", "_values", "_version", "_with_grad", "grad")
+
+    def __init__(self, tensor: Tensor, *, grads: bool = True) -> None:
+        self._tensor = tensor
+        self._alias = tensor.detach()  # same storage, at no cost
+        self._values: Tensor | None = None
+        self._version = _version(tensor)
+        self._requires_grad = tensor.requires_grad
+        self._with_grad = tensor.is_leaf
+        self.grad: Tensor | None = tensor.grad if grads and self._with_grad else None
+
+    @property
+    def key(self) -> int:
+        """Identity of the tensor."""
+        return id(self._tensor)
+
+    @property
+    def held(self) -> bool:
+        """Whether the values have been copied."""
+        return self._values is not None
+
+    def hold(self, reuse: TensorImage | None = None) -> bool:
+        """Copy the values as they are now.
+
+        Args:
+            reuse: an older image of the same tensor whose copy may be written over, which saves an allocation.
+
+        Returns:
+            False, and nothing is copied, if the tensor was written since the image was taken.
+        """
+        if _version(self._tensor) != self._version:
+            return False
+        with torch.no_grad():
+            source = _written_part(self._alias)
+            spare = reuse._values if reuse is not None else None
+            if spare is not None and _same_form(spare, source):
+                self._values = spare.copy_(source)
+                assert reuse is not None
+                reuse._values = None
+            else:
+                self._values = source.clone()
+        return True
+
+    def restore(self) -> None:
+        """Write the values back, and the gradient, and whether one is asked for."""
+        assert self._values is not None, "hold() comes before restore()"
+        if not _same_storage(self._tensor, self._alias):
+            self._tensor.data = self._alias
+        context = torch.inference_mode() if self._alias.is_inference() else contextlib.nullcontext()
+        with context:
+            _written_part(self._alias).copy_(self._values)
+        if self._with_grad and self._tensor.is_leaf:
+            if self._tensor.requires_grad != self._requires_grad:
+                self._tensor.requires_grad_(self._requires_grad)
+            if self._tensor.grad is not self.grad:
+                self._tensor.grad = self.grad
+
+
+def _version(tensor: Tensor) -> int:
+    return -1 if tensor.is_inference() else tensor._version
+
+
+def _written_part(tensor: Tensor) -> Tensor:
+    """The part without repetition: an expanded dimension (stride 0) has one entry in memory.
+
+    Args:
+        tensor: any tensor.
+
+    Returns:
+        A view of the same storage.
+    """
+    if tensor.layout is torch.strided:
+        for dim, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
+            if stride == 0 and size > 1:
+                tensor = tensor.narrow(dim, 0, 1)
+    return tensor
+
+
+def _same_form(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and a.dtype == b.dtype and a.device == b.device and type(a) is type(b)
+
+
+def _same_storage(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device or a.layout is not torch.strided:
+        return a.layout is not torch.strided and a.shape == b.shape
+    try:
+        return a.data_ptr() == b.data_ptr() and a.stride() == b.stride()
+    except RuntimeError:  # a wrapper without storage of its own, such as DTensor
+        return True

@@ -1,0 +1,340 @@
+"""What training touches: all of a Trainer's state, taken at one moment and put back in place.
+
+One of the two files that know Lightning's insides (the other is :mod:`lightning_gammabo.epoch_runner`). Checked on
+Lightning 2.4.0, 2.5.6 and 2.6.6; :func:`check_lightning` says in a sentence when the insides are not as expected.
+
+A :class:`TrainerState` holds
+
+* everything that is reachable from the user's module, data module, optimizers, LR schedulers, the precision plugin
+  (GradScaler) and the metric results: parameters, buffers (non-persistent ones too), plain tensors, lists, counters;
+* the loops' progress, the logger connector's metrics, the Trainer's plain attributes (``should_stop``, limits);
+* the position of the data: generators, samplers and data sets with a state of their own;
+* the random number generators.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lightning_gammabo.object_image import ObjectImage
+from lightning_gammabo.rng import RngState
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+__all__ = [
+    "LoaderMark",
+    "TrainerState",
+    "check_lightning",
+    "loader_generators",
+    "overrides",
+    "train_loaders",
+    "unreplayable",
+]
+
+_PLAIN = (int, float, bool, str, type(None))
+_ENTERED = {"LightningDataModule", "LRSchedulerConfig", "_BaseProgress", "_ModuleMode"}
+_NAMESPACES = ("lightning.pytorch", "pytorch_lightning", "lightning.fabric", "lightning_fabric")
+
+
+def check_lightning(trainer: Trainer) -> None:
+    """Make sure that this Lightning's insides are the ones this package was written for.
+
+    Args:
+        trainer: the Trainer of the run.
+
+    Raises:
+        RuntimeError: naming what is missing.
+    """
+    epoch_loop = getattr(trainer.fit_loop, "epoch_loop", None)
+    wanted: dict[str, tuple[object, tuple[str, ...]]] = {
+        "Trainer": (trainer, ("_logger_connector", "strategy", "precision_plugin", "fit_loop", "loggers", "callbacks")),
+        "FitLoop": (trainer.fit_loop, ("setup_data", "epoch_loop", "_data_fetcher", "_combined_loader")),
+        "TrainingEpochLoop": (
+            epoch_loop,
+            ("run", "done", "on_advance_end", "val_loop", "_results", "_should_check_val_fx", "_batches_that_stepped"),
+        ),
+        "LoggerConnector": (trainer._logger_connector, ("_callback_metrics", "_first_loop_iter")),
+    }
+    missing = [f"{name}.{attr}" for name, (obj, attrs) in wanted.items() for attr in attrs if not hasattr(obj, attr)]
+    if missing:
+        version = getattr(__import__(type(trainer.fit_loop).__module__.split(".")[0]), "__version__", "unknown")
+        raise RuntimeError(
+            f"lightning_gammabo cannot rewind this Lightning (version {version}): it has no {', '.join(missing)}. "
+            "Install a Lightning that lightning_gammabo was checked on (2.4 to 2.6), or a newer lightning_gammabo."
+        )
+
+
+class TrainerState:
+    """The state of a fit at one moment.
+
+    Args:
+        trainer: the Trainer, inside ``fit``.
+        callbacks: callbacks that take part in candidate epochs; their state is held too.
+        data: whether the position of the training data is held (else the loaders and all below them are left alone).
+        defer: leave the values of parameters and optimizer state uncopied until :meth:`hold_weights`.
+        grads: whether gradients are held; else they are None after :meth:`restore`.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        *,
+        callbacks: Iterable[object] = (),
+        data: bool = True,
+        defer: bool = False,
+        grads: bool = True,
+    ) -> None:
+        self._loops = [_Attributes(loop, _is_loop_state) for loop in _loops(trainer)]
+        self._loops += [_Attributes(obj, _is_plain) for obj in _plain_owners(trainer, data)]
+        loaders = train_loaders(trainer)
+        skip = set() if data else _data_image(loaders).visited
+        roots = {**_roots(trainer), **_named("callback", map(vars, callbacks))}
+        if data:
+            roots |= _named("train", loaders)
+        roots |= _named("validation", _val_loaders(trainer))
+        data_names = [name for name in roots if name.startswith(("train", "validation", "datamodule"))]
+        self._image = ObjectImage(
+            roots,
+            stop=_is_lightning,
+            skip=skip,
+            data=data_names,
+            deferred=_weight_ids(trainer) if defer else (),
+            grads=grads,
+        )
+        self._rng = RngState.take()
+
+    @property
+    def unheld(self) -> list[str]:
+        """Paths of live iterators that the user's objects hold and nobody can put back."""
+        return self._image.unheld
+
+    def hold_weights(self, reuse: TrainerState | None = None) -> bool:
+        """Copy the values that were deferred.
+
+        Args:
+            reuse: an older state whose copies may be written over (it is useless afterwards).
+
+        Returns:
+            False if a parameter or an optimizer's state was written since this state was taken.
+        """
+        return self._image.hold_deferred(reuse._image if reuse is not None else None)
+
+    def restore(self) -> None:
+        """Put everything back, in place."""
+        for attributes in self._loops:
+            attributes.restore()
+        self._image.restore()
+        self._rng.restore()
+
+
+class LoaderMark:
+    """Data position and random numbers at the moment when the training loader's iterator was made.
+
+    In the first epoch of a fit Lightning makes the iterator long before the epoch starts. To see the same batches
+    again, another iterator has to be made from this very state.
+
+    Args:
+        trainer: the Trainer, its training loader already requested.
+        combined_loader: the loader that the iterator is made from.
+    """
+
+    def __init__(self, trainer: Trainer, combined_loader: Any) -> None:
+        self._image = _data_image(getattr(combined_loader, "flattened", [combined_loader]))
+        self._rng = RngState.take()
+
+    def restore(self) -> None:
+        """Put data position and random numbers back."""
+        self._image.restore()
+        self._rng.restore()
+
+
+def train_loaders(trainer: Trainer) -> list[Any]:
+    """The training loaders in use.
+
+    Args:
+        trainer: the Trainer, inside ``fit``.
+
+    Returns:
+        The flat list; empty before they were requested.
+    """
+    loader = trainer.fit_loop._combined_loader
+    return list(loader.flattened) if loader is not None else []
+
+
+def loader_generators(trainer: Trainer) -> dict[str, Any]:
+    """The random number generators that the training loaders hold.
+
+    Args:
+        trainer: the Trainer.
+
+    Returns:
+        The generators, each under a path that is the same in another process.
+    """
+    return _data_image(train_loaders(trainer)).generators
+
+
+def unreplayable(trainer: Trainer) -> str | None:
+    """Whether iterating the training loaders again gives other batches.
+
+    Args:
+        trainer: the Trainer, its training loaders requested.
+
+    Returns:
+        Why, in words, or None if the batches can be had again.
+    """
+    for loader in train_loaders(trainer):
+        name = type(loader).__name__
+        if getattr(loader, "persistent_workers", False) and getattr(loader, "num_workers", 0) > 0:
+            return f"{name}(persistent_workers=True): its workers go on with the random numbers of the epoch before"
+        if hasattr(loader, "state_dict") and hasattr(loader, "load_state_dict"):
+            return f"{name} keeps a position of its own"
+        if not isinstance(loader, torch.utils.data.DataLoader) and hasattr(type(loader), "__next__"):
+            return f"{name} is an iterator: it goes on where it stopped"
+        held = [path for path in _data_image([loader]).unheld if path != "train0._iterator"]
+        if held:
+            return f"{name} holds a live iterator ({held[0]})"
+    return None
+
+
+def overrides(instance: object, method: str) -> bool:
+    """Whether a user's class changes a method of one of Lightning's base classes.
+
+    Args:
+        instance: object of the user's class.
+        method: name of the method.
+
+    Returns:
+        Whether the method is another one than Lightning's; False if there is none.
+    """
+    if method in vars(instance):
+        return True
+    owner = next((base for base in type(instance).__mro__ if method in vars(base)), None)
+    return owner is not None and not owner.__module__.startswith(_NAMESPACES)
+
+
+class _Attributes:
+    """Some of one object's attributes, by reference."""
+
+    def __init__(self, obj: Any, wanted: Callable[[object], bool]) -> None:
+        self._own: dict[str, Any] = vars(obj)
+        self._names = set(self._own)
+        self._wanted = wanted
+        self._saved = {name: value for name, value in self._own.items() if wanted(value)}
+
+    def restore(self) -> None:
+        for name in [n for n, value in self._own.items() if n not in self._names and self._wanted(value)]:
+            del self._own[name]
+        self._own.update(self._saved)
+
+
+def _is_loop_state(value: object) -> bool:
+    # functions in a loop's attributes are stand-ins, ours or a plugin's; the fetcher has an entry of its own
+    return not isinstance(value, (types.FunctionType, types.MethodType))
+
+
+def _is_plain(value: object) -> bool:
+    return isinstance(value, _PLAIN)
+
+
+def _loops(trainer: Trainer) -> list[Any]:
+    epoch_loop: Any = trainer.fit_loop.epoch_loop
+    return [
+        trainer.fit_loop,
+        epoch_loop,
+        epoch_loop.val_loop,
+        epoch_loop.automatic_optimization,
+        epoch_loop.manual_optimization,
+    ]
+
+
+def _plain_owners(trainer: Trainer, data: bool) -> Iterator[Any]:
+    """Objects of which only numbers, flags and words are state.
+
+    Args:
+        trainer: the Trainer.
+        data: whether the position of the training data is one.
+
+    Yields:
+        The Trainer, the data fetcher, and the wrapper that a strategy puts around the module: DDP notes there whether
+        its next forward has to synchronise buffers.
+    """
+    yield trainer
+    if data and trainer.fit_loop._data_fetcher is not None:
+        yield trainer.fit_loop._data_fetcher
+    if trainer.strategy.model is not None and trainer.strategy.model is not trainer.lightning_module:
+        yield trainer.strategy.model
+
+
+def _roots(trainer: Trainer) -> dict[str, object]:
+    connector = trainer._logger_connector
+    roots: dict[str, object] = {
+        "module": trainer.lightning_module,
+        "optimizers": trainer.strategy.optimizers,
+        "lr_schedulers": trainer.strategy.lr_scheduler_configs,
+        "precision": vars(trainer.precision_plugin),
+        "state": vars(trainer.state),
+        "connector": vars(connector),
+        "datamodule": getattr(trainer, "datamodule", None),
+    }
+    for index, loop in enumerate(_loops(trainer)):
+        kept = {name: value for name, value in vars(loop).items() if _is_progress(value)}
+        roots[f"loop{index}"] = tuple(kept.values())
+    return {name: root for name, root in roots.items() if root is not None}
+
+
+def _is_progress(value: object) -> bool:
+    name = type(value).__name__
+    return name.endswith(("Progress", "_ResultCollection", "_ModuleMode")) or isinstance(value, (list, dict))
+
+
+def _is_lightning(kind: type) -> bool:
+    """Lightning's own machinery is not entered; the user's modules, and results and progress, are.
+
+    Args:
+        kind: class of an object that the walk came to.
+
+    Returns:
+        Whether to leave it alone.
+    """
+    own = {base.__name__ for base in kind.__mro__ if base.__module__.startswith(_NAMESPACES)}
+    return bool(own) and not own & _ENTERED and not issubclass(kind, torch.nn.Module)
+
+
+def _data_image(loaders: Iterable[object]) -> ObjectImage:
+    roots = _named("train", loaders)
+    return ObjectImage(roots, stop=_is_lightning, data=list(roots))
+
+
+def _named(name: str, objects: Iterable[object]) -> dict[str, object]:
+    return {f"{name}{index}": obj for index, obj in enumerate(objects)}
+
+
+def _val_loaders(trainer: Trainer) -> list[Any]:
+    loader = trainer.fit_loop.epoch_loop.val_loop._combined_loader
+    return list(loader.flattened) if loader is not None else []
+
+
+def _weight_ids(trainer: Trainer) -> set[int]:
+    module: LightningModule = trainer.lightning_module
+    ids = {id(parameter) for parameter in module.parameters()}
+    for optimizer in trainer.strategy.optimizers:
+        ids |= {id(tensor) for tensor in _tensors(getattr(optimizer, "state", {}))}
+        ids |= {id(tensor) for group in getattr(optimizer, "param_groups", []) for tensor in _tensors(group["params"])}
+    return ids
+
+
+def _tensors(tree: object) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, Mapping):
+        for value in tree.values():
+            yield from _tensors(value)
+    elif isinstance(tree, (list, tuple)):
+        for value in tree:
+            yield from _tensors(value)
