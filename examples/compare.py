@@ -1,0 +1,121 @@
+"""What the examples share: a classifier to train, and a searched run beside plain ones, with what each of them cost."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningModule, Trainer, seed_everything
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+
+from lightning_gammabo import GammaLRSearch
+from lightning_gammabo.report.plots import plot_schedule
+from lightning_gammabo.report.table import comparison_table
+
+Loaders = dict[str, DataLoader]
+"""loaders of the splits train, val (rates are chosen by it) and test (no search sees it)"""
+
+
+class Classifier(LightningModule):
+    """Any network that gives logits, with cross entropy and SGD; logs loss and accuracy."""
+
+    def __init__(self, net: nn.Module, *, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
+        super().__init__()
+        self.net = net
+        self.sgd = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
+
+    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
+        images, labels = batch
+        return cross_entropy(self.net(images), labels)
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._log_scores(batch, "val")
+
+    def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
+        self._log_scores(batch, "test")
+
+    def _log_scores(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+        images, labels = batch
+        logits = self.net(images)
+        self.log(f"{split}_loss", cross_entropy(logits, labels), prog_bar=True)
+        self.log(f"{split}_acc", (logits.argmax(dim=1) == labels).float().mean(), prog_bar=True)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), **self.sgd)
+
+
+def run(
+    make: Callable[[], Classifier],
+    loaders: Loaders,
+    *,
+    epochs: int,
+    seed: int,
+    accelerator: str = "cpu",
+    search: GammaLRSearch | None = None,
+) -> dict[str, float]:
+    """Train a network from the same start as every other run of that seed, and judge it on the test split."""
+    seed_everything(seed, verbose=False)
+    module = make()
+    common = {"accelerator": accelerator, "devices": 1, "logger": False, "enable_model_summary": False}
+    callbacks = [search] if search else None
+    trainer = Trainer(
+        max_epochs=epochs,
+        callbacks=callbacks,
+        enable_checkpointing=False,
+        enable_progress_bar=search is not None,
+        **common,
+    )
+    began = time.perf_counter()
+    trainer.fit(module, loaders["train"], loaders["val"])
+    seconds = time.perf_counter() - began
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # the search has told its story
+    (scores,) = Trainer(enable_progress_bar=False, **common).test(module, loaders["test"], verbose=False)
+    history = search.history if search else ()
+    return {
+        "epochs": epochs,
+        "test accuracy": scores["test_acc"],
+        "test loss": scores["test_loss"],
+        "train passes": sum(record.train_passes for record in history) or epochs,
+        "val passes": sum(record.val_passes for record in history) or epochs,
+        "seconds": round(seconds, 1),
+    }
+
+
+def compare(
+    make: Callable[[], Classifier],
+    loaders: Loaders,
+    search: GammaLRSearch,
+    *,
+    epochs: int,
+    seed: int,
+    out: Path,
+    accelerator: str = "cpu",
+) -> None:
+    """One searched run; a plain one of as many epochs, one of as many passes; tables, history and a picture."""
+    # lines of advice that do not fit networks of this size, and one of Lightning about itself
+    warnings.filterwarnings("ignore", ".*does not have many workers.*|.*The number of training batches.*|.*LeafSpec.*")
+    sizes = {name: len(loader.dataset) for name, loader in loaders.items()}
+    common = {"seed": seed, "accelerator": accelerator}
+    print("{train} images to train, {val} to choose rates by, {test} to judge by\n".format(**sizes))
+    runs = {"searched": run(make, loaders, epochs=epochs, search=search, **common)}
+    plain = f"plain, lr {make().sgd['lr']:g}"
+    same_cost = round(runs["searched"]["train passes"])
+    for name, n in ((plain, epochs), (f"{plain}, same cost", same_cost)):
+        print(f"{name}: {n} epochs ...", flush=True)
+        runs[name] = run(make, loaders, epochs=n, **common)
+
+    out.mkdir(parents=True, exist_ok=True)
+    search.history.save(out / "history.jsonl")
+    search.history.save(out / "history.csv")
+    rate, _ = plot_schedule(search.history)
+    rate.figure.savefig(out / "schedule.png", dpi=150)
+
+    print(f"\nOn the {sizes['test']} images that no search saw:\n")
+    print(comparison_table(runs), end="\n\n")
+    print(f"history.jsonl, history.csv and schedule.png are in {out}")
