@@ -50,7 +50,14 @@ LOOPS = {"fit_loop", "epoch_loop", "val_loop", "validate_loop"}
 
 MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
-ALLOWED_LENGTH: dict[str, int] = {}
+ALLOWED_LENGTH: dict[str, int] = {
+    # all that names Lightning's insides has to stand in one of two files
+    "epoch_runner.py": 500,
+    "trainer_state.py": 350,
+    # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
+    "bayesopt/model.py": 380,
+    "bayesopt/search.py": 380,
+}
 """``path`` or ``path:function`` -> lines that it may have; each needs its reason in a comment beside it"""
 
 
