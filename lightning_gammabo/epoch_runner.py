@@ -111,6 +111,7 @@ class EpochRunner:
         self._outcome: Outcome | None = None
         self._ended: TrainerState | None = None
         self._leader: _EndState | None = None
+        self._logged: list[Any] = []
         self._tail = False
 
     def __enter__(self) -> EpochRunner:
@@ -181,7 +182,7 @@ class EpochRunner:
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
-        self._leader = _EndState(self._ended, [tape.take() for tape in self._loggers], self._tail)
+        self._leader = _EndState(self._ended, self._logged, self._tail)
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch.
@@ -254,6 +255,7 @@ class EpochRunner:
         held = not (native and not overrides(self._module, "on_validation_model_zero_grad"))
         if not self.replay:
             self._ended = self._state(defer=True, grads=held)
+            self._logged = [tape.take() for tape in self._loggers]
         if frees:
             self._module.on_validation_model_zero_grad()
         return self._validate()

@@ -225,8 +225,7 @@ class FitSession:
             # one stream of its own for each epoch, so that a resumed run proposes what the other would have
             seed=int(np.random.SeedSequence([settings.seed, epoch]).generate_state(1)[0]),
             n_initial=settings.n_initial,
-            # the present rate is one of the trials and none of the grid
-            n_trials=max(1, settings.n_trials - 1),
+            n_trials=settings.n_trials,
             candidates=settings.candidates,
         )
 
