@@ -1,4 +1,4 @@
-"""Where a rate may be proposed: what diverged rates forbid, and the region that earlier epochs point at.
+"""Where a rate may be proposed: what diverged rates forbid, repetitions, and the places that fill the space.
 
 A diverged rate is a bound and never a number. All places are on the unit interval.
 """
@@ -6,16 +6,17 @@ A diverged rate is a bound and never a number. All places are on the unit interv
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bounds", "WarmRegion", "away_from"]
+__all__ = ["Bounds", "away_from", "space_filling"]
 
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
+
+_TIE = 1e-10
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,11 @@ class Bounds:
     Args:
         finite: places of trials with a finite score.
         diverged: places of trials without.
+
+    Example:
+        >>> bounds = Bounds(finite=np.array([0.5]), diverged=np.array([0.2, 0.9]))
+        >>> bounds.wall, bounds.allows(np.array([0.2, 0.4, 0.65, 0.75])).tolist()
+        (0.9, [False, True, True, False])
     """
 
     finite: Array
@@ -51,10 +57,11 @@ class Bounds:
         Returns:
             True where allowed, ``g``.
         """
-        allowed = np.asarray(places < self.wall)
+        wall = self.wall
+        allowed = np.asarray(places < wall)
         if not self.finite.size:
             # nothing is known to work: go down by halves of what is left
-            return allowed & (places <= 0.5 * max(self.wall, 0.0) if math.isfinite(self.wall) else True)
+            return allowed if math.isinf(wall) else allowed & (places <= 0.5 * max(wall, 0.0))
         for place in self.diverged:
             radius = 0.5 * np.abs(self.finite - place).min()
             allowed &= np.abs(places - place) >= max(radius, 1e-9)
@@ -72,55 +79,44 @@ def away_from(places: Array, tried: Array, distance: float) -> Mask:
     Returns:
         True where no tried place is nearer than ``distance``, ``g``.
     """
+    return _nearest(places, tried) >= distance
+
+
+def _nearest(places: Array, tried: Array) -> Array:
     if not tried.size:
-        return np.ones(places.shape, dtype=bool)
-    return np.asarray(np.abs(places[:, None] - tried[None, :]).min(axis=1) >= distance)
+        return np.full(places.shape, math.inf)
+    ordered = np.concatenate([[-math.inf], np.sort(tried), [math.inf]])
+    right = np.searchsorted(ordered, places)
+    return np.asarray(np.minimum(places - ordered[right - 1], ordered[right] - places))
 
 
-@dataclass(frozen=True)
-class WarmRegion:
-    """The rates worth a look after an epoch was won by ``winner``: ``[winner / below, above * winner]``.
+def space_filling(rng: np.random.Generator, bounds: Bounds, tried: Array, cells: int, grid: Array) -> float:
+    """A place to look at while there is nothing to reason from.
 
-    What of earlier epochs was measured to help: the winner and half of it tried first, and this region. The optimum and
-    the edge of divergence both move (by a factor of 4 after the first epoch), which is why scores are not carried over.
+    In this order: the middle half of a random one of ``cells`` equal cells in which nothing was tried yet; where all
+    rates so far diverged, half the lowest; else the allowed place farthest from all that was tried.
 
     Args:
-        winner: the rate that won.
-        below: how far below it the region reaches, a factor.
-        above: how far above, a factor.
+        rng: breaks ties.
+        bounds: what diverged rates forbid.
+        tried: places tried or pending, ``n``.
+        cells: number of cells; 0 for none.
+        grid: places to choose from when the cells are used up, ``g``.
+
+    Returns:
+        The place, in [0, 1].
     """
-
-    winner: float
-    below: float = 20.0
-    above: float = 2.0
-
-    def starts(self) -> tuple[float, float]:
-        """The rates to try first.
-
-        Returns:
-            The winner and half of it.
-        """
-        return self.winner, 0.5 * self.winner
-
-    def edges(self, best: float | None, diverged: Sequence[float] = ()) -> tuple[float, float]:
-        """Lower and upper rate of the region, widened where this epoch's own results say that it misleads.
-
-        While the best rate so far lies in the outer tenth of the region (on the log scale), that side is moved on by
-        the same factor again; when rates of the region diverged and none was finite, there is no lower edge.
-
-        Args:
-            best: best rate of this epoch so far; None if none was finite.
-            diverged: rates that diverged in this epoch.
-
-        Returns:
-            The two edges; the lower one may be 0.
-        """
-        low, high = self.winner / self.below, self.winner * self.above
-        if best is None:
-            return (0.0 if diverged else low), high
-        margin = (self.below * self.above) ** 0.1
-        while best > high / margin:
-            high *= self.above
-        while 0.0 < best < low * margin:
-            low /= self.below
-        return (0.0 if best <= 0.0 else low), high
+    if cells:
+        free = np.setdiff1d(np.arange(cells), np.floor(tried * cells))
+        if free.size:
+            place = float((rng.choice(free) + rng.uniform(0.25, 0.75)) / cells)
+            if bounds.allows(np.asarray([place])).all():
+                return place
+    if not bounds.finite.size and math.isfinite(bounds.wall):
+        half = 0.5 * max(bounds.wall, 0.0)
+        if half == 0.0 or away_from(np.asarray([half]), tried, 0.5 / grid.size).all():
+            return half
+    allowed = bounds.allows(grid)
+    places = grid[allowed] if allowed.any() else grid
+    distance = _nearest(places, tried)
+    return float(places[rng.choice(np.flatnonzero(distance >= distance.max() - _TIE))])
