@@ -111,5 +111,3 @@ def coverage(rows: list[dict[str, Any]], level: str = "90%") -> list[dict[str, A
         head |= {f"least {level}": min(values), f"most {level}": max(values)}
         short.append(head | {"log score": float(np.mean([row["log score"] for row in cells]))})
     return short
-
-

@@ -1,0 +1,89 @@
+"""Does an epoch's search learn from the epoch before? Recorded sequences of epochs, and sequences that jump.
+
+Epoch 1 is searched cold with twelve candidates. Every later epoch is searched by ``n`` candidates, cold (a new search)
+or warm (told of the rates and scores of the epoch before). The table of an epoch was recorded after the best rates of
+the epochs before it, whatever the search chose: what is measured is the search and not where its choices would lead.
+
+A jump puts the landscapes of epochs 4 to 6 at ten times smaller or larger rates, as when the scale of the loss or the
+batch size is changed in mid-run. Rates that come from beyond the recorded range diverge on the upper side and do as
+little as the smallest recorded rate on the lower one.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import tables
+from benchmark_problems import Floats, Problem, Run, landscape_problems
+from benchmark_report import standard_error
+from benchmark_searches import SPACE, ask_and_tell, best_seen, make
+
+GROUPS = ("digits", "mnist500", "cifar")
+COUNTS = (4, 5, 6, 8, 10, 12)
+JUMP_COUNTS = (6, 12)
+REPETITIONS, JUMP_REPETITIONS = 20, 10
+JUMP_EPOCH = 3
+"""Counted from 0: the first epoch whose landscape lies elsewhere."""
+
+
+def shifted(problem: Problem, cells: int) -> Problem:
+    """The landscape moved by so many candidates: negative is towards smaller rates."""
+    values = problem.values.copy()
+    if cells < 0:
+        values = np.concatenate([problem.values[-cells:], np.full(-cells, math.nan)])
+    elif cells > 0:
+        values = np.concatenate([np.full(cells, problem.values[0]), problem.values[:-cells]])
+    unit, floor = problem.unit, problem.floor
+    return Problem(problem.group, problem.cluster, problem.part, unit, values, floor=floor, worst=problem.worst)
+
+
+def sequences(group: str, jump: int) -> list[list[Problem]]:
+    """For each recorded seed the problems of its epochs."""
+    by_seed: dict[int, list[Problem]] = {}
+    for problem in landscape_problems(group):
+        moved = shifted(problem, jump) if problem.part >= JUMP_EPOCH else problem
+        by_seed.setdefault(problem.cluster, []).append(moved)
+    return list(by_seed.values())
+
+
+def follow(epochs: list[Problem], n: int, warm: bool, repetition: int) -> Floats:
+    """Regret of each epoch but the first."""
+    before: list[tuple[float, float | None]] = []
+    regrets = []
+    for problem in epochs:
+        seed = 100 * repetition + problem.part
+        count = 12 if problem.part == 0 else n
+        run = Run(problem, seed)
+        search = make("gamma", seed=seed, n_trials=count, grid_size=len(problem.unit))
+        if warm and before:
+            search.warm_start(before)
+        for _ in range(count):
+            ask_and_tell(run, search)
+        rates = [SPACE.from_unit(float(problem.unit[i])) for i in run.index]
+        before = list(zip(rates, run.observed, strict=True))
+        regrets.append(problem.regrets[best_seen(run)])
+    return np.array(regrets[1:])
+
+
+def measure_warm() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for jump, label in ((0, "as recorded"), (-30, "to 1/10 of the rates"), (30, "to 10 times the rates")):
+        for group in GROUPS:
+            if len(tables.load(group).lr) != 121:
+                raise ValueError(f"{group}: a jump of 30 candidates is a factor of 10 only with 121 of them")
+            cases = sequences(group, jump)
+            for warm in (False, True):
+                for n in JUMP_COUNTS if jump else COUNTS:
+                    repetitions = JUMP_REPETITIONS if jump else REPETITIONS
+                    pairs = [(c[0].cluster, follow(c, n, warm, r)) for r in range(repetitions) for c in cases]
+                    stack, clusters = np.stack([p for _, p in pairs]), [c for c, _ in pairs]
+                    row = {"landscape": label, "group": group, "start": "warm" if warm else "cold", "n": n}
+                    part = stack[:, JUMP_EPOCH - 1 :] if jump else stack
+                    row |= {"runs": len(stack), "regret": float(part.mean())}
+                    row["SE"] = standard_error(part.mean(axis=1), clusters)
+                    row["epoch 4"], row["epoch 5"] = float(stack[:, 2].mean()), float(stack[:, 3].mean())
+                    rows.append(row)
+            print("warm", label, group, flush=True)
+    return rows
