@@ -50,6 +50,8 @@ class SearchProgress:
     def start(self, epoch: int, total: int) -> None:
         """Begin the search of an epoch; a search that was not finished is finished first.
 
+        To be called before the user's callbacks are set aside; until ``finish`` the user's own display bears that.
+
         Args:
             epoch: ``trainer.current_epoch``, from 0.
             total: candidates that will be trained.
