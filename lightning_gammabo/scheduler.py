@@ -142,6 +142,7 @@ class HyperparameterScheduler:
     ) -> EpochRecord:
         chosen, reason = self._determinant.choose(results)
         again = runner.replay or chosen is None
+        trained_again = 0.0 if not again else 1.0 if chosen is None else chosen.passes
         return EpochRecord(
             epoch=epoch,
             results=tuple(results),
@@ -149,7 +150,7 @@ class HyperparameterScheduler:
             reason=reason,
             objective=self._objective.name,
             commit="replay" if again else "copy",
-            train_passes=sum(result.passes for result in results) + float(again),
+            train_passes=sum(result.passes for result in results) + trained_again,
             # the committed epoch is validated by the Trainer as well
             val_passes=val_passes + float(val_passes > 0),
             seconds=seconds,
@@ -167,7 +168,7 @@ class HyperparameterScheduler:
         if self._n_trials == 1 or not self._objective.uses_reference or self._objective.reference_loss is not None:
             return 0.0
         outcome = runner.baseline()
-        loss = self._keys.measure(outcome).loss
+        loss = self._keys.reference(outcome)
         usable = loss is not None and math.isfinite(loss) and loss > 0.0
         # 0.0 says that there is none, so that it is not asked for again
         self._objective.reference_loss = loss if usable else 0.0
@@ -191,16 +192,18 @@ class HyperparameterScheduler:
         common["loss"] = measured.loss if finite else None
         if goodness.score is not None:
             return Result(state=TrialState.COMPLETE, score=goodness.score, **common)
-        if measured.loss is None and measured.accuracy is None and self._objective.metric is None:
-            return self._unmeasured(common)
+        lacking = self._objective.lacks(measured)
+        if lacking is not None:
+            return self._unmeasured(lacking, common)
         return Result(state=TrialState.DIVERGED, message="its score is not finite", **common)
 
-    def _unmeasured(self, common: dict[str, Any]) -> Result:
+    def _unmeasured(self, lacking: str, common: dict[str, Any]) -> Result:
         if self._n_trials > 1:
             raise ValueError(
-                "GammaLRSearch has nothing to rank candidates by: the module logs no validation loss or accuracy and "
-                f"its steps return no loss; logged are {sorted(common['metrics'])}. Log one in `validation_step`, or "
-                "name a logged metric by objective=... with objective_mode='min' or 'max'."
+                f"GammaLRSearch(objective={self._objective.name!r}) has nothing to rank candidates by: no validation "
+                f"{lacking} was logged or returned; logged are {sorted(common['metrics'])}. Log it in "
+                "`validation_step`, name it by monitor_loss=... or monitor_accuracy=..., or rank by a logged metric: "
+                "objective=... with objective_mode='min' or 'max'."
             )
         # a single candidate needs no rank
         return Result(state=TrialState.COMPLETE, score=0.0, message="nothing was logged", **common)

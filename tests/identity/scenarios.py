@@ -361,9 +361,10 @@ class Augmented(Dataset[Any]):
 class OwnGenerators(Dataset[Any]):
     """Generators and a counter of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: bool = True) -> None:
         self.numpy, self.python, self.torch = np.random.default_rng(1), random.Random(2), torch.Generator()
         self.torch.manual_seed(3)
+        self.counts = counts
         self.served = 0
 
     def __len__(self) -> int:
@@ -371,7 +372,7 @@ class OwnGenerators(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         x, y = TRAIN[index]
-        self.served += 1
+        self.served += self.counts
         noise = torch.randn(6, generator=self.torch) * 0.1 + self.numpy.random() + self.python.random()
         return x + noise + 0.001 * self.served, y
 
@@ -490,6 +491,7 @@ SCENARIOS: dict[str, Scenario] = {
     "augmented workers": Scenario(Net, train=_workers(Augmented)),
     "augmented persistent workers": Scenario(Net, train=_workers(Augmented, persistent_workers=True)),
     "own generators": Scenario(Net, train=lambda: DataLoader(OwnGenerators(), 8, shuffle=True)),
+    "data generators": Scenario(Net, train=lambda: DataLoader(OwnGenerators(counts=False), 8, shuffle=True)),
     "own generators in workers": Scenario(Net, train=_workers(OwnGenerators)),
     "loader generator": Scenario(
         Net, train=lambda: DataLoader(TRAIN, 8, shuffle=True, generator=torch.Generator().manual_seed(3))
