@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO_ARGS ?=
 PYTEST_ARGS ?= -n 2
+# the networks of demo and tests are so small that more threads only wait for each other
+export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check lint types tests docs clean
@@ -37,9 +39,8 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-# one thread each: the networks are small, and two workers share the cores
 tests: $(READY)
-	OMP_NUM_THREADS=1 $(BIN)/pytest $(PYTEST_ARGS)
+	$(BIN)/pytest $(PYTEST_ARGS)
 
 docs: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[docs]'
