@@ -76,8 +76,8 @@ class FitSession:
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._be_idle("fast_dev_run is on")
-        elif not trainer.optimizers:
-            self._be_idle("the module configures no optimizer")
+        elif not LearningRates(trainer.optimizers).current():
+            self._be_idle("the module configures no optimizer that has a learning rate")
         if self.idle is not None:
             return
         check_lightning(trainer)

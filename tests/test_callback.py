@@ -237,7 +237,7 @@ def test_no_optimizer_or_no_rate_is_not_searched(caplog: pytest.LogCaptureFixtur
 
     search = GammaLRSearch()
     fit(None_(), search)
-    assert "no epoch is searched: the module configures no optimizer" in caplog.text
+    assert "no epoch is searched: the module configures no optimizer that has a learning rate" in caplog.text
     fit(Net(lr=0.0), search)
     assert "no optimizer has a learning rate above 0" in caplog.text
     assert len(search.history) == 0
