@@ -13,11 +13,9 @@ from __future__ import annotations
 
 import array
 import functools
-import operator
-import random
 import types
 import weakref
-from collections import OrderedDict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -26,6 +24,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lightning_gammabo import object_parts as parts
 from lightning_gammabo.tensor_image import TensorImage
 
 __all__ = ["ObjectImage"]
@@ -44,18 +43,6 @@ _ATOMS: frozenset[type] = frozenset(
         *weakref.ProxyTypes,  # Lightning hands its Trainer around by proxy
     )
 )
-# classes of these modules hold threads, processes, files, compiled code or pictures: nothing that training rewinds
-_FOREIGN = (
-    "torch._C", "torch._dynamo", "torch._inductor", "torch._functorch", "torch.distributed", "torch.jit",
-    "torch.utils.tensorboard", "torch.utils.data.dataloader", "threading", "_thread", "multiprocessing", "concurrent",
-    "asyncio", "logging", "weakref", "subprocess", "socket", "io", "_io", "ssl", "tqdm", "rich", "matplotlib", "enum",
-    "pathlib", "ctypes", "queue",
-)  # fmt: skip
-# ... but these do hold what training moves
-_OWN = (DataLoader, torch.nn.Module, torch.optim.Optimizer)
-
-Restore = Callable[[], None]
-_is = operator.is_
 
 
 class ObjectImage:
@@ -89,8 +76,8 @@ class ObjectImage:
         self._stop = stop
         self._deferred = deferred
         self._grads = grads
-        self._restores: list[Restore] = []
-        self._dicts: list[_DictImage] = []
+        self._restores: list[parts.Restore] = []
+        self._dicts: list[parts.DictImage] = []
         self._tensors: list[TensorImage] = []
         self._seen: dict[int, object] = dict.fromkeys(skip)
         self._stack = [(obj, name, name in data) for name, obj in reversed(list(roots.items()))]
@@ -137,14 +124,14 @@ class ObjectImage:
             self._visit_container(obj, path, data)
         elif isinstance(obj, (tuple, frozenset)):
             self._push(enumerate(obj), path, data)
-        elif (generator := _generator_restore(obj)) is not None:
+        elif (generator := parts.generator_restore(obj)) is not None:
             self._restores.append(generator)
             self.generators[path] = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
         elif isinstance(obj, types.CellType):
             self._visit_cell(obj, path, data)
         elif kind in _CALLABLE_PARTS:
             self._push(((name, getattr(obj, name)) for name in _CALLABLE_PARTS[kind]), path, data)
-        elif not _is_foreign(kind) and not self._stop(kind):
+        elif not parts.is_foreign(kind) and not self._stop(kind):
             self._visit_object(obj, path, data or isinstance(obj, (Dataset, Sampler, DataLoader)))
         elif kind.__module__ == "torch.utils.data.dataloader" and hasattr(type(obj), "__next__"):
             self.unheld.append(path)
@@ -157,44 +144,48 @@ class ObjectImage:
     def _visit_tensor(self, tensor: Tensor, path: str, data: bool) -> None:
         if data and tensor.numel() * tensor.element_size() > DATA_ARRAY_LIMIT:
             return
+        self._dicts.append(parts.DictImage(tensor.__dict__))
+        self._push(tensor.__dict__.items(), path, data)
+        if (lazy := parts.lazy_tensor_restore(tensor)) is not None:
+            self._restores.append(lazy)
+            return
         image = TensorImage(tensor, grads=self._grads)
         if id(tensor) not in self._deferred:
             image.hold()
         self._tensors.append(image)
         if image.grad is not None:
             self._stack.append((image.grad, f"{path}.grad", data))
-        if tensor.__dict__:
-            self._push(tensor.__dict__.items(), path, data)
 
     def _visit_array(self, values: np.ndarray[Any, Any], path: str, data: bool) -> None:
         if values.dtype == object:
             self._push(enumerate(values.flat), path, data)
+        if type(values) is not np.ndarray:  # a masked array has its mask beside
+            self._visit_attributes(values, path, data)
         if not values.flags.writeable or (data and values.nbytes > DATA_ARRAY_LIMIT):
             return
-        saved = values.copy()
-        self._restores.append(lambda: np.copyto(values, saved))
+        plain = values.view(np.ndarray)
+        self._restores.append(functools.partial(np.copyto, plain, plain.copy()))
 
     def _visit_container(self, obj: Any, path: str, data: bool) -> None:
         if isinstance(obj, dict):
-            self._dicts.append(_DictImage(obj))
+            self._dicts.append(parts.DictImage(obj))
             children: Iterable[tuple[Any, Any]] = obj.items()
         else:
-            self._restores.append(_sequence_restore(obj))
+            self._restores.append(parts.sequence_restore(obj))
             children = () if isinstance(obj, (bytearray, array.array)) else enumerate(obj)
         if not (data and len(obj) > DATA_LENGTH_LIMIT):
             self._push(children, path, data)
             if isinstance(obj, dict):
                 self._push((("key", key) for key in obj), path, data)
+            if isinstance(obj, defaultdict):
+                self._push((("default_factory", obj.default_factory),), path, data)
         if type(obj) not in _CONTAINERS:
             self._visit_attributes(obj, path, data)
 
     def _visit_cell(self, cell: types.CellType, path: str, data: bool) -> None:
-        try:
-            saved = cell.cell_contents
-        except ValueError:  # an empty cell
-            return
-        self._restores.append(lambda: setattr(cell, "cell_contents", saved))
-        self._push((("cell", saved),), path, data)
+        restore, value = parts.cell_restore(cell)
+        self._restores.append(restore)
+        self._push((("cell", value),), path, data)
 
     def _visit_object(self, obj: object, path: str, data: bool) -> None:
         held = self._visit_attributes(obj, path, data)
@@ -203,113 +194,32 @@ class ObjectImage:
 
     def _visit_attributes(self, obj: object, path: str, data: bool) -> bool:
         attributes = getattr(obj, "__dict__", None)
+        self._visit_class(type(obj), path, data)
         if isinstance(attributes, dict):
-            self._dicts.append(_DictImage(attributes))
+            self._restores.append(parts.attribute_owner_restore(obj, attributes))
+            self._dicts.append(parts.DictImage(attributes))
             self._push(attributes.items(), path, data)
-        slots = _slots(type(obj))
+        slots = parts.slots_of(type(obj))
         if slots:
             saved = {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
-            self._restores.append(lambda: _restore_slots(obj, slots, saved))
+            self._restores.append(functools.partial(parts.slots_restore, obj, slots, saved))
             self._push(saved.items(), path, data)
         return isinstance(attributes, dict) or bool(slots)
 
+    def _visit_class(self, kind: type, path: str, data: bool) -> None:
+        if id(kind) in self._seen:
+            return
+        for base, state in parts.class_state(kind):
+            if id(base) not in self._seen:
+                self._restores.append(parts.class_state_restore(base, state))
+                self._push(state.items(), f"{path}.{base.__name__}", data)
+                self._seen[id(base)] = base
+        self._seen[id(kind)] = kind
+
 
 _CALLABLE_PARTS: dict[type, tuple[str, ...]] = {
-    types.FunctionType: ("__closure__", "__defaults__", "__kwdefaults__"),
+    types.FunctionType: ("__closure__", "__defaults__", "__kwdefaults__", "__dict__"),
     types.MethodType: ("__self__", "__func__"),
-    functools.partial: ("func", "args", "keywords"),
+    functools.partial: ("func", "args", "keywords", "__dict__"),
 }
 _CONTAINERS: frozenset[type] = frozenset((dict, list, set, deque, bytearray, array.array))
-
-
-class _DictImage:
-    """A dictionary's keys and values, in order, by reference."""
-
-    __slots__ = ("_base", "_keys", "_target", "_values")
-
-    def __init__(self, target: dict[Any, Any]) -> None:
-        self._target = target
-        # the base class's own methods: a subclass may do more on access than look up or store
-        base: Any = OrderedDict if isinstance(target, OrderedDict) else dict
-        self._base = base
-        self._keys = tuple(base.keys(target))
-        self._values = tuple(base.values(target))
-
-    def restore(self) -> None:
-        target, base = self._target, self._base
-        if len(self._keys) == base.__len__(target) and (
-            all(map(_is, base.values(target), self._values)) and all(map(_is, base.keys(target), self._keys))
-        ):
-            return
-        base.clear(target)
-        for key, value in zip(self._keys, self._values, strict=True):
-            base.__setitem__(target, key, value)
-
-
-def _sequence_restore(target: Any) -> Restore:
-    base: Any = next(kind for kind in (list, set, deque, bytearray, array.array) if isinstance(target, kind))
-    saved = bytes(target) if base is bytearray else list(target)
-
-    def restore() -> None:
-        if base is set:
-            target.intersection_update(saved)
-            target.update(saved)
-        elif base is array.array:
-            target[:] = array.array(target.typecode, saved)
-        elif base is bytearray:
-            target[:] = saved
-        elif not (len(target) == len(saved) and all(map(_is, target, saved))):
-            base.clear(target)
-            base.extend(target, saved)
-
-    return restore
-
-
-def _generator_restore(obj: Any) -> Restore | None:
-    if isinstance(obj, torch.Generator):
-        return functools.partial(_call_and_drop, obj.set_state, obj.get_state())
-    if isinstance(obj, random.Random):
-        return functools.partial(_call_and_drop, obj.setstate, obj.getstate())
-    if isinstance(obj, np.random.RandomState):
-        return functools.partial(_call_and_drop, obj.set_state, obj.get_state())
-    if isinstance(obj, (np.random.Generator, np.random.BitGenerator)):
-        bits: Any = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
-        return functools.partial(setattr, bits, "state", bits.state)
-    return None
-
-
-def _call_and_drop(set_state: Callable[[Any], object], state: Any) -> None:
-    set_state(state)
-
-
-_foreign_kinds: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
-_slot_names: weakref.WeakKeyDictionary[type, tuple[str, ...]] = weakref.WeakKeyDictionary()
-
-
-def _is_foreign(kind: type) -> bool:
-    known = _foreign_kinds.get(kind)
-    if known is None:
-        modules = {base.__module__ for base in kind.__mro__}
-        foreign = any(module == name or module.startswith(name + ".") for module in modules for name in _FOREIGN)
-        known = _foreign_kinds[kind] = foreign and not issubclass(kind, _OWN)
-    return known
-
-
-def _slots(kind: type) -> tuple[str, ...]:
-    known = _slot_names.get(kind)
-    if known is None:
-        names: list[str] = []
-        for base in kind.__mro__:
-            own = base.__dict__.get("__slots__", ())
-            names += [own] if isinstance(own, str) else list(own)
-        known = _slot_names[kind] = tuple(name for name in names if name not in ("__dict__", "__weakref__"))
-    return known
-
-
-def _restore_slots(obj: object, slots: tuple[str, ...], saved: dict[str, Any]) -> None:
-    for name in slots:
-        if name in saved:
-            if getattr(obj, name, None) is not saved[name]:
-                object.__setattr__(obj, name, saved[name])
-        elif hasattr(obj, name):
-            object.__delattr__(obj, name)

@@ -9,6 +9,8 @@ from torch import Tensor
 
 __all__ = ["TensorImage"]
 
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
 
 class TensorImage:
     """What one tensor holds; :meth:`hold` copies the values, :meth:`restore` writes them back.
@@ -60,7 +62,7 @@ class TensorImage:
         with torch.no_grad():
             source = _written_part(self._alias)
             spare = reuse._values if reuse is not None else None
-            if spare is not None and _same_form(spare, source):
+            if spare is not None and _same_form(spare, source) and source.layout is torch.strided:
                 self._values = spare.copy_(source)
                 assert reuse is not None
                 reuse._values = None
@@ -71,11 +73,22 @@ class TensorImage:
     def restore(self) -> None:
         """Write the values back, and the gradient, and whether one is asked for."""
         assert self._values is not None, "hold() comes before restore()"
-        if not _same_storage(self._tensor, self._alias):
-            self._tensor.data = self._alias
         context = torch.inference_mode() if self._alias.is_inference() else contextlib.nullcontext()
-        with context:
-            _written_part(self._alias).copy_(self._values)
+        if self._alias.layout is not torch.strided:
+            # a sparse tensor's indices and values are exchanged as it is written: no alias could follow
+            with context, torch.no_grad():
+                if self._tensor.layout in _COMPRESSED:
+                    self._tensor.resize_as_sparse_(self._values)
+                self._tensor.copy_(self._values)
+        else:
+            if not _same_storage(self._tensor, self._alias):
+                self._tensor.data = self._alias
+            with context:
+                _written_part(self._alias).copy_(self._values)
+        if self._with_grad and not self._tensor.is_leaf:
+            # written in place by something with a graph (``total += loss``); a view is told by its base
+            with contextlib.suppress(RuntimeError):
+                self._tensor.detach_()
         if self._with_grad and self._tensor.is_leaf:
             if self._tensor.requires_grad != self._requires_grad:
                 self._tensor.requires_grad_(self._requires_grad)
@@ -108,8 +121,8 @@ def _same_form(a: Tensor, b: Tensor) -> bool:
 
 
 def _same_storage(a: Tensor, b: Tensor) -> bool:
-    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device or a.layout is not torch.strided:
-        return a.layout is not torch.strided and a.shape == b.shape
+    if a.shape != b.shape or a.dtype != b.dtype or a.device != b.device:
+        return False
     try:
         return a.data_ptr() == b.data_ptr() and a.stride() == b.stride()
     except RuntimeError:  # a wrapper without storage of its own, such as DTensor
