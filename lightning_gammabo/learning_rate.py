@@ -36,7 +36,10 @@ class SchedulerGuard:
         self.scale = scale
         self.multiplier = multiplier
         self._optimizers = list(optimizers)
-        self._scheduled = [rate / multiplier for rate in _rates(self._optimizers)]
+        # by optimizer and group: what is scheduled, and what this guard wrote last
+        self._scheduled: list[list[float]] = [[] for _ in self._optimizers]
+        self._written: list[list[float]] = [[] for _ in self._optimizers]
+        self._stepping = False
         self._classes: list[tuple[Any, type]] = []
         for scheduler in schedulers:
             own = type(scheduler)
@@ -51,6 +54,11 @@ class SchedulerGuard:
                 ) from error
             self._classes.append((scheduler, own))
 
+    @property
+    def sets_aside(self) -> bool:
+        """Whether there are schedulers that do not step."""
+        return bool(self._classes) and not self.scale
+
     def release(self) -> None:
         """Give the schedulers their own ``step`` back."""
         while self._classes:
@@ -63,26 +71,39 @@ class SchedulerGuard:
         Args:
             multiplier: the new :attr:`multiplier`.
         """
+        self._follow()
         self.multiplier = multiplier
         self._write(multiplier)
 
     def _scaled_step(self, own: type) -> Callable[..., Any]:
         def step(scheduler: Any, *args: Any, **kwargs: Any) -> Any:
+            if self._stepping:  # one scheduler steps another
+                return own.step(scheduler, *args, **kwargs)  # type: ignore[attr-defined]
+            self._follow()
             self._write(1.0)  # the scheduler sees the rates that it left
+            self._stepping = True
             try:
                 return own.step(scheduler, *args, **kwargs)  # type: ignore[attr-defined]
             finally:
-                self._scheduled = _rates(self._optimizers)
+                self._stepping = False
+                self._scheduled = [_rates([optimizer]) for optimizer in self._optimizers]
                 self._write(self.multiplier)
 
         return step
 
+    def _follow(self) -> None:
+        """Take over what others wrote since: rates set by hand, groups added; they contain the multiplier."""
+        for optimizer, scheduled, written in zip(self._optimizers, self._scheduled, self._written, strict=True):
+            rates = _rates([optimizer])
+            kept = [old if now == left else None for now, old, left in zip(rates, scheduled, written, strict=False)]
+            kept += [None] * (len(rates) - len(kept))
+            scheduled[:] = [now / self.multiplier if old is None else old for now, old in zip(rates, kept, strict=True)]
+
     def _write(self, multiplier: float) -> None:
-        groups = _groups(self._optimizers)
-        # groups that were added since (fine-tuning callbacks) were not scaled: they join as they are
-        self._scheduled += [float(group["lr"]) / self.multiplier for group in groups[len(self._scheduled) :]]
-        for group, scheduled in zip(groups, self._scheduled, strict=False):
-            _write_rate(group, scheduled * multiplier)
+        for optimizer, scheduled, written in zip(self._optimizers, self._scheduled, self._written, strict=True):
+            for group, rate in zip(_groups([optimizer]), scheduled, strict=True):
+                _write_rate(group, rate * multiplier)
+            written[:] = _rates([optimizer])
 
 
 class LearningRates:
@@ -100,10 +121,12 @@ class LearningRates:
         self._optimizers = list(optimizers)
         self._guard = guard if guard is not None and guard.scale else None
         self._multiplier = self._guard.multiplier if self._guard is not None else 1.0
-        self._base = self.current()
+        self._base = self._present = self.current()
         if not any(self._base):
             # a warm-up that starts at zero: the rate it leads to stands in the group or in the optimizer's defaults
             self._base = [_configured(optimizer, group) for optimizer in optimizers for group in _groups([optimizer])]
+            if guard is not None and guard.sets_aside:
+                self._present = self._base  # nothing will lead there any more
         self.reference = next((rate for rate in self._base if rate > 0.0), 0.0)
 
     def current(self) -> list[float]:
@@ -118,18 +141,22 @@ class LearningRates:
         """Move all rates so that the reference rate becomes ``lr``.
 
         Args:
-            lr: the new reference rate. The present one leaves every group untouched, to the bit.
+            lr: the new reference rate. The present one leaves every group as it was found, to the bit.
 
         Returns:
             The rates that now stand, group by group.
         """
-        if lr != self.reference:
-            ratio = lr / self.reference
-            if self._guard is not None:
+        ratio = 1.0 if lr == self.reference else lr / self.reference
+        if self._guard is not None:
+            if self._guard.multiplier != self._multiplier * ratio:
                 self._guard.rescale(self._multiplier * ratio)
-            else:
-                for group, base in zip(_groups(self._optimizers), self._base, strict=True):
-                    _write_rate(group, lr if base == self.reference else base * ratio)
+            return self.current()
+        targets = [lr if base == self.reference else base * ratio for base in self._base]
+        if lr == self.reference:
+            targets = self._present
+        for group, rate in zip(_groups(self._optimizers), targets, strict=True):
+            if float(group["lr"]) != rate:
+                _write_rate(group, rate)
         return self.current()
 
 

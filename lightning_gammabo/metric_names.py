@@ -15,6 +15,8 @@ __all__ = ["MetricKeys", "find_accuracy", "find_loss"]
 _LOSS = ("loss", "nll", "crossentropy", "bce", "mse", "mae", "rmse", "elbo")
 _ACCURACY = ("acc", "accuracy", "top1", "acc1", "accuracytop1")
 _STAGES = ("validation", "valid", "val", "dev", "eval")
+_BARE = ("accuracy",)
+"""names without a stage that were met as the validation's; taken where no other is found"""
 # an accuracy of this kind reads "overall", "multiclass", "mean"; other adjectives ("per_class") are not the accuracy
 _QUALIFIERS = r"(?:overall|multiclass|binary|mean|avg|total|macro|micro|cls|epoch)"
 
@@ -36,6 +38,20 @@ class MetricKeys:
         self._objective = objective
         self._loss = monitor_loss
         self._accuracy = monitor_accuracy
+
+    def reference(self, outcome: Outcome) -> float | None:
+        """The loss of the network at the start, which has trained nothing and logged only what validation logs.
+
+        Args:
+            outcome: the validation of that network.
+
+        Returns:
+            The loss that :meth:`measure` will read, or None where it is not there.
+        """
+        if self._loss is not None:
+            return outcome.metrics.get(self._loss)
+        found = find_loss(outcome.metrics)
+        return outcome.metrics[found] if found is not None else outcome.val_loss
 
     def measure(self, outcome: Outcome) -> Measured:
         """Loss and accuracy of one candidate.
@@ -122,4 +138,6 @@ def _find(names: Iterable[str], kinds: tuple[str, ...]) -> str | None:
             turned = re.fullmatch(rf"{_QUALIFIERS}*{kind}{stage}", plain)
             if exact or turned:
                 found.append((rank, len(plain), name))
+            elif plain == kind and kind in _BARE:
+                found.append((len(kinds), len(plain), name))
     return min(found)[2] if found else None

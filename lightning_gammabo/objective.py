@@ -30,6 +30,8 @@ LOSS_CAP = 3.0
 """a loss counts as at most this many reference losses"""
 LOSS_FLOOR = 1e-12
 """the logarithm of a loss of zero"""
+PERCENT_FROM = 1.001
+"""an accuracy above this is per cent; a mean of ones in single precision may exceed 1 by a rounding"""
 
 
 def kappa(accuracy: float, loss: float, kappa_lambda: float = 1.0) -> float:
@@ -113,6 +115,8 @@ class Objective:
 
     Attributes:
         reference_loss: the untrained network's validation loss; the kappas measure the loss against it.
+        percent: whether the accuracy is logged in per cent: known once one of them exceeded 1, and then true also of
+            the 0.9 of a candidate that learned nothing.
 
     Raises:
         ValueError: if an argument is out of its domain.
@@ -129,6 +133,7 @@ class Objective:
         self.kappa_lambda = kappa_lambda
         self.mode = mode
         self.reference_loss: float | None = None
+        self.percent = False
 
     @property
     def is_kappa(self) -> bool:
@@ -145,6 +150,22 @@ class Objective:
         """Whether the score is measured against :attr:`reference_loss`."""
         return self.name in ("kappa", "kappa_original")
 
+    def lacks(self, measured: Measured) -> str | None:
+        """What was not logged and is needed to rank by.
+
+        Args:
+            measured: what a candidate's validation gave.
+
+        Returns:
+            Its name, or None.
+        """
+        needed = {"accuracy": measured.accuracy, "loss": measured.loss}
+        if self.metric is not None:
+            return None if self.metric in measured.metrics else self.metric
+        if self.name in needed:
+            return self.name if needed[self.name] is None else None
+        return "loss or accuracy" if measured.loss is None and measured.accuracy is None else None
+
     def judge(self, measured: Measured) -> Goodness:
         """Score one candidate.
 
@@ -154,7 +175,8 @@ class Objective:
         Returns:
             Score, reported value and the accuracy as a fraction.
         """
-        accuracy = as_fraction(measured.accuracy)
+        self.percent |= measured.accuracy is not None and is_percent(measured.accuracy)
+        accuracy = as_fraction(measured.accuracy, percent=self.percent)
         loss = measured.loss
         diverged = loss is not None and not math.isfinite(loss)
         score = None if diverged else self._score(accuracy, loss, measured.metrics)
@@ -188,11 +210,24 @@ class Objective:
         return max(0.0, formula(accuracy, loss, self.kappa_lambda))
 
 
-def as_fraction(accuracy: float | None) -> float | None:
-    """An accuracy in per cent as a fraction.
+def is_percent(accuracy: float) -> bool:
+    """Whether an accuracy can only be meant in per cent.
 
     Args:
-        accuracy: a fraction, or per cent (anything above 1), or None.
+        accuracy: as it was logged.
+
+    Returns:
+        Whether it is above 1 by more than a rounding.
+    """
+    return accuracy > PERCENT_FROM
+
+
+def as_fraction(accuracy: float | None, *, percent: bool = False) -> float | None:
+    """An accuracy as a fraction.
+
+    Args:
+        accuracy: a fraction, or per cent, or None.
+        percent: whether it is known to be per cent; else it is where it exceeds 1.
 
     Returns:
         The fraction, or None.
@@ -200,5 +235,9 @@ def as_fraction(accuracy: float | None) -> float | None:
     Example:
         >>> as_fraction(87.5), as_fraction(0.875), as_fraction(None)
         (0.875, 0.875, None)
+        >>> as_fraction(0.875, percent=True)
+        0.00875
     """
-    return accuracy / 100.0 if accuracy is not None and accuracy > 1.0 else accuracy
+    if accuracy is None:
+        return None
+    return accuracy / 100.0 if percent or is_percent(accuracy) else accuracy

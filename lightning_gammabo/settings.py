@@ -112,8 +112,10 @@ class SearchSettings:
             value = getattr(self, name)
             if value is None and name != "objective":
                 continue
-            if not isinstance(value, (str, Path)) or not str(value):
+            if not isinstance(value, (str, Path) if name == "history_file" else str):
                 raise TypeError(f"{name}={value!r}: need a name, not {type(value).__name__}")
+            if not str(value):
+                raise ValueError(f"{name}={value!r}: a name is not empty")
         if not isinstance(self.progress, bool):
             raise TypeError(f"progress={self.progress!r}: need True or False")
 
