@@ -88,6 +88,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200, help="at least so many runs of a search on a group")
     parser.add_argument("--botorch-runs", type=int, default=60, help="of BoTorch-based searches but the reference")
     parser.add_argument("--jobs", type=int, default=1, help="processes for the regret; times are taken in one")
+    parser.add_argument("--docs", type=Path, help="page whose marked part the report replaces")
     args = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
@@ -107,7 +108,7 @@ def main() -> None:
         if section in args.sections and not path.exists():
             write(path, measure())
     if "report" in args.sections:
-        write_report(args.out)
+        write_report(args.out, list(SEARCHES), args.docs)
 
 
 if __name__ == "__main__":

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from benchmark_calibration import coverage
 from benchmark_functions import FUNCTIONS
 from benchmark_problems import Floats, Problem, problems
 
 REFERENCE = "stock"
+BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 COUNTS = (5, 8, 12)
 RESAMPLES = 2000
 
@@ -124,51 +126,111 @@ def regret_tables(result: dict[str, Any], order: list[str]) -> str:
     return "\n".join(text)
 
 
+def cell(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
 def plain_table(rows: list[dict[str, Any]]) -> str:
     """Rows of equal keys as a table, in the order of the keys."""
     header = list(rows[0])
-    return table(
-        header,
-        [[str(row[key]) if not isinstance(row[key], float) else f"{row[key]:.3g}" for key in header] for row in rows],
-    )
+    return table(header, [[cell(row[key]) for key in header] for row in rows])
 
 
-def thesis_table(found: dict[str, Any]) -> str:
+def thesis_tables(found: dict[str, Any]) -> str:
     text = []
     settings = [name for name in next(iter(found.values())) if name != "runs"]
     for setting in settings:
         rows = []
         for search, cells in found.items():
             row = {"search": search, "runs": 1 if "no noise, the blog" in setting else cells["runs"]}
-            for name, cell in cells[setting].items():
-                if isinstance(cell, dict):
-                    middle = ["-" if not math.isfinite(cell[q]) else f"{cell[q]:.0f}" for q in ("median", "q25", "q75")]
-                    row[name] = f"{middle[0]} [{middle[1]}, {middle[2]}] ({cell['share']:.2f})"
+            for name, entry in cells[setting].items():
+                if isinstance(entry, dict):
+                    middle = ["-" if entry[q] is None else f"{entry[q]:.0f}" for q in ("median", "q25", "q75")]
+                    row[name] = f"{middle[0]} [{middle[1]}, {middle[2]}] ({entry['share']:.2f})"
                 else:
-                    row[name] = f"{cell:.2f}"
+                    row[name] = f"{entry:.2f}"
             rows.append(row)
         text.append(f"**{setting}**\n\n{plain_table(rows)}")
     return "\n".join(text)
 
 
-def write_report(folder: Path) -> None:
-    """Print the tables and write ``benchmark.md`` and ``benchmark.json``."""
-    from benchmark_searches import SEARCHES
+def pooled_ratio(regret: dict[str, Any], search: str, groups: list[str]) -> float:
+    """Regret after 8 over the reference's, both averaged over the groups."""
+    return sum(regret[g][search]["regret 8"] for g in groups) / sum(regret[g][REFERENCE]["regret 8"] for g in groups)
 
-    summary_: dict[str, Any] = {"regret": regret_summary(folder / "regret")}
-    text = ["## Regret\n", regret_tables(summary_["regret"], list(SEARCHES))]
+
+def regret_bars(regret: dict[str, Any], search: str) -> list[list[str]]:
+    landscapes = [g for g in regret if g not in FUNCTIONS and search in regret[g] and REFERENCE in regret[g]]
+    rows = []
+    for group in landscapes:
+        pair = regret[group][search][f"against {REFERENCE}"]
+        shown = f"{pair['ratio']:.2f} [{pair['low']:.2f}, {pair['high']:.2f}]"
+        rows.append(
+            [f"`{search}`: regret after 8, share of the reference's, {group}", "0.6", shown, pair["ratio"] <= 0.6]
+        )
+    if landscapes:
+        ratio = pooled_ratio(regret, search, landscapes)
+        rows.append([f"`{search}`: the same, all recorded tasks", "0.6", f"{ratio:.2f}", ratio <= 0.6])
+    pairs = {g: regret[g][search].get(f"against {REFERENCE}") for g in FUNCTIONS if search in regret.get(g, {})}
+    worse = [g for g, pair in pairs.items() if pair and pair["difference"] > pair["se"]]
+    shown = f"worse on: {', '.join(worse) or 'none'}"
+    rows.append([f"`{search}`: not worse than the reference on any function after 8", "1 SE", shown, not worse])
+    return [[*row[:3], "yes" if row[3] else "**no**"] for row in rows]
+
+
+def other_bars(found: dict[str, Any]) -> list[list[str]]:
+    rows: list[tuple[str, str, str, bool]] = []
+    for row in coverage(found.get("calibration", [])):
+        if row["surrogate"] == "gamma" and row["group"] not in FUNCTIONS:
+            value = row["90%"]
+            name = f"90 % intervals cover, {row['group']}, {row['design']} design"
+            rows.append((name, "85-95 %", f"{value:.1%}", 0.85 <= value <= 0.95))
+    if "cost" in found:
+        at = found["cost"]["n = 12"]
+        median, times = at["ask, ms, median"], at["times faster"]
+        rows.append(("`ask()` at n = 12, median, ms", "3", f"{median:.1f}", median <= 3))
+        rows.append(("times faster than fit and optimize_acqf", "30", f"{times:.0f}", times >= 30))
+        grown = found["cost"]["resident KiB after 10000 asks"] / found["cost"]["resident KiB after 1000 asks"] - 1
+        rows.append(("resident memory, growth from 1,000 to 10,000 asks", "flat", f"{grown:+.1%}", grown < 0.01))
+    warm = {(r["group"], r["start"], r["n"]): r for r in found.get("warm", []) if r["landscape"] == "as recorded"}
+    for group in dict.fromkeys(key[0] for key in warm):
+        cold, six = warm[group, "cold", 12], warm[group, "warm", 6]
+        shown = f"{six['regret']:.3f} ({six['SE']:.3f}) and {cold['regret']:.3f} ({cold['SE']:.3f})"
+        rows.append((f"warm 6 reaches cold 12, {group}", "equal", shown, six["regret"] <= cold["regret"]))
+    return [[*row[:3], "yes" if row[3] else "**no**"] for row in rows]
+
+
+def sections(found: dict[str, Any], order: list[str]) -> str:
+    """All tables, for the docs."""
+    bars = [row for search in ("gamma", "gamma_own_start") for row in regret_bars(found["regret"], search)]
+    text = ["### Bars", table(["what", "bar", "measured", "holds"], bars + other_bars(found))]
+    text += ["### Regret", regret_tables(found["regret"], order)]
+    if "calibration" in found:
+        text += ["### Calibration, averaged over n = 3 to 12", plain_table(coverage(found["calibration"]))]
+    if "cost" in found:
+        costs = {name: row for name, row in found["cost"].items() if isinstance(row, dict)}
+        text += ["### Cost", plain_table([{"scores": name} | row for name, row in costs.items()])]
+        text += ["".join(f"- {name}: {v}\n" for name, v in found["cost"].items() if not isinstance(v, dict))]
+    if "warm" in found:
+        text += ["### Warm start", plain_table(found["warm"])]
+    if "thesis" in found:
+        text += ["### The thesis's claim", thesis_tables(found["thesis"])]
+    text += ["### Versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n"]
+    return "\n".join(text)
+
+
+def write_report(folder: Path, order: list[str], docs: Path | None = None) -> None:
+    """Print the tables, write ``benchmark.md`` and ``benchmark.json``, and put them between the marks in ``docs``."""
+    found: dict[str, Any] = {"regret": regret_summary(folder / "regret")}
     for section in ("calibration", "cost", "warm", "thesis", "versions"):
         path = folder / f"{section}.json"
-        if not path.exists():
-            continue
-        summary_[section] = json.loads(path.read_text(encoding="utf-8"))
-        text.append(f"## {section.capitalize()}\n")
-        if section == "thesis":
-            text.append(thesis_table(summary_[section]))
-        elif isinstance(summary_[section], list):
-            text.append(plain_table(summary_[section]))
-        else:
-            text.append("\n".join(f"- {name}: {value}" for name, value in summary_[section].items()) + "\n")
-    (folder / "benchmark.md").write_text("\n".join(text), encoding="utf-8")
-    (folder / "benchmark.json").write_text(json.dumps(summary_, indent=1), encoding="utf-8")
-    print("\n".join(text))
+        if path.exists():
+            found[section] = json.loads(path.read_text(encoding="utf-8"))
+    text = sections(found, order)
+    (folder / "benchmark.md").write_text(text, encoding="utf-8")
+    (folder / "benchmark.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(text)
+    if docs:
+        page = docs.read_text(encoding="utf-8")
+        before, after = page.split(BEGIN)[0], page.split(END)[1]
+        docs.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")

@@ -19,7 +19,7 @@ from lightning_gammabo.bayesopt import LearningRateSpace, make_search
 SPACE = LearningRateSpace(1e-4, 1.0)
 """Range of the recorded tables; test functions are laid over the same range, which only names their places."""
 
-BOTORCH = ("gaussian", "gaussian_log_ei", "gaussian_pi", "stock_worst")
+BOTORCH = ("gaussian", "gaussian_log_ei", "gaussian_pi", "stock_worst", "stock_inside")
 """Searches that are fitted by BoTorch, about 0.1 s a proposal, and run less often than the reference."""
 
 Search = Callable[[Run, int], list[int]]
@@ -107,8 +107,10 @@ def predict_gamma(
 SEARCHES: dict[str, Search] = {
     "stock": run_stock,
     "stock_worst": partial(run_stock, diverged="worst"),
+    "stock_inside": partial(run_stock, inside=2.0),
     "gamma": partial(run_model, kind="gamma"),
     "gamma_own_start": partial(run_model, kind="gamma", start="own"),
+    "gamma_no_inside": partial(run_model, kind="gamma", inside=0.0),
     "gamma_one_node": partial(run_model, kind="gamma", hyperparameters="maximise"),
     "gamma_unit_precision": partial(run_model, kind="gamma", surrogate="gaussian"),
     "gamma_thesis": partial(run_model, kind="gamma_thesis"),
@@ -119,4 +121,4 @@ SEARCHES: dict[str, Search] = {
     "sobol": partial(run_blind, kind="sobol"),
     "random": partial(run_blind, kind="random"),
 }
-"""The reference first; ``gamma`` is the package's default, the two after ``own_start`` leave one of its parts out."""
+"""The reference first. ``gamma`` is the package's default; the three after ``own_start`` leave one of its parts out."""

@@ -10,11 +10,16 @@ import warnings
 
 import torch
 from benchmark_problems import Run
+from botorch.acquisition import AcquisitionFunction
 from torch import Tensor
 
 
-def stock_ask(x: Tensor, y: Tensor) -> float:
-    """Fit to ``n x 1`` points of the unit interval and ``n x 1`` values, and propose the next point."""
+def stock_ask(x: Tensor, y: Tensor, *, inside: float = 0.0) -> float:
+    """Fit to ``n x 1`` points of the unit interval and ``n x 1`` values, and propose the next point.
+
+    ``inside`` is no part of the reference: it multiplies expected improvement by the package's belief that the best
+    point lies inside the range, to that power, to see how much of a difference that belief alone makes.
+    """
     from botorch.acquisition import LogExpectedImprovement
     from botorch.fit import fit_gpytorch_mll
     from botorch.models import SingleTaskGP
@@ -27,8 +32,22 @@ def stock_ask(x: Tensor, y: Tensor) -> float:
         fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))
         acquisition = LogExpectedImprovement(model, best_f=y.max())
         bounds = torch.tensor([[0.0], [1.0]], dtype=x.dtype)
+        if inside:
+            acquisition = _Inside(acquisition, inside)
         point, _ = optimize_acqf(acquisition, bounds=bounds, q=1, num_restarts=5, raw_samples=20)
     return float(point)
+
+
+class _Inside(AcquisitionFunction):
+    """Log acquisition plus ``power * ln(0.05 + 0.95 * 4 u (1 - u))``."""
+
+    def __init__(self, log_acquisition: AcquisitionFunction, power: float) -> None:
+        super().__init__(log_acquisition.model)
+        self.log_acquisition, self.power = log_acquisition, power
+
+    def forward(self, X: Tensor) -> Tensor:
+        u = X.squeeze(-1).squeeze(-1)
+        return self.log_acquisition(X) + self.power * torch.log(0.05 + 0.95 * 4 * u * (1 - u))
 
 
 def stock_recommend(x: Tensor, y: Tensor) -> int:
@@ -44,7 +63,7 @@ def stock_recommend(x: Tensor, y: Tensor) -> int:
         return int(model.posterior(x).mean.argmax())
 
 
-def run_stock(run: Run, evaluations: int, *, diverged: str = "floor") -> list[int]:
+def run_stock(run: Run, evaluations: int, *, diverged: str = "floor", inside: float = 0.0) -> list[int]:
     """Run the reference; returns the recommended candidate after each evaluation.
 
     ``diverged`` is what BoTorch is told of a diverged candidate: the problem's ``floor``, or the ``worst`` finite
@@ -54,7 +73,7 @@ def run_stock(run: Run, evaluations: int, *, diverged: str = "floor") -> list[in
     with torch.random.fork_rng():
         torch.manual_seed(run.seed)
         for n in range(evaluations):
-            run.look(run.initial[n] if n < 2 else problem.nearest(stock_ask(*_data(run, diverged))))
+            run.look(run.initial[n] if n < 2 else problem.nearest(stock_ask(*_data(run, diverged), inside=inside)))
             recommended.append(_recommended(run, diverged))
     return recommended
 

@@ -76,10 +76,10 @@ def first(hits: list[bool]) -> float:
     return float(hits.index(True) + 1) if True in hits else math.inf
 
 
-def summarise(counts: list[float]) -> dict[str, float]:
-    low, median, high = np.quantile(counts, [0.25, 0.5, 0.75], method="inverted_cdf")
-    share = float(np.mean(np.isfinite(counts)))
-    return {"q25": float(low), "median": float(median), "q75": float(high), "share": share}
+def summarise(counts: list[float]) -> dict[str, float | None]:
+    quantiles = np.quantile(counts, [0.25, 0.5, 0.75], method="inverted_cdf")
+    low, median, high = (float(q) if math.isfinite(q) else None for q in quantiles)
+    return {"q25": low, "median": median, "q75": high, "share": float(np.mean(np.isfinite(counts)))}
 
 
 def measure_cell(search: Any, problem: Problem, blog_start: bool, runs: int) -> dict[str, Any]:
