@@ -26,8 +26,12 @@ __all__ = [
 ]
 
 _INPUT_HOOKS = (
-    "on_train_batch_start", "on_before_backward", "on_after_backward", "on_before_optimizer_step", "on_before_zero_grad",
-)  # fmt: skip
+    "on_train_batch_start",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_before_zero_grad",
+)
 _BATCH_HOOKS = (*_INPUT_HOOKS, "on_train_batch_end")
 # callbacks of Lightning whose batch hooks do nothing but log: they take part, and the winner's lines are kept
 _OBSERVERS = ("LearningRateMonitor", "DeviceStatsMonitor")

@@ -46,6 +46,7 @@ __all__ = [
     "log_to_loggers",
     "make_iterator",
     "needs_native_batches",
+    "trains_weights",
     "watch_loader",
 ]
 
@@ -197,6 +198,7 @@ class EpochRunner:
             self.train_natively(lr)
             return 1.0
         self._leader.state.restore()
+        del self._start  # its memory is the training's again
         for tape, calls in zip(self._loggers, self._leader.calls, strict=True):
             tape.play(calls)
         self._show_epoch_as_done()
@@ -215,6 +217,7 @@ class EpochRunner:
         """
         if not self._fresh:
             self._rewind()
+        del self._start  # its memory is the training's again
         self.rates.set(lr)
         self._run(self._tape or self._fetcher)
 
@@ -433,6 +436,18 @@ def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
     """
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def trains_weights(trainer: Trainer) -> bool:
+    """Whether the epoch that starts trains anything (the last one of weight averaging only updates statistics).
+
+    Args:
+        trainer: the Trainer.
+
+    Returns:
+        Whether there are backward passes.
+    """
+    return not trainer.fit_loop._skip_backward
 
 
 def _makes_iterator(trainer: Trainer) -> bool:

@@ -15,6 +15,7 @@ from lightning_gammabo.epoch_runner import (
     log_to_loggers,
     make_iterator,
     needs_native_batches,
+    trains_weights,
     watch_loader,
 )
 from lightning_gammabo.learning_rate import LearningRates, SchedulerGuard
@@ -58,6 +59,7 @@ class FitSession:
         self._lr_max = settings.lr_max
         self._last_good: float | None = None
         self._multiplier = 1.0
+        self._guarded = False
         self._guard: SchedulerGuard | None = None
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
@@ -97,7 +99,7 @@ class FitSession:
         """
         if self._resume is not None:
             self._resume.restore(trainer)
-        if self._guard is None and self._multiplier != 1.0:
+        if self._guarded:
             self._guard_schedulers(trainer)
 
     def plan(self, trainer: Trainer) -> bool:
@@ -129,8 +131,9 @@ class FitSession:
             return
         if self._guard is None:
             self._guard_schedulers(trainer)
-        if LearningRates(trainer.optimizers, self._guard).reference <= 0.0:
-            self._say_once(f"epoch {trainer.current_epoch} is not searched: no optimizer has a learning rate above 0")
+        reason = self._nothing_to_search(trainer)
+        if reason is not None:
+            self._say_once(f"epoch {trainer.current_epoch} is not searched: {reason}")
             run(fetcher)
             return
         self._search(trainer, pl_module, fetcher, run)
@@ -160,6 +163,7 @@ class FitSession:
             "lr_max": self._lr_max,
             "last_good": self._last_good,
             "multiplier": self._guard.multiplier if self._guard is not None else self._multiplier,
+            "guarded": self._guard is not None,
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
         }
 
@@ -174,6 +178,7 @@ class FitSession:
         self._lr_max = state["lr_max"]
         self._last_good = state["last_good"]
         self._multiplier = state["multiplier"]
+        self._guarded = state["guarded"]
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
 
     def _search(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
@@ -206,6 +211,11 @@ class FitSession:
             runner.commit(record.chosen.lr)
         else:
             runner.train_natively(self._rate_after_divergence(record))
+
+    def _nothing_to_search(self, trainer: Trainer) -> str | None:
+        if LearningRates(trainer.optimizers, self._guard).reference <= 0.0:
+            return "no optimizer has a learning rate above 0"
+        return "nothing is trained in it" if not trains_weights(trainer) else None
 
     def _replays(self, trainer: Trainer) -> bool:
         if self._settings.commit == "replay":

@@ -50,7 +50,14 @@ def check_lightning(trainer: Trainer) -> None:
 
     Raises:
         RuntimeError: naming what is missing.
+        ValueError: if the strategy is none of those whose state can be put back.
     """
+    strategies = [base.__name__ for base in type(trainer.strategy).__mro__]
+    if not {"SingleDeviceStrategy", "DDPStrategy"} & set(strategies):
+        raise ValueError(
+            f"GammaLRSearch cannot put back the state of {strategies[0]}: choose Trainer(strategy='ddp') or a single "
+            "device, or remove the callback for this run"
+        )
     epoch_loop = getattr(trainer.fit_loop, "epoch_loop", None)
     wanted: dict[str, tuple[object, tuple[str, ...]]] = {
         "Trainer": (trainer, ("_logger_connector", "strategy", "precision_plugin", "fit_loop", "loggers", "callbacks")),

@@ -1,4 +1,4 @@
-"""One fit, started as a script in a process of its own: ``python -m tests.resumed_fit NAME EPOCHS OUT [CHECKPOINT]``."""
+"""One fit, started as a script of its own: ``python -m tests.resumed_fit NAME EPOCHS OUT [CHECKPOINT]``."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import copy
 import json
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch, SearchHistory
+from lightning_gammabo.trainer_state import check_lightning
 from tests.identity.scenarios import SCENARIOS, TRAIN, VAL, CountsBatches, LogsNothing, Net, NoValidation, Scheduled
 
 # what Lightning and torch say of such small modules
@@ -274,3 +276,11 @@ def test_the_thesis_numbers_are_the_defaults() -> None:
     scenario = SCENARIOS["keeps state"]
     fit(scenario.module(), search, max_epochs=1)
     assert len(search.history[0].results) == 12
+
+
+def test_a_strategy_whose_state_cannot_be_put_back() -> None:
+    class ShardedStrategy:
+        pass
+
+    with pytest.raises(ValueError, match="cannot put back the state of ShardedStrategy: choose"):
+        check_lightning(SimpleNamespace(strategy=ShardedStrategy()))

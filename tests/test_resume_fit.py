@@ -45,6 +45,13 @@ def test_resumed_with_a_scheduler_set_aside(tmp_path: Path) -> None:
     assert [key for key in whole if whole[key] != resumed[key]] == []
 
 
+def test_a_scheduler_stays_aside_in_a_resumed_epoch_that_is_not_searched(tmp_path: Path) -> None:
+    options = {"lr_schedulers": "override", "every_n_epochs": 2}
+    whole = fit("scheduler: step", 3, tmp_path / "whole", **options)
+    resumed = fit("scheduler: step", 3, tmp_path / "resumed", str(tmp_path / "whole" / "epoch=0.ckpt"), **options)
+    assert [key for key in whole if whole[key] != resumed[key]] == []
+
+
 def test_resumed_where_not_every_epoch_is_searched(tmp_path: Path) -> None:
     whole = fit("shuffled", 4, tmp_path / "whole", every_n_epochs=2)
     assert [epoch for epoch, *_ in whole["history"]] == [0, 2]
