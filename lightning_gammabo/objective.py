@@ -195,7 +195,7 @@ class Objective:
         if loss is None:
             return accuracy
         if self.name == "kappa_thesis":
-            return max(0.0, kappa(accuracy, loss, self.kappa_lambda))
+            return max(kappa(accuracy, loss, self.kappa_lambda), 0.0)  # in this order NaN stays NaN
         reference = self.reference_loss or 1.0
         relative = min(loss / reference, LOSS_CAP) if self.reference_loss else loss
         formula = kappa if self.name == "kappa" else kappa_original
@@ -219,7 +219,7 @@ def is_percent(accuracy: float) -> bool:
     Returns:
         Whether it is above 1 by more than a rounding.
     """
-    return accuracy > PERCENT_FROM
+    return PERCENT_FROM < accuracy < math.inf
 
 
 def as_fraction(accuracy: float | None, *, percent: bool = False) -> float | None:
