@@ -125,11 +125,12 @@ class HyperparameterScheduler:
                 if progress is not None:
                     progress.candidate(trial.number, trial.lr, leader)
                 outcome = runner.train(trial.lr)
-                result = self._judge(trial, outcome)
+                # one result for all ranks: what steps return, and seconds, differ between them
+                result: Result = runner.agree(self._judge(trial, outcome))
                 proposals.tell(trial, result.score)
                 val_passes += outcome.val_passes
                 results.append(result)
-                if runner.agree(self._determinant.leads(result, leader)):
+                if self._determinant.leads(result, leader):
                     leader = result
                     runner.keep()
         finally:
@@ -168,7 +169,7 @@ class HyperparameterScheduler:
         if self._n_trials == 1 or not self._objective.uses_reference or self._objective.reference_loss is not None:
             return 0.0
         outcome = runner.baseline()
-        loss = self._keys.reference(outcome)
+        loss = runner.agree(self._keys.reference(outcome))
         usable = loss is not None and math.isfinite(loss) and loss > 0.0
         # 0.0 says that there is none, so that it is not asked for again
         self._objective.reference_loss = loss if usable else 0.0

@@ -1,0 +1,363 @@
+"""One epoch's search, without a Trainer: what is asked, trained, told, kept and recorded, in which order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
+from lightning_gammabo.determinant import Determinant
+from lightning_gammabo.metric_names import MetricKeys
+from lightning_gammabo.objective import Objective, kappa
+from lightning_gammabo.records import EpochRecord, Outcome, Result, TrialState
+from lightning_gammabo.scheduler import HyperparameterScheduler
+
+SPACE = LearningRateSpace(1e-4, 1.0)
+Train = Callable[[float], Outcome]
+
+
+def complete(loss: float | None = None, accuracy: float | None = None, **fields: Any) -> Outcome:
+    metrics = {"val_loss": loss, "val_acc": accuracy}
+    kept = {name: value for name, value in metrics.items() if value is not None}
+    return Outcome(**({"state": TrialState.COMPLETE, "metrics": kept, "steps": 5, "seconds": 0.5} | fields))
+
+
+def bowl(lr: float) -> Outcome:
+    """Best at lr = 0.1; diverges above 0.5."""
+    if lr > 0.5:
+        return Outcome(state=TrialState.DIVERGED, passes=0.25, val_passes=0.0, message="training loss not finite")
+    distance = abs(math.log10(lr) + 1.0)
+    return complete(1.0 + distance, 0.9 / (1.0 + distance))
+
+
+class Runner:
+    """A candidate runner that trains nothing and writes down what it is asked for."""
+
+    def __init__(self, train: Train = bowl, *, baseline: Outcome | None = None, replay: bool = False) -> None:
+        self.replay = replay
+        self.calls: list[Any] = []
+        self.kept: list[float] = []
+        self._train = train
+        self._baseline = baseline if baseline is not None else complete(2.0, 0.1)
+
+    def agree(self, value: Any) -> Any:
+        return value
+
+    def baseline(self) -> Outcome:
+        self.calls.append("baseline")
+        return self._baseline
+
+    def train(self, lr: float) -> Outcome:
+        self.calls.append(lr)
+        return self._train(lr)
+
+    def keep(self) -> None:
+        self.kept.append(self.calls[-1])
+
+
+class Progress:
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+
+    def start(self, epoch: int, total: int) -> None:
+        self.calls.append(("start", epoch, total))
+
+    def candidate(self, number: int, lr: float, leader: Result | None) -> None:
+        self.calls.append((number, lr, None if leader is None else leader.number))
+
+    def finish(self) -> None:
+        self.calls.append("finish")
+
+
+def scheduler(n_trials: int = 4, *, objective: Objective | None = None, **options: Any) -> HyperparameterScheduler:
+    objective = objective or Objective("kappa")
+    keys = MetricKeys(objective, options.pop("monitor_loss", None), options.pop("monitor_accuracy", None))
+    return HyperparameterScheduler(objective, keys, Determinant(), n_trials=n_trials, **options)
+
+
+def listed(*rates: float) -> Search:
+    return make_search("list", SPACE, seed=0, n_initial=1, n_trials=len(rates), candidates=rates)
+
+
+def search(
+    runner: Runner, proposals: Search, *, current_lr: float = 0.01, epoch: int = 3, **options: Any
+) -> EpochRecord:
+    return scheduler(**options).search(runner, proposals, epoch=epoch, current_lr=current_lr)
+
+
+# ---- what is tried
+
+
+def test_the_present_rate_is_tried_first_wherever_it_lies() -> None:
+    runner = Runner()
+    record = search(runner, listed(0.1, 0.3), current_lr=7e-6, n_trials=3)
+    assert runner.calls == ["baseline", 7e-6, 0.1, 0.3]
+    assert [(r.number, r.lr, r.origin) for r in record.results] == [
+        (0, 7e-6, "current"), (1, 0.1, "list"), (2, 0.3, "list"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["gamma", "random", "sobol", "grid"])
+def test_real_searches_are_asked_and_told(kind: str) -> None:
+    runner = Runner()
+    proposals = make_search(kind, SPACE, seed=1, n_initial=2, n_trials=6)
+    record = search(runner, proposals, n_trials=6)
+    assert len(record.results) == 6
+    told = {t.trial.number: t.score for t in proposals.told}  # type: ignore[attr-defined]
+    assert told == {r.number: r.score for r in record.results}
+    assert proposals.pending == ()  # type: ignore[attr-defined]
+    best = min((r for r in record.results if r.loss is not None), key=lambda r: r.loss or 0.0)
+    assert record.chosen is best
+
+
+def test_the_same_seed_gives_the_same_search() -> None:
+    rates = []
+    for _ in range(2):
+        runner = Runner()
+        search(runner, make_search("gamma", SPACE, seed=5, n_initial=2, n_trials=5), n_trials=5)
+        rates.append(runner.calls)
+    assert rates[0] == rates[1]
+
+
+def test_a_list_that_ends_ends_the_search() -> None:
+    runner = Runner()
+    record = search(runner, listed(0.1), n_trials=10)
+    assert len(record.results) == 2
+
+
+def test_a_search_that_is_finished_at_once_still_tries_the_present_rate() -> None:
+    proposals = listed(0.1)
+    proposals.tell(proposals.ask(), 1.0)
+    assert proposals.finished
+    runner = Runner()
+    assert len(search(runner, proposals, n_trials=5).results) == 1
+    assert runner.calls == ["baseline", 0.01]
+
+
+def test_a_single_trial_is_the_present_rate_and_costs_no_baseline() -> None:
+    runner = Runner()
+    record = search(runner, listed(0.1), n_trials=1)
+    assert runner.calls == [0.01]
+    assert runner.kept == [0.01]
+    assert record.reason == "the only candidate"
+    assert (record.train_passes, record.val_passes) == (1.0, 2.0)
+
+
+# ---- what is kept and chosen
+
+
+def test_every_new_leader_is_kept_and_nobody_else() -> None:
+    runner = Runner()
+    record = search(runner, listed(1e-3, 0.05, 0.9, 0.3, 0.1), current_lr=0.01, n_trials=6)
+    assert runner.kept == [0.01, 0.05, 0.1]
+    assert record.chosen is not None
+    assert record.chosen.lr == runner.kept[-1] == 0.1
+    assert record.reason == "highest score of 5 candidates"
+    assert record.commit == "copy"
+
+
+def test_ties_stay_with_the_present_rate() -> None:
+    runner = Runner(lambda lr: complete(1.0, 0.5))
+    record = search(runner, listed(0.1, 0.2), n_trials=3)
+    assert runner.kept == [0.01]
+    assert record.chosen_number == 0
+
+
+@pytest.mark.parametrize("state", [TrialState.DIVERGED, TrialState.FAILED])
+def test_where_all_are_lost_nothing_is_kept(state: TrialState) -> None:
+    runner = Runner(lambda lr: Outcome(state=state, passes=0.5, val_passes=0.0, message="why"))
+    record = search(runner, listed(0.1), n_trials=2)
+    assert runner.kept == []
+    assert record.chosen is None
+    assert record.reason == "all 2 candidates diverged or failed"
+    assert [(r.state, r.score, r.message) for r in record.results] == [(state, None, "why")] * 2
+    assert record.commit == "replay"  # the epoch is trained again, natively
+    assert record.train_passes == 2 * 0.5 + 1.0
+
+
+def test_a_lost_candidate_is_told_as_none() -> None:
+    proposals = listed(0.9)
+    search(Runner(), proposals, n_trials=2)
+    assert [t.score for t in proposals.told][1] is None  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_a_validation_loss_that_is_not_finite_is_a_divergence(loss: float) -> None:
+    record = search(Runner(lambda lr: complete(loss if lr == 0.1 else 1.0, 0.5)), listed(0.1), n_trials=2)
+    lost = record.results[1]
+    assert (lost.state, lost.score, lost.loss) == (TrialState.DIVERGED, None, None)
+    assert lost.message == "its score is not finite"
+    assert record.chosen_number == 0
+
+
+@pytest.mark.parametrize("replay", [True, False])
+def test_replay_costs_one_pass_more(replay: bool) -> None:
+    record = search(Runner(replay=replay), listed(0.1), n_trials=2)
+    assert record.commit == ("replay" if replay else "copy")
+    assert record.train_passes == 2.0 + replay
+    assert record.val_passes == 1.0 + 2.0 + 1.0  # reference, candidates, the committed epoch's own
+
+
+def test_passes_count_what_was_cut_short() -> None:
+    record = search(Runner(), listed(0.9, 0.1), n_trials=3)
+    assert record.train_passes == 1.0 + 0.25 + 1.0
+    assert record.val_passes == 1.0 + 1.0 + 0.0 + 1.0 + 1.0
+
+
+def test_without_validation_no_pass_is_counted() -> None:
+    runner = Runner(lambda lr: complete(train_loss=lr, val_passes=0.0), baseline=complete(val_passes=0.0))
+    record = search(runner, listed(0.001), n_trials=2)
+    assert record.val_passes == 0.0
+    assert [r.loss for r in record.results] == [0.01, 0.001]
+    assert record.chosen_number == 1
+
+
+def test_a_result_holds_what_was_measured() -> None:
+    runner = Runner(lambda lr: complete(0.5, 80.0, steps=7, seconds=1.25, passes=1.0))
+    objective = Objective("kappa", kappa_lambda=0.5)
+    result = search(runner, listed(0.1), n_trials=2, objective=objective).results[0]
+    assert (result.loss, result.accuracy, result.steps, result.seconds) == (0.5, 0.8, 7, 1.25)
+    assert result.score == kappa(0.8, 0.5 / 2.0, 0.5)  # against the untrained network's loss
+    assert result.kappa == kappa(0.8, 0.5, 0.5)
+    assert result.metrics == {"val_loss": 0.5, "val_acc": 80.0}
+
+
+def test_the_record_names_epoch_and_objective() -> None:
+    record = search(Runner(), listed(0.1), epoch=11, n_trials=2, objective=Objective("loss"))
+    assert (record.epoch, record.objective) == (11, "loss")
+    assert record.seconds > 0.0
+
+
+# ---- the reference
+
+
+def test_the_reference_is_learned_once() -> None:
+    objective = Objective("kappa")
+    runner = Runner()
+    one = scheduler(2, objective=objective)
+    one.search(runner, listed(0.1), epoch=0, current_lr=0.01)
+    one.search(runner, listed(0.1), epoch=1, current_lr=0.01)
+    assert runner.calls == ["baseline", 0.01, 0.1, 0.01, 0.1]
+    assert objective.reference_loss == 2.0
+
+
+@pytest.mark.parametrize("loss", [None, 0.0, -1.0, math.nan, math.inf])
+def test_a_reference_that_is_no_measure_is_not_asked_for_again(loss: float | None) -> None:
+    objective = Objective("kappa")
+    runner = Runner(baseline=complete(loss, 0.1))
+    one = scheduler(2, objective=objective)
+    first = one.search(runner, listed(0.1), epoch=0, current_lr=0.01)
+    one.search(runner, listed(0.1), epoch=1, current_lr=0.01)
+    assert runner.calls.count("baseline") == 1
+    assert objective.reference_loss == 0.0
+    assert first.results[1].score == kappa(0.9, 1.0)
+
+
+@pytest.mark.parametrize("name", ["kappa_thesis", "loss", "accuracy", "val_acc"])
+def test_objectives_without_a_reference_cost_none(name: str) -> None:
+    runner = Runner()
+    search(runner, listed(0.1), n_trials=2, objective=Objective(name))
+    assert runner.calls == [0.01, 0.1]
+
+
+def test_a_loss_that_only_training_logs_may_be_named() -> None:
+    runner = Runner(lambda lr: complete(metrics={"train_loss": lr}), baseline=complete(metrics={}))
+    record = search(runner, listed(0.001), n_trials=2, monitor_loss="train_loss")
+    assert [r.loss for r in record.results] == [0.01, 0.001]
+
+
+# ---- errors
+
+
+@pytest.mark.parametrize(
+    ("objective", "outcome", "lacking"),
+    [
+        ("kappa", complete(), "loss or accuracy"),
+        ("loss", complete(None, 0.5), "loss"),
+        ("accuracy", complete(1.0), "accuracy"),
+    ],
+)
+def test_nothing_to_rank_by_is_an_error_with_the_remedy(objective: str, outcome: Outcome, lacking: str) -> None:
+    message = rf"objective='{objective}'\) has nothing to rank candidates by: no validation {lacking} was logged or"
+    with pytest.raises(ValueError, match=message):
+        search(Runner(lambda lr: outcome), listed(0.1), n_trials=2, objective=Objective(objective))
+
+
+@pytest.mark.parametrize("objective", ["kappa", "loss", "accuracy"])
+def test_a_single_candidate_needs_nothing_to_rank_by(objective: str) -> None:
+    record = search(Runner(lambda lr: complete()), listed(0.1), n_trials=1, objective=Objective(objective))
+    assert record.chosen is not None
+    assert (record.chosen.score, record.chosen.message) == (0.0, "nothing was logged")
+
+
+def test_a_metric_that_is_not_logged_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"GammaLRSearch\(objective='val_f1'\): no such metric .*\['val_acc', 'val_l"):
+        search(Runner(), listed(0.1), n_trials=2, objective=Objective("val_f1"))
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt("boom")])
+def test_what_a_candidate_raises_goes_through_and_the_bar_goes(error: BaseException) -> None:
+    def train(lr: float) -> Outcome:
+        if lr == 0.2:
+            raise error
+        return bowl(lr)
+
+    progress, proposals = Progress(), listed(0.1, 0.2, 0.3)
+    with pytest.raises(type(error), match="boom"):
+        search(Runner(train), proposals, n_trials=4, progress=progress)
+    assert progress.calls == [("start", 3, 4), (0, 0.01, None), (1, 0.1, 0), (2, 0.2, 1), "finish"]
+    assert len(proposals.told) == 2  # type: ignore[attr-defined]
+
+
+# ---- progress and ranks
+
+
+def test_progress_knows_candidate_and_leader() -> None:
+    progress = Progress()
+    search(Runner(), listed(0.9, 0.1, 0.3), n_trials=4, progress=progress)
+    shown = [("start", 3, 4), (0, 0.01, None), (1, 0.9, 0), (2, 0.1, 0), (3, 0.3, 2), "finish"]
+    assert progress.calls == shown
+
+
+class Leader(Runner):
+    """Rank 0: what it says is written down."""
+
+    def __init__(self, train: Train = bowl) -> None:
+        super().__init__(train)
+        self.said: list[Any] = []
+
+    def agree(self, value: Any) -> Any:
+        self.said.append(value)
+        return value
+
+
+class Follower(Runner):
+    """A rank whose own numbers differ: what rank 0 says is done."""
+
+    def __init__(self, said: list[Any]) -> None:
+        super().__init__(lambda lr: complete(lr, 0.5, seconds=9.0), baseline=complete(7.0))
+        self.said = list(said)
+
+    def agree(self, value: Any) -> Any:
+        return self.said.pop(0)
+
+
+@pytest.mark.parametrize("kind", ["gamma", "random"])
+def test_all_ranks_search_alike(kind: str) -> None:
+    objectives = [Objective("kappa"), Objective("kappa")]
+    leader = Leader()
+    records = []
+    for rank in (0, 1):
+        runner = leader if rank == 0 else Follower(leader.said)
+        proposals = make_search(kind, SPACE, seed=2, n_initial=2, n_trials=6)
+        one = scheduler(6, objective=objectives[rank])
+        records.append(one.search(runner, proposals, epoch=0, current_lr=0.01))
+    assert runner.calls == leader.calls
+    assert runner.kept == leader.kept
+    assert records[1].results == records[0].results
+    assert records[1].chosen_number == records[0].chosen_number
+    assert objectives[0].reference_loss == objectives[1].reference_loss == 2.0
+    assert runner.said == []
