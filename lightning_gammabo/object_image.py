@@ -15,7 +15,7 @@ import array
 import functools
 import types
 import weakref
-from collections import defaultdict, deque
+from collections import OrderedDict, defaultdict, deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
@@ -80,7 +80,9 @@ class ObjectImage:
         self._dicts: list[parts.DictImage] = []
         self._tensors: list[TensorImage] = []
         self._seen: dict[int, object] = dict.fromkeys(skip)
-        self._stack = [(obj, name, name in data) for name, obj in reversed(list(roots.items()))]
+        self._stack: list[tuple[Any, _Path, bool]] = [
+            (obj, name, name in data) for name, obj in reversed(list(roots.items()))
+        ]
         while self._stack:
             self._visit(*self._stack.pop())
 
@@ -111,12 +113,14 @@ class ObjectImage:
             for image in self._tensors:
                 image.restore()
 
-    def _visit(self, obj: Any, path: str, data: bool) -> None:
+    def _visit(self, obj: Any, path: _Path, data: bool) -> None:
         kind = type(obj)
         if kind in _ATOMS or id(obj) in self._seen:
             return
         self._seen[id(obj)] = obj  # held, so that the id stays its own
-        if isinstance(obj, Tensor):
+        if kind in _PLAIN_DICTS and not obj:
+            self._dicts.append(parts.DictImage(obj))  # most of a module's hooks
+        elif isinstance(obj, Tensor):
             self._visit_tensor(obj, path, data)
         elif isinstance(obj, np.ndarray):
             self._visit_array(obj, path, data)
@@ -126,7 +130,7 @@ class ObjectImage:
             self._push(enumerate(obj), path, data)
         elif (generator := parts.generator_restore(obj)) is not None:
             self._restores.append(generator)
-            self.generators[path] = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
+            self.generators[_text(path)] = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
         elif isinstance(obj, types.CellType):
             self._visit_cell(obj, path, data)
         elif kind in _CALLABLE_PARTS:
@@ -134,14 +138,12 @@ class ObjectImage:
         elif not parts.is_foreign(kind) and not self._stop(kind):
             self._visit_object(obj, path, data or isinstance(obj, (Dataset, Sampler, DataLoader)))
         elif kind.__module__ == "torch.utils.data.dataloader" and hasattr(type(obj), "__next__"):
-            self.unheld.append(path)
+            self.unheld.append(_text(path))
 
-    def _push(self, items: Iterable[tuple[Any, Any]], path: str, data: bool) -> None:
-        for name, value in items:
-            if type(value) not in _ATOMS:
-                self._stack.append((value, f"{path}.{name}", data))
+    def _push(self, items: Iterable[tuple[Any, Any]], path: _Path, data: bool) -> None:
+        self._stack += [(value, (path, name), data) for name, value in items if type(value) not in _ATOMS]
 
-    def _visit_tensor(self, tensor: Tensor, path: str, data: bool) -> None:
+    def _visit_tensor(self, tensor: Tensor, path: _Path, data: bool) -> None:
         if data and tensor.numel() * tensor.element_size() > DATA_ARRAY_LIMIT:
             return
         self._dicts.append(parts.DictImage(tensor.__dict__))
@@ -154,9 +156,9 @@ class ObjectImage:
             image.hold()
         self._tensors.append(image)
         if image.grad is not None:
-            self._stack.append((image.grad, f"{path}.grad", data))
+            self._stack.append((image.grad, (path, "grad"), data))
 
-    def _visit_array(self, values: np.ndarray[Any, Any], path: str, data: bool) -> None:
+    def _visit_array(self, values: np.ndarray[Any, Any], path: _Path, data: bool) -> None:
         if values.dtype == object:
             self._push(enumerate(values.flat), path, data)
         if type(values) is not np.ndarray:  # a masked array has its mask beside
@@ -166,7 +168,7 @@ class ObjectImage:
         plain = values.view(np.ndarray)
         self._restores.append(functools.partial(np.copyto, plain, plain.copy()))
 
-    def _visit_container(self, obj: Any, path: str, data: bool) -> None:
+    def _visit_container(self, obj: Any, path: _Path, data: bool) -> None:
         if isinstance(obj, dict):
             self._dicts.append(parts.DictImage(obj))
             children: Iterable[tuple[Any, Any]] = obj.items()
@@ -176,23 +178,23 @@ class ObjectImage:
         if not (data and len(obj) > DATA_LENGTH_LIMIT):
             self._push(children, path, data)
             if isinstance(obj, dict):
-                self._push((("key", key) for key in obj), path, data)
+                self._push((("key", key) for key in obj if type(key) is not str), path, data)
             if isinstance(obj, defaultdict):
                 self._push((("default_factory", obj.default_factory),), path, data)
         if type(obj) not in _CONTAINERS:
             self._visit_attributes(obj, path, data)
 
-    def _visit_cell(self, cell: types.CellType, path: str, data: bool) -> None:
+    def _visit_cell(self, cell: types.CellType, path: _Path, data: bool) -> None:
         restore, value = parts.cell_restore(cell)
         self._restores.append(restore)
         self._push((("cell", value),), path, data)
 
-    def _visit_object(self, obj: object, path: str, data: bool) -> None:
+    def _visit_object(self, obj: object, path: _Path, data: bool) -> None:
         held = self._visit_attributes(obj, path, data)
         if not held and hasattr(type(obj), "__next__"):
-            self.unheld.append(path)
+            self.unheld.append(_text(path))
 
-    def _visit_attributes(self, obj: object, path: str, data: bool) -> bool:
+    def _visit_attributes(self, obj: object, path: _Path, data: bool) -> bool:
         attributes = getattr(obj, "__dict__", None)
         self._visit_class(type(obj), path, data)
         if isinstance(attributes, dict):
@@ -206,17 +208,26 @@ class ObjectImage:
             self._push(saved.items(), path, data)
         return isinstance(attributes, dict) or bool(slots)
 
-    def _visit_class(self, kind: type, path: str, data: bool) -> None:
+    def _visit_class(self, kind: type, path: _Path, data: bool) -> None:
         if id(kind) in self._seen:
             return
         for base, state in parts.class_state(kind):
             if id(base) not in self._seen:
                 self._restores.append(parts.class_state_restore(base, state))
-                self._push(state.items(), f"{path}.{base.__name__}", data)
+                self._push(state.items(), (path, base.__name__), data)
                 self._seen[id(base)] = base
         self._seen[id(kind)] = kind
 
 
+_Path = Any
+"""a root's name, or a pair of a path and a name: put into words only where one is asked for"""
+
+
+def _text(path: _Path) -> str:
+    return path if isinstance(path, str) else f"{_text(path[0])}.{path[1]}"
+
+
+_PLAIN_DICTS = frozenset((dict, OrderedDict))
 _CALLABLE_PARTS: dict[type, tuple[str, ...]] = {
     types.FunctionType: ("__closure__", "__defaults__", "__kwdefaults__", "__dict__"),
     types.MethodType: ("__self__", "__func__"),
