@@ -8,13 +8,15 @@ random number generators that it came with.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
+from lightning_gammabo.object_parts import slots_of
 from lightning_gammabo.rng import RngState
 
 __all__ = ["TAPE_LIMIT", "BatchTape"]
@@ -103,10 +105,16 @@ class BatchTape:
 
 
 def _size(tree: Any) -> int:
+    if isinstance(tree, Tensor) and tree.layout is not torch.strided:
+        values = (tree.coalesce() if tree.layout is torch.sparse_coo else tree).values()
+        return int(values.nbytes) + 8 * tree.ndim * len(values)  # an index is 8 bytes
     if isinstance(tree, (Tensor, np.ndarray)):
         return int(tree.nbytes)
-    if isinstance(tree, dict):
+    if isinstance(tree, (str, bytes, bytearray)):
+        return len(tree)
+    if isinstance(tree, Mapping):
         return sum(map(_size, tree.values()))
     if isinstance(tree, (list, tuple)):
         return sum(map(_size, tree))
-    return sum(map(_size, vars(tree).values())) if hasattr(tree, "__dict__") else 0
+    parts = [*vars(tree).values()] if hasattr(tree, "__dict__") else []
+    return sum(map(_size, parts + [getattr(tree, name, None) for name in slots_of(type(tree))]))
