@@ -12,12 +12,15 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import platform
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import benchmark_problems
 import torch
 from benchmark_calibration import measure_calibration
 from benchmark_cost import measure_cost
@@ -67,7 +70,7 @@ def write(path: Path, content: Any) -> None:
 
 def run_regret(args: argparse.Namespace) -> None:
     """Every search on every group; a file for each pair."""
-    with ProcessPoolExecutor(args.jobs) as pool:
+    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("fork")) as pool:
         waiting = []
         for search in args.searches:
             for group in args.groups:
@@ -88,8 +91,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=200, help="at least so many runs of a search on a group")
     parser.add_argument("--botorch-runs", type=int, default=60, help="of BoTorch-based searches but the reference")
     parser.add_argument("--jobs", type=int, default=1, help="processes for the regret; times are taken in one")
+    parser.add_argument("--tables", type=Path, help="other recorded tables than those of the repository")
     parser.add_argument("--docs", type=Path, help="page whose marked part the report replaces")
     args = parser.parse_args()
+    if args.tables:
+        benchmark_problems.tables.FOLDER = args.tables  # the processes of the pool are forks and have it too
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     torch.set_num_threads(1)
 
@@ -101,7 +107,7 @@ def main() -> None:
         "calibration": measure_calibration,
         "cost": measure_cost,
         "warm": measure_warm,
-        "thesis": measure_thesis,
+        "thesis": partial(measure_thesis, keep=args.out / "thesis"),
     }
     for section, measure in others.items():
         path = args.out / f"{section}.json"

@@ -9,8 +9,10 @@ included. Where the text leaves a choice, it is the reading that the package cal
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -96,10 +98,13 @@ def measure_cell(search: Any, problem: Problem, blog_start: bool, runs: int) -> 
         near["x within 0.05"].append(first([bool(d <= 0.05 + 1e-9) for d in distance]))
         near["f within 1 %"].append(first([bool(r <= 0.01) for r in problem.regrets[run.index]]))
         wrong.append(float(np.mean(x[run.index[2:]] > 0.8)))
-    return {name: summarise(counts) for name, counts in near.items()} | {"share of looks at x > 0.8": np.mean(wrong)}
+    return {name: summarise(counts) for name, counts in near.items()} | {
+        "share of looks at x > 0.8": float(np.mean(wrong))
+    }
 
 
-def measure_thesis(runs: int = RUNS, botorch_runs: int = 60) -> dict[str, Any]:
+def measure_thesis(runs: int = RUNS, botorch_runs: int = 60, keep: Path | None = None) -> dict[str, Any]:
+    """Every search in every setting; with ``keep``, a file for each search, which is not run again."""
     searches = {
         "Gaussian, RBF": (literal("RBF", False), runs),
         "Gamma, RBF": (literal("RBF", True), runs),
@@ -113,6 +118,10 @@ def measure_thesis(runs: int = RUNS, botorch_runs: int = 60) -> dict[str, Any]:
     noisy, exact = function_problem("krasser_noise"), function_problem("krasser")
     found: dict[str, Any] = {}
     for name, (search, count) in searches.items():
+        path = keep / f"{name.replace(': ', '-').replace(', ', '-')}.json" if keep else None
+        if path and path.exists():
+            found[name] = json.loads(path.read_text(encoding="utf-8"))
+            continue
         found[name] = {
             "noise 0.2, the blog's start": measure_cell(search, noisy, True, count),
             "noise 0.2, random start": measure_cell(search, noisy, False, count),
@@ -120,5 +129,8 @@ def measure_thesis(runs: int = RUNS, botorch_runs: int = 60) -> dict[str, Any]:
             "no noise, the blog's start": measure_cell(search, exact, True, 1),
             "runs": count,
         }
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(json.dumps(found[name]), encoding="utf-8")
         print(name, found[name]["noise 0.2, the blog's start"]["x within 0.1"], flush=True)
     return found

@@ -75,14 +75,14 @@ class Landscape:
         return kappa(self.loss, self.accuracy, self.classes)
 
 
-def names(folder: Path = FOLDER) -> list[str]:
+def names(folder: Path | None = None) -> list[str]:
     """The tables there are."""
-    return sorted(path.stem for path in folder.glob("*.npz"))
+    return sorted(path.stem for path in (folder or FOLDER).glob("*.npz"))
 
 
-def load(name: str, folder: Path = FOLDER) -> Landscape:
+def load(name: str, folder: Path | None = None) -> Landscape:
     """Read one table."""
-    with np.load(folder / f"{name}.npz", allow_pickle=False) as table:
+    with np.load((folder or FOLDER) / f"{name}.npz", allow_pickle=False) as table:
         arrays = {key: table[key] for key in table.files}
     meta = json.loads(str(arrays.pop("meta")))
     lr = arrays.pop("lr").astype(np.float64)
