@@ -12,58 +12,132 @@ from scipy import special
 from lightning_gammabo.bayesopt import student_t
 from lightning_gammabo.bayesopt._process import Mixture
 
-__all__ = ["SurrogateView", "mixture_in_units", "standardise"]
+__all__ = ["SurrogateView", "Units"]
 
 Array = npt.NDArray[np.float64]
 
-_OUTLIER = 10.0
-"""a score this many times farther below the best than the median is drawn up to there, lest it set the unit alone"""
+_FARTHEST = 100.0
+"""a score this many gaps below the best is a disaster, and how great a one says nothing any more"""
 
 
-def standardise(scores: Array) -> tuple[Array, float, float]:
-    """Scores with mean 0 and standard deviation 1 (population's n - 1), for the surrogate.
+@dataclass(frozen=True)
+class Units:
+    """How scores become the surrogate's: the bad end drawn together, then mean 0 and standard deviation 1.
 
-    Equal scores (to rounding) become zeros with a unit of 1. Scores however large do not overflow. A score
-    far below all others (a loss of 1e36) is drawn up first.
+    How bad a bad rate is says little of where the good ones lie, but a cliff or a disaster among the scores would set
+    the scale for all. So a score that is ``d`` below the best counts as ``gap ln(1 + d / gap)`` below it, ``gap`` being
+    a multiple of the median ``d``, and at most as 100 gaps. The order stays, and from the best score up nothing changes:
+    neither does expected improvement.
 
     Args:
-        scores: finite, ``n`` >= 1.
-
-    Returns:
-        Standardised scores, centre and unit: ``score = centre + unit * standardised``.
-
-    Example:
-        >>> y, centre, unit = standardise(np.array([1.0, 2.0, 3.0]))
-        >>> y.tolist(), centre, unit
-        ([-1.0, 0.0, 1.0], 2.0, 1.0)
+        best: the best score.
+        gap: where drawing together sets in; ``inf`` for not at all.
+        centre: mean of the drawn scores.
+        unit: their standard deviation; 1 where they are equal to rounding.
     """
-    best, half = scores.max(), 0.5 * scores
-    gap = 0.5 * best - np.median(half)
-    if gap > 0.0:
-        half = np.maximum(half, 0.5 * best - _OUTLIER * gap)
-    magnitude = math.ldexp(1.0, math.frexp(float(np.abs(half).max()))[1])  # a power of 2 scales without rounding
-    shrunk = half / magnitude
-    centre = float(shrunk.mean())
-    unit = float(shrunk.std(ddof=1)) if scores.size > 1 else 0.0
-    if unit < 1e-13:
-        return np.zeros_like(scores), float(np.clip(2.0 * magnitude * centre, scores.min(), best)), 1.0
-    return (shrunk - centre) / unit, 2.0 * (magnitude * centre), 2.0 * (magnitude * unit)
+
+    best: float
+    gap: float
+    centre: float
+    unit: float
+
+    @classmethod
+    def of(cls, scores: Array, share: float) -> Units:
+        """The units that some scores set.
+
+        Args:
+            scores: finite, ``n`` >= 1.
+            share: ``gap`` as a multiple of the median distance from the best score; ``inf`` for no drawing together.
+
+        Returns:
+            The units. Scores however large do not overflow.
+
+        Example:
+            >>> Units.of(np.array([1.0, 2.0, 3.0]), share=math.inf)
+            Units(best=3.0, gap=inf, centre=2.0, unit=1.0)
+        """
+        best = float(scores.max())
+        below = 0.5 * best - 0.5 * scores  # halves: the difference of two finite numbers may be too large
+        below = below[below > 1e-12 * (0.5 * abs(best) + 0.5 * np.abs(scores))]  # the others tie but for rounding
+        gap = math.inf
+        if below.size and math.isfinite(share):
+            # within bounds between which neither it nor a distance divided by it overflows
+            gap = 2.0 * min(max(share * float(np.median(below)), 1e-100 * float(below.max())), 8e307)
+        drawn = 0.5 * _draw(scores, best, gap)
+        magnitude = math.ldexp(1.0, math.frexp(float(np.abs(drawn).max()))[1])  # a power of 2 scales without rounding
+        shrunk = drawn / magnitude
+        centre = float(shrunk.mean())
+        unit = float(shrunk.std(ddof=1)) if scores.size > 1 else 0.0
+        if unit < 1e-13:  # equal to rounding
+            return cls(best=best, gap=gap, centre=best, unit=1.0)
+        return cls(best=best, gap=gap, centre=2.0 * (magnitude * centre), unit=2.0 * (magnitude * unit))
+
+    def standard(self, scores: npt.ArrayLike) -> Array:
+        """Scores in the surrogate's units.
+
+        Args:
+            scores: any shape.
+
+        Returns:
+            Same shape.
+        """
+        drawn = _draw(np.asarray(scores, dtype=np.float64), self.best, self.gap)
+        return np.asarray((0.5 * drawn - 0.5 * self.centre) / (0.5 * self.unit))
+
+    def raw(self, standard: npt.ArrayLike) -> Array:
+        """The inverse of :meth:`standard`, down to 100 gaps below the best score.
+
+        Args:
+            standard: any shape.
+
+        Returns:
+            Same shape.
+        """
+        drawn = self.centre + self.unit * np.asarray(standard, dtype=np.float64)
+        if math.isinf(self.gap):
+            return np.asarray(drawn)
+        below = np.clip((self.best - drawn) / self.gap, 0.0, math.log1p(_FARTHEST))
+        return np.asarray(np.where(below > 0.0, self.best - self.gap * np.expm1(below), drawn))
+
+    def log_slope(self, scores: npt.ArrayLike) -> Array:
+        """``ln(d standard / d score)``: what turns a density of the surrogate's into one of scores.
+
+        Args:
+            scores: any shape.
+
+        Returns:
+            Same shape.
+        """
+        below = np.maximum(0.5 * self.best - 0.5 * np.asarray(scores, dtype=np.float64), 0.0)
+        return np.asarray(-np.log1p(np.minimum(below / (0.5 * self.gap), _FARTHEST)) - math.log(self.unit))
+
+
+def _draw(scores: Array, best: float, gap: float) -> Array:
+    if math.isinf(gap):
+        return scores
+    below = np.minimum(np.maximum(0.5 * best - 0.5 * scores, 0.0) / (0.5 * gap), _FARTHEST)
+    return np.asarray(np.where(below > 0.0, best - gap * np.log1p(below), scores))
 
 
 @dataclass(frozen=True)
 class SurrogateView:
-    """The surrogate's belief at ``g`` rates, in units of the score: a mixture of ``K`` Student-t's.
+    """The surrogate's belief at ``g`` rates, in units of the score.
+
+    In the surrogate's own units it is a mixture of ``K`` Student-t's, ``mixture``; ``cdf``, ``log_density`` and
+    ``interval`` carry it to scores exactly. Where bad scores are drawn together (:class:`Units`), a mean of scores
+    may not even exist below the best one; ``mean`` is then the image of the mixture's mean, and ``scale`` and
+    ``variance`` are to first order about it. From the best score up both are exact.
 
     Args:
         lrs: the rates, ``g``.
-        mean: mean of the mixture, ``g``.
+        mean: centre of the belief, ``g``.
         variance: its variance, ``g``; infinite for ``df <= 2``.
         scale: scale of the one Student-t of ``df`` degrees of freedom that has this variance, ``g``.
         df: degrees of freedom of every component; ``inf`` for the Gaussian.
-        acquisition: the acquisition's value, ``g``: improvement in units of the score, its log, or a probability.
-        weights: weights of the components, ``K``.
-        component_loc: their locations, ``K x g``.
-        component_scale: their scales, ``K x g``.
+        acquisition: what ``ask()`` maximises, ``g``: an improvement in units of the score, its log, or a probability,
+            times the beliefs of the optimum's place.
+        mixture: the belief in the surrogate's units, over ``g`` places.
+        units: between scores and the surrogate's units.
     """
 
     lrs: Array
@@ -72,9 +146,26 @@ class SurrogateView:
     scale: Array
     df: float
     acquisition: Array
-    weights: Array
-    component_loc: Array
-    component_scale: Array
+    mixture: Mixture
+    units: Units
+
+    @classmethod
+    def of(cls, lrs: Array, mixture: Mixture, units: Units, acquisition: Array) -> SurrogateView:
+        """The view of a mixture.
+
+        Args:
+            lrs: rates, ``g``.
+            mixture: the surrogate there.
+            units: of the scores.
+            acquisition: the acquisition there, ``g``.
+
+        Returns:
+            The view.
+        """
+        mean = units.raw(mixture.mean)
+        sd = np.sqrt(mixture.variance) * np.exp(-units.log_slope(mean))
+        inflation = 1.0 if math.isinf(mixture.df) else mixture.df / (mixture.df - 2.0) if mixture.df > 2.0 else math.inf
+        return cls(lrs, mean, sd**2, sd / math.sqrt(inflation), mixture.df, acquisition, mixture, units)
 
     def cdf(self, score: npt.ArrayLike) -> Array:
         """Probability of a score up to ``score`` at each rate.
@@ -85,9 +176,11 @@ class SurrogateView:
         Returns:
             Probabilities, ``g``.
         """
-        return np.asarray(
-            self.weights @ student_t.cdf((np.asarray(score) - self.component_loc) / self.component_scale, self.df)
-        )
+        return self._cdf(self.units.standard(score))
+
+    def _cdf(self, standard: Array) -> Array:
+        z = (standard - self.mixture.loc) / self.mixture.scale
+        return np.asarray(self.mixture.weights @ student_t.cdf(z, self.df))
 
     def log_density(self, score: npt.ArrayLike) -> Array:
         """Log density of a score at each rate.
@@ -98,12 +191,13 @@ class SurrogateView:
         Returns:
             Log densities, ``g``.
         """
-        z = (np.asarray(score) - self.component_loc) / self.component_scale
-        terms = student_t.log_pdf(z, self.df) - np.log(self.component_scale)
-        return np.asarray(special.logsumexp(terms, axis=0, b=self.weights[:, None]))
+        z = (self.units.standard(score) - self.mixture.loc) / self.mixture.scale
+        terms = student_t.log_pdf(z, self.df) - np.log(self.mixture.scale)
+        log_density = special.logsumexp(terms, axis=0, b=self.mixture.weights[:, None])
+        return np.asarray(log_density + self.units.log_slope(score))
 
     def interval(self, probability: float) -> tuple[Array, Array]:
-        """Central interval of the mixture at each rate, by bisection on its distribution function.
+        """Central interval at each rate.
 
         Args:
             probability: mass inside, between 0 and 1.
@@ -120,39 +214,12 @@ class SurrogateView:
         return self._quantile(tail), self._quantile(1.0 - tail)
 
     def _quantile(self, p: float) -> Array:
+        # by bisection: the mixture's quantile lies between its components'
         z = float(special.ndtri(p) if math.isinf(self.df) else special.stdtrit(self.df, p))
-        ends = self.component_loc + z * self.component_scale  # the mixture's quantile lies between its components'
+        ends = self.mixture.loc + z * self.mixture.scale
         low, high = ends.min(axis=0), ends.max(axis=0)
         for _ in range(60):
             middle = 0.5 * (low + high)
-            below = self.cdf(middle) < p
+            below = self._cdf(middle) < p
             low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return np.asarray(0.5 * (low + high))
-
-
-def mixture_in_units(lrs: Array, standard: Mixture, centre: float, unit: float, acquisition: Array) -> SurrogateView:
-    """The view of a mixture that is in standardised scores.
-
-    Args:
-        lrs: rates, ``g``.
-        standard: the mixture there.
-        centre: centre of the scores.
-        unit: unit of the scores.
-        acquisition: the acquisition's values, in units of the score, ``g``.
-
-    Returns:
-        The view.
-    """
-    variance = standard.variance * unit**2
-    inflation = 1.0 if math.isinf(standard.df) else standard.df / (standard.df - 2.0) if standard.df > 2.0 else math.inf
-    return SurrogateView(
-        lrs=lrs,
-        mean=centre + unit * standard.mean,
-        variance=variance,
-        scale=np.sqrt(variance / inflation),
-        df=standard.df,
-        acquisition=acquisition,
-        weights=standard.weights,
-        component_loc=centre + unit * standard.loc,
-        component_scale=unit * standard.scale,
-    )
+        return self.units.raw(0.5 * (low + high))

@@ -15,7 +15,7 @@ from lightning_gammabo.bayesopt._beliefs import WarmPrior, inside_log_prior
 from lightning_gammabo.bayesopt._bounds import Bounds, away_from, space_filling
 from lightning_gammabo.bayesopt._criterion import gaussian_log_ei, log_ei, log_pi
 from lightning_gammabo.bayesopt._process import Fit, HyperGrid, Kernel, Mixture, fit, predict
-from lightning_gammabo.bayesopt._view import SurrogateView, mixture_in_units, standardise
+from lightning_gammabo.bayesopt._view import SurrogateView, Units
 from lightning_gammabo.bayesopt.precision import ThesisReading, thesis_estimate
 from lightning_gammabo.bayesopt.space import LearningRateSpace
 
@@ -31,6 +31,8 @@ _THESIS_PRIOR = (1.0, 1.0)
 _MAX_POINTS = 256
 """the surrogate sees the better half and the newer half of so many scores, lest ask() grow without bound"""
 _MIN_SCORES_TO_STOP = 4
+_BESIDE = 0.02
+"""trials that run side by side are at least so far apart on the unit interval"""
 _TIE = 1e-10
 """log acquisitions as near as this are equal, and chance decides"""
 
@@ -42,10 +44,10 @@ class _Belief:
     rates: Array
     x: Array
     y: Array
-    centre: float
-    unit: float
+    units: Units
     fitted: Fit
     best: float
+    spread: float
 
 
 class BayesOpt(AskTell):
@@ -65,7 +67,8 @@ class BayesOpt(AskTell):
         stop_below: ``finished`` once the largest expected improvement is below this share of the spread of the scores
             seen (0.01 saves about a third of twelve trials); None for never.
         deterministic: whether a repeated rate would repeat its score: if so none is proposed twice and the best score
-            is the incumbent; if not, the incumbent is the best posterior mean among the rates tried.
+            is the incumbent; if not, the incumbent is the best posterior mean among the rates tried. In the first case
+            bad scores are drawn together (:class:`~lightning_gammabo.bayesopt._view.Units`).
         hyperparameters: ``"average"`` over the nodes or ``"maximise"`` (the best node alone).
         precision_prior: concentration and rate of the Gamma prior for standardised scores; None for (1.5, 1.5), or
             (1, 1) in the thesis's acquisition.
@@ -129,6 +132,8 @@ class BayesOpt(AskTell):
         self.inside, self.grid_size = inside, grid_size
         self._prior = (float(prior[0]), float(prior[1]))
         self._hyper = HyperGrid(kernel=kernel, maximise=hyperparameters == "maximise")
+        # a cliff must not set the scale; under noise a score is low by chance, and only disasters are drawn up
+        self._drawn_at = math.inf if acquisition == "thesis" else 0.5 if deterministic else 10.0
         self._places = np.linspace(0.0, 1.0, grid_size)
         self._warm: WarmPrior | None = None
         self._belief: _Belief | None = None
@@ -171,15 +176,18 @@ class BayesOpt(AskTell):
 
     def _condition(self, rates: Array, raw: Array) -> _Belief:
         x = self._places_of(rates)
-        y, centre, unit = standardise(raw)
+        units = Units.of(raw, self._drawn_at)
+        y = units.standard(raw)
         a, b = (math.inf, math.inf) if self.surrogate == "gaussian" else self._prior
         fitted = fit(x, y, self._hyper, a, b)
         best = float(y.max()) if self.deterministic else float(predict(fitted, x).mean.max())
         pending = self._places_of(t.lr for t in self._pending.values())[-_MAX_POINTS:]
         if pending.size:  # Kriging believer: a pending trial is believed to score its mean
             believed = predict(fitted, pending).mean
+            best = max(best, float(believed.max()))
             fitted = fit(np.concatenate([x, pending]), np.concatenate([y, believed]), self._hyper, a, b)
-        return _Belief(rates, x, y, centre, unit, fitted, best)
+        spread = (0.5 * raw.max() - 0.5 * raw.min()) / (0.5 * units.unit)
+        return _Belief(rates, x, y, units, fitted, best, float(spread))
 
     # ------------------------------------------------------------------ what is proposed
 
@@ -211,8 +219,9 @@ class BayesOpt(AskTell):
         return self.space.from_unit(place)
 
     def _allowed(self) -> npt.NDArray[np.bool_]:
-        # neither where rates diverged nor, if scores repeat, where one was tried
+        # neither where rates diverged nor beside a pending trial nor, if scores repeat, where one was tried
         allowed = self._bounds().allows(self._places)
+        allowed &= away_from(self._places, self._places_of(t.lr for t in self._pending.values()), _BESIDE)
         if self.deterministic:
             allowed &= away_from(self._places, self._tried(), 0.5 / (self.grid_size - 1))
         return allowed
@@ -222,7 +231,7 @@ class BayesOpt(AskTell):
         return self._log_acquisition(belief, predict(belief.fitted, places)) + self._log_beliefs(belief, places)
 
     def _log_acquisition(self, belief: _Belief, mixture: Mixture) -> Array:
-        best = belief.best + self.xi / belief.unit
+        best = belief.best + self.xi / belief.units.unit
         if self.acquisition == "pi":
             return log_pi(mixture, best)
         if self.acquisition != "thesis":
@@ -252,13 +261,13 @@ class BayesOpt(AskTell):
         if self.stop_below is None or self._queue or self._pending or self._count < self.n_initial:
             return False
         belief = self._believe()
-        if belief is None or belief.y.size < _MIN_SCORES_TO_STOP or not np.ptp(belief.y) > 0.0:
+        if belief is None or belief.y.size < _MIN_SCORES_TO_STOP or not belief.spread > 0.0:
             return False
         allowed = self._allowed()
         if not allowed.any():
             return True
         largest = math.exp(log_ei(predict(belief.fitted, self._places[allowed]), belief.best).max())
-        return bool(largest < self.stop_below * np.ptp(belief.y))
+        return bool(largest < self.stop_below * belief.spread)
 
     def surrogate_at(self, lrs: npt.ArrayLike, *, observation_noise: bool = False) -> SurrogateView:
         """The surrogate's belief at some rates, in units of the score; for plots and calibration.
@@ -281,9 +290,9 @@ class BayesOpt(AskTell):
         standard = predict(belief.fitted, places, observation_noise=observation_noise)
         value = self._log_value(belief, places)
         if self.acquisition != "pi":
-            value = value + math.log(belief.unit)
+            value = value + math.log(belief.units.unit)
         value = value if self.acquisition == "log_ei" else np.exp(value)
-        return mixture_in_units(rates, standard, belief.centre, belief.unit, value)
+        return SurrogateView.of(rates, standard, belief.units, value)
 
     def suggest_best(self) -> float:
         """The rate to recommend: of the best score, or of the best posterior mean among those tried if noisy.

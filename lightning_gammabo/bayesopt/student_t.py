@@ -52,7 +52,7 @@ def log_pdf(z: npt.ArrayLike, df: float) -> Array:
     """
     z = np.asarray(z, dtype=np.float64)
     if df >= _GAUSSIAN_DF:
-        return np.asarray(-0.5 * z**2 - _LN_SQRT_2PI)
+        return np.asarray(-0.5 * np.clip(z, -1e150, 1e150) ** 2 - _LN_SQRT_2PI)
     const = special.gammaln(0.5 * (df + 1.0)) - special.gammaln(0.5 * df) - 0.5 * math.log(df * math.pi)
     w = np.abs(z)
     with np.errstate(over="ignore", divide="ignore"):
@@ -133,6 +133,7 @@ def _tail(z: Array, df: float) -> tuple[Array, Array]:
 
 def _gaussian_log_h(z: Array) -> Array:
     # ``ln(phi(z) + z Phi(z))``; see BoTorch's ``_log_ei_helper`` [Ament2023logei]
+    z = np.clip(z, -1e150, 1e150)  # z^2 must not overflow
     right = np.maximum(z, -1.0)
     direct = np.log(np.exp(-0.5 * right**2 - _LN_SQRT_2PI) + right * special.ndtr(right))
     w = np.maximum(-z, 1.0)
@@ -141,7 +142,7 @@ def _gaussian_log_h(z: Array) -> Array:
     # 1 - w Phi(-w) / phi(w): direct up to 60 (loses eps w^2), asymptotic series beyond (next term 10395 w^-12 / w^-2)
     ratio = 1.0 - near * math.sqrt(0.5 * math.pi) * special.erfcx(near / math.sqrt(2.0))
     series = i2 * (1.0 - i2 * (3.0 - i2 * (15.0 - i2 * (105.0 - i2 * 945.0))))
-    left = -0.5 * np.minimum(w, 1e150) ** 2 - _LN_SQRT_2PI + np.log(np.where(w > 60.0, series, ratio))
+    left = -0.5 * w**2 - _LN_SQRT_2PI + np.log(np.where(w > 60.0, series, ratio))
     return np.asarray(np.where(z > -1.0, direct, left))
 
 

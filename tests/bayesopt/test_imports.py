@@ -1,0 +1,35 @@
+"""BoTorch is imported when it is needed and not before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import lightning_gammabo.bayesopt as room
+
+QUIET = """
+import sys, math
+from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, make_search
+for kind in ("gamma", "gamma_thesis", "grid", "random", "sobol"):
+    search = make_search(kind, LearningRateSpace(1e-3, 0.5), seed=0, n_initial=2, n_trials=4)
+    for _ in range(4):
+        trial = search.ask()
+        search.tell(trial, -math.log10(trial.lr) ** 2)
+found = [name for name in ("botorch", "gpytorch", "linear_operator") if name in sys.modules]
+assert not found, found
+"""
+
+
+def test_a_search_needs_no_botorch() -> None:
+    done = subprocess.run([sys.executable, "-c", QUIET], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_is_there() -> None:
+    for name in room.__all__:
+        assert getattr(room, name).__name__ == name
+        assert name in dir(room)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        room.Nothing  # noqa: B018
