@@ -43,6 +43,7 @@ __all__ = [
     "EpochRunner",
     "arm",
     "disarm",
+    "goes_on_inside",
     "log_to_loggers",
     "make_iterator",
     "needs_native_batches",
@@ -448,6 +449,20 @@ def trains_weights(trainer: Trainer) -> bool:
         Whether there are backward passes.
     """
     return not trainer.fit_loop._skip_backward
+
+
+def goes_on_inside(trainer: Trainer) -> bool:
+    """Whether the epoch loop will go on inside an epoch that another process began.
+
+    Args:
+        trainer: the Trainer, at the start of ``epoch_loop.run``.
+
+    Returns:
+        True after a resume whose checkpoint was written within the epoch, its very end included: Lightning 2.4 comes
+        by the start of such an epoch once more, without training it, where a run is limited by ``max_steps``.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    return loop.restarting and loop.batch_progress.current.ready > 0
 
 
 def _makes_iterator(trainer: Trainer) -> bool:

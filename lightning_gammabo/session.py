@@ -12,6 +12,7 @@ from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
 from lightning_gammabo.determinant import Determinant
 from lightning_gammabo.epoch_runner import (
     EpochRunner,
+    goes_on_inside,
     log_to_loggers,
     make_iterator,
     needs_native_batches,
@@ -122,6 +123,9 @@ class FitSession:
             fetcher: the data fetcher.
             run: the Trainer's own way to train the epoch.
         """
+        if goes_on_inside(trainer):
+            self._finish_restarted(trainer, fetcher, run)
+            return
         if self._resume is not None:
             # the run that never stopped makes its iterator now; Lightning made this one's before the epoch's hooks
             self._mark = make_iterator(trainer, fetcher) or self._mark
@@ -211,6 +215,13 @@ class FitSession:
             runner.commit(record.chosen.lr)
         else:
             runner.train_natively(self._rate_after_divergence(record))
+
+    def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:
+        step = trainer.global_step
+        run(fetcher)
+        if self._resume is not None and trainer.global_step == step:
+            # nothing was left to train: what the repeated validation drew was drawn before the checkpoint
+            self._resume.restore(trainer)
 
     def _nothing_to_search(self, trainer: Trainer) -> str | None:
         if LearningRates(trainer.optimizers, self._guard).reference <= 0.0:
