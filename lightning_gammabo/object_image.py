@@ -141,7 +141,8 @@ class ObjectImage:
             self.unheld.append(_text(path))
 
     def _push(self, items: Iterable[tuple[Any, Any]], path: _Path, data: bool) -> None:
-        self._stack += [(value, (path, name), data) for name, value in items if type(value) not in _ATOMS]
+        found = [(value, (path, name), data) for name, value in items if type(value) not in _ATOMS]
+        self._stack += found[::-1]  # the first is visited first: what is added later changes no path
 
     def _visit_tensor(self, tensor: Tensor, path: _Path, data: bool) -> None:
         if data and tensor.numel() * tensor.element_size() > DATA_ARRAY_LIMIT:
