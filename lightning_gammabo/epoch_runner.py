@@ -27,8 +27,6 @@ from lightning_gammabo.candidate_hooks import (
     Diverged,
     LoggerTape,
     Probe,
-    has_batch_hooks,
-    hook_owner,
     stand_ins,
     takes_part,
 )
@@ -43,11 +41,7 @@ __all__ = [
     "EpochRunner",
     "arm",
     "disarm",
-    "goes_on_inside",
-    "log_to_loggers",
     "make_iterator",
-    "needs_native_batches",
-    "trains_weights",
     "watch_loader",
 ]
 
@@ -332,27 +326,6 @@ class _EndState:
         self.tail = tail
 
 
-def needs_native_batches(trainer: Trainer) -> str | None:
-    """Whether something of the user's has to see the committed epoch batch by batch.
-
-    Args:
-        trainer: the Trainer, at the start of an epoch.
-
-    Returns:
-        What, in words, or None.
-    """
-    for callback in trainer.callbacks:  # type: ignore[attr-defined]
-        if has_batch_hooks(callback) and not _looks_at_epochs_only(callback):
-            return f"the batch hooks of {type(callback).__name__}"
-    if getattr(trainer, "_val_check_time_interval", None) is not None:
-        return "validation by the clock (val_check_interval)"
-    whole = trainer.val_check_interval == 1.0 and isinstance(trainer.val_check_interval, float)
-    every = trainer.val_check_batch == trainer.num_training_batches and trainer.check_val_every_n_epoch is not None
-    if trainer.enable_validation and not (whole or every):
-        return f"validation in mid-epoch (val_check_interval={trainer.val_check_interval})"
-    return None
-
-
 def arm(trainer: Trainer, search: Callable[[Any, Run], None]) -> None:
     """Let ``search`` have the next epoch.
 
@@ -428,43 +401,6 @@ def make_iterator(trainer: Trainer, fetcher: Any) -> LoaderMark | None:
     return mark
 
 
-def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
-    """Write to the user's loggers, past the metrics that callbacks see.
-
-    Args:
-        trainer: the Trainer.
-        metrics: values by name.
-    """
-    for logger in trainer.loggers:
-        logger.log_metrics(metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
-
-
-def trains_weights(trainer: Trainer) -> bool:
-    """Whether the epoch that starts trains anything (the last one of weight averaging only updates statistics).
-
-    Args:
-        trainer: the Trainer.
-
-    Returns:
-        Whether there are backward passes.
-    """
-    return not trainer.fit_loop._skip_backward
-
-
-def goes_on_inside(trainer: Trainer) -> bool:
-    """Whether the epoch loop will go on inside an epoch that another process began.
-
-    Args:
-        trainer: the Trainer, at the start of ``epoch_loop.run``.
-
-    Returns:
-        True after a resume whose checkpoint was written within the epoch, its very end included: Lightning 2.4 comes
-        by the start of such an epoch once more, without training it, where a run is limited by ``max_steps``.
-    """
-    loop = trainer.fit_loop.epoch_loop
-    return loop.restarting and loop.batch_progress.current.ready > 0
-
-
 def _makes_iterator(trainer: Trainer) -> bool:
     """Whether ``epoch_loop.run`` will make the fetcher's iterator itself.
 
@@ -483,13 +419,6 @@ def _iteration_done(loop: Any) -> None:
         loop.on_iteration_done()
     else:
         loop._restarting = False
-
-
-def _looks_at_epochs_only(callback: Any) -> bool:
-    names = {base.__name__ for base in type(callback).__mro__}
-    if "ModelCheckpoint" in names and hook_owner(callback, "on_train_batch_end") == "ModelCheckpoint":
-        return not callback._every_n_train_steps and callback._train_time_interval is None
-    return "Timer" in names and getattr(callback._interval, "value", callback._interval) == "epoch"
 
 
 @contextlib.contextmanager

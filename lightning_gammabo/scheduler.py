@@ -17,8 +17,9 @@ from lightning_gammabo.determinant import Determinant
 from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.objective import Objective
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
+from lightning_gammabo.report.progress import SearchProgress
 
-__all__ = ["CandidateRunner", "HyperparameterScheduler", "SearchProgress"]
+__all__ = ["CandidateRunner", "HyperparameterScheduler"]
 
 
 class CandidateRunner(Protocol):
@@ -49,30 +50,6 @@ class CandidateRunner(Protocol):
         """Hold the end state of the candidate trained last."""
 
 
-class SearchProgress(Protocol):
-    """Shows how a search goes on."""
-
-    def start(self, epoch: int, total: int) -> None:
-        """A search begins.
-
-        Args:
-            epoch: the epoch, from 0.
-            total: candidates that are planned.
-        """
-
-    def candidate(self, number: int, lr: float, leader: Result | None) -> None:
-        """A candidate begins.
-
-        Args:
-            number: its number, from 0.
-            lr: its rate.
-            leader: the best so far.
-        """
-
-    def finish(self) -> None:
-        """The search is over."""
-
-
 class HyperparameterScheduler:
     """Searches one epoch.
 
@@ -81,7 +58,7 @@ class HyperparameterScheduler:
         keys: reads loss and accuracy off what candidates log.
         determinant: which result wins.
         n_trials: candidates an epoch, the present rate among them.
-        progress: shows how it goes on.
+        progress: shows how it goes on; None shows nothing.
     """
 
     def __init__(
@@ -97,7 +74,7 @@ class HyperparameterScheduler:
         self._keys = keys
         self._determinant = determinant
         self._n_trials = n_trials
-        self._progress = progress
+        self._progress = progress or SearchProgress()
 
     def search(self, runner: CandidateRunner, proposals: Search, *, epoch: int, current_lr: float) -> EpochRecord:
         """Try candidates, the present rate first, and choose one.
@@ -112,18 +89,16 @@ class HyperparameterScheduler:
             The record of the search; committing its choice is the caller's.
         """
         began = time.perf_counter()
-        val_passes = self._learn_reference(runner)
-        proposals.enqueue(current_lr)
         results: list[Result] = []
         leader: Result | None = None
-        progress = self._progress
+        # the display comes first: while callbacks are set aside, Lightning's own bars lean on it
+        self._progress.start(epoch, self._n_trials)
         try:
-            if progress is not None:
-                progress.start(epoch, self._n_trials)
+            val_passes = self._learn_reference(runner)
+            proposals.enqueue(current_lr)
             while len(results) < self._n_trials and not (results and proposals.finished):
                 trial: Trial = runner.agree(proposals.ask())
-                if progress is not None:
-                    progress.candidate(trial.number, trial.lr, leader)
+                self._progress.candidate(trial.number, trial.lr, leader)
                 outcome = runner.train(trial.lr)
                 # one result for all ranks: what steps return, and seconds, differ between them
                 result: Result = runner.agree(self._judge(trial, outcome))
@@ -134,8 +109,7 @@ class HyperparameterScheduler:
                     leader = result
                     runner.keep()
         finally:
-            if progress is not None:
-                progress.finish()
+            self._progress.finish()
         return self._record(runner, epoch, results, val_passes, time.perf_counter() - began)
 
     def _record(

@@ -10,15 +10,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
 from lightning_gammabo.determinant import Determinant
-from lightning_gammabo.epoch_runner import (
-    EpochRunner,
-    goes_on_inside,
-    log_to_loggers,
-    make_iterator,
-    needs_native_batches,
-    trains_weights,
-    watch_loader,
-)
+from lightning_gammabo.epoch_runner import EpochRunner, make_iterator, watch_loader
 from lightning_gammabo.learning_rate import LearningRates, SchedulerGuard
 from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.objective import Objective
@@ -27,7 +19,14 @@ from lightning_gammabo.report.progress import make_progress
 from lightning_gammabo.resume import ResumePoint
 from lightning_gammabo.scheduler import HyperparameterScheduler
 from lightning_gammabo.settings import SearchSettings
-from lightning_gammabo.trainer_state import LoaderMark, check_lightning
+from lightning_gammabo.trainer_state import (
+    LoaderMark,
+    check_lightning,
+    goes_on_inside,
+    log_to_loggers,
+    needs_native_batches,
+    trains_weights,
+)
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer

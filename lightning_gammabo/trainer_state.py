@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lightning_gammabo.candidate_hooks import has_batch_hooks, hook_owner
 from lightning_gammabo.object_image import ObjectImage
 from lightning_gammabo.rng import RngState
 
@@ -31,9 +32,13 @@ __all__ = [
     "LoaderMark",
     "TrainerState",
     "check_lightning",
+    "goes_on_inside",
     "loader_generators",
+    "log_to_loggers",
+    "needs_native_batches",
     "overrides",
     "train_loaders",
+    "trains_weights",
     "unreplayable",
 ]
 
@@ -225,6 +230,64 @@ def overrides(instance: object, method: str) -> bool:
     return owner is not None and not owner.__module__.startswith(_NAMESPACES)
 
 
+def needs_native_batches(trainer: Trainer) -> str | None:
+    """Whether something of the user's has to see the committed epoch batch by batch.
+
+    Args:
+        trainer: the Trainer, at the start of an epoch.
+
+    Returns:
+        What, in words, or None.
+    """
+    for callback in trainer.callbacks:  # type: ignore[attr-defined]
+        if has_batch_hooks(callback) and not _looks_at_epochs_only(callback):
+            return f"the batch hooks of {type(callback).__name__}"
+    if getattr(trainer, "_val_check_time_interval", None) is not None:
+        return "validation by the clock (val_check_interval)"
+    whole = trainer.val_check_interval == 1.0 and isinstance(trainer.val_check_interval, float)
+    every = trainer.val_check_batch == trainer.num_training_batches and trainer.check_val_every_n_epoch is not None
+    if trainer.enable_validation and not (whole or every):
+        return f"validation in mid-epoch (val_check_interval={trainer.val_check_interval})"
+    return None
+
+
+def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
+    """Write to the user's loggers, past the metrics that callbacks see.
+
+    Args:
+        trainer: the Trainer.
+        metrics: values by name.
+    """
+    for logger in trainer.loggers:
+        logger.log_metrics(metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def trains_weights(trainer: Trainer) -> bool:
+    """Whether the epoch that starts trains anything (the last one of weight averaging only updates statistics).
+
+    Args:
+        trainer: the Trainer.
+
+    Returns:
+        Whether there are backward passes.
+    """
+    return not trainer.fit_loop._skip_backward
+
+
+def goes_on_inside(trainer: Trainer) -> bool:
+    """Whether the epoch loop will go on inside an epoch that another process began.
+
+    Args:
+        trainer: the Trainer, at the start of ``epoch_loop.run``.
+
+    Returns:
+        True after a resume whose checkpoint was written within the epoch, its very end included: Lightning 2.4 comes
+        by the start of such an epoch once more, without training it, where a run is limited by ``max_steps``.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    return loop.restarting and loop.batch_progress.current.ready > 0
+
+
 class _Attributes:
     """Some of one object's attributes, by reference."""
 
@@ -345,3 +408,10 @@ def _tensors(tree: object) -> Iterator[Tensor]:
     elif isinstance(tree, (list, tuple)):
         for value in tree:
             yield from _tensors(value)
+
+
+def _looks_at_epochs_only(callback: Any) -> bool:
+    names = {base.__name__ for base in type(callback).__mro__}
+    if "ModelCheckpoint" in names and hook_owner(callback, "on_train_batch_end") == "ModelCheckpoint":
+        return not callback._every_n_train_steps and callback._train_time_interval is None
+    return "Timer" in names and getattr(callback._interval, "value", callback._interval) == "epoch"

@@ -25,7 +25,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "epoch_runner": GROUND | {"trainer_state"},
     "determinant": GROUND | {"bayesopt"},
     "report": {"records"},
-    "scheduler": GROUND | {"bayesopt", "determinant"},
+    "scheduler": GROUND | {"bayesopt", "determinant", "report"},
     "resume": GROUND | {"trainer_state"},
     "session": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler"},
     "callback": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler", "session"},
@@ -52,8 +52,8 @@ MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
 ALLOWED_LENGTH: dict[str, int] = {
     # all that names Lightning's insides has to stand in one of two files
-    "epoch_runner.py": 500,
-    "trainer_state.py": 350,
+    "epoch_runner.py": 460,
+    "trainer_state.py": 420,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
     "bayesopt/model.py": 380,
     "bayesopt/search.py": 380,
