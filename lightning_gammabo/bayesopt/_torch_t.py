@@ -124,6 +124,6 @@ def inverse_root_chi2(normal: Tensor, df: float) -> Tensor:
     if math.isinf(df):
         return torch.ones_like(normal)
     g = normal.detach().double().cpu().numpy()
-    tail = special.ndtr(-np.abs(g))
+    tail = np.maximum(special.ndtr(-np.abs(g)), 1e-300)
     half = np.where(g > 0.0, special.gammainccinv(0.5 * df, tail), special.gammaincinv(0.5 * df, tail))
-    return torch.as_tensor(np.sqrt(0.5 * df / np.maximum(half, 1e-300))).to(normal)
+    return torch.as_tensor(np.sqrt(0.5 * df / half)).to(normal)

@@ -26,8 +26,8 @@ class Units:
 
     How bad a bad rate is says little of where the good ones lie, but a cliff or a disaster among the scores would set
     the scale for all. So a score that is ``d`` below the best counts as ``gap ln(1 + d / gap)`` below it, ``gap`` being
-    a multiple of the median ``d``, and at most as 100 gaps. The order stays, and from the best score up nothing changes:
-    neither does expected improvement.
+    a multiple of the median ``d``, and a disaster as 100 gaps. The order stays, and from the best score up nothing
+    changes: neither does expected improvement.
 
     Args:
         best: the best score.

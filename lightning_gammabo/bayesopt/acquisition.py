@@ -39,7 +39,9 @@ class _StudentTAcquisition(AnalyticAcquisitionFunction):
         maximize: bool = True,
     ) -> None:
         super().__init__(model=model, posterior_transform=posterior_transform)
-        self.register_buffer("best_f", torch.as_tensor(best_f))
+        # a number is kept in double: torch would round it to single precision
+        best = best_f if isinstance(best_f, Tensor) else torch.tensor(best_f, dtype=torch.float64)
+        self.register_buffer("best_f", best)
         self.xi = xi
         self.maximize = maximize
 

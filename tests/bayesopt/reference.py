@@ -1,4 +1,4 @@
-"""Slow references: the same numbers by Monte Carlo over the precision, by quadrature, by many digits, by plain loops."""
+"""Slow references: the same numbers by quadrature, with many digits, by explicit inverses."""
 
 from __future__ import annotations
 

@@ -108,6 +108,8 @@ def test_warm_prior_looks_near_the_winner_and_somewhat_below() -> None:
     assert prior.starts() == (0.1, 0.05)
 
 
-@pytest.mark.parametrize(("best", "misleads"), [(0.1, False), (0.07 * math.e**1.9, False), (0.6, True), (0.009, True), (0.0, True)])
+@pytest.mark.parametrize(
+    ("best", "misleads"), [(0.1, False), (0.07 * math.e**1.9, False), (0.6, True), (0.009, True), (0.0, True)]
+)
 def test_warm_prior_knows_when_it_misleads(best: float, misleads: bool) -> None:
     assert WarmPrior(winner=0.1, strength=3.0).misleads(best) is misleads

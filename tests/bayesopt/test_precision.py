@@ -72,11 +72,15 @@ def test_marginal_likelihood_with_a_known_precision_is_gaussian() -> None:
     K, y = np.array([[2.0, 0.5], [0.5, 1.0]]), np.array([0.3, -1.0])
     quad, logdet = np.asarray(y @ np.linalg.solve(K, y)), np.asarray(np.linalg.slogdet(K)[1])
     want = stats.multivariate_normal(np.zeros(2), K).logpdf(y)
-    assert float(precision.student_t_log_marginal(quad, logdet, 2, math.inf, math.inf)) == pytest.approx(want, rel=1e-13)
+    assert float(precision.student_t_log_marginal(quad, logdet, 2, math.inf, math.inf)) == pytest.approx(
+        want, rel=1e-13
+    )
     assert float(precision.student_t_log_marginal(quad, logdet, 2, 1e7, 1e7)) == pytest.approx(want, rel=1e-5)
 
 
-def plain_thesis(m: float, s2: float, y: list[float], means: list[float], a: float, b: float, reading: str) -> tuple[float, float]:
+def plain_thesis(
+    m: float, s2: float, y: list[float], means: list[float], a: float, b: float, reading: str
+) -> tuple[float, float]:
     """Equations 13 to 15 one candidate at a time, as they are printed."""
     centre = means if reading == "L3" else [m] * len(y)
     alpha = a + len(y) / 2
@@ -90,9 +94,7 @@ def plain_thesis(m: float, s2: float, y: list[float], means: list[float], a: flo
 def test_thesis_estimate_is_its_three_equations(reading: precision.ThesisReading) -> None:
     rng = np.random.default_rng(2)
     m, s2, y, at_y = rng.normal(size=6), rng.uniform(0.1, 2.0, size=6), rng.normal(size=4), rng.normal(size=4)
-    mean, variance = precision.thesis_estimate(
-        m, s2, y, mean_at_y=at_y, concentration=1.2, rate=0.7, reading=reading
-    )
+    mean, variance = precision.thesis_estimate(m, s2, y, mean_at_y=at_y, concentration=1.2, rate=0.7, reading=reading)
     for i in range(6):
         want = plain_thesis(m[i], s2[i], list(y), list(at_y), 1.2, 0.7, reading)
         assert (mean[i], variance[i]) == pytest.approx(want, rel=1e-12)

@@ -1,4 +1,4 @@
-"""The fast one-dimensional process: against explicit inverses, Monte Carlo over the precision, and the BoTorch model."""
+"""The fast one-dimensional process: against explicit inverses, Monte Carlo, and the BoTorch model."""
 
 from __future__ import annotations
 
@@ -77,7 +77,9 @@ def test_mixture_moments_and_ei_are_sums_over_nodes() -> None:
     mixture = Mixture(np.array([0.3, 0.7]), np.array([[0.0], [2.0]]), np.array([[1.0], [0.5]]), 4.0)
     assert mixture.mean[0] == pytest.approx(1.4)
     assert mixture.variance[0] == pytest.approx(0.3 * 2.0 + 0.7 * 0.25 * 2.0 + 0.3 * 1.4**2 + 0.7 * 0.6**2)
-    want = 0.3 * reference.expected_improvement(4.0, 0.0, 1.0, 1.0) + 0.7 * reference.expected_improvement(4.0, 2.0, 0.5, 1.0)
+    want = 0.3 * reference.expected_improvement(4.0, 0.0, 1.0, 1.0) + 0.7 * reference.expected_improvement(
+        4.0, 2.0, 0.5, 1.0
+    )
     assert math.exp(log_ei(mixture, 1.0)[0]) == pytest.approx(want, rel=1e-8)
 
 

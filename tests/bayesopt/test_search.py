@@ -51,7 +51,11 @@ def test_every_kind_is_a_search(kind: str) -> None:
 
 
 @settings(max_examples=60)
-@given(scores=st.lists(SCORES, min_size=1, max_size=14), kind=st.sampled_from(FAST_KINDS), space=st.sampled_from([SPACE, LINEAR]))
+@given(
+    scores=st.lists(SCORES, min_size=1, max_size=14),
+    kind=st.sampled_from(FAST_KINDS),
+    space=st.sampled_from([SPACE, LINEAR]),
+)
 def test_whatever_comes_back_proposals_are_finite_and_in_range(
     scores: list[float | None], kind: str, space: LearningRateSpace
 ) -> None:
@@ -63,7 +67,12 @@ def test_whatever_comes_back_proposals_are_finite_and_in_range(
 
 
 @settings(max_examples=30)
-@given(scores=st.lists(SCORES, min_size=1, max_size=9), at=st.integers(0, 8), kind=st.sampled_from(FAST_KINDS), warm=st.booleans())
+@given(
+    scores=st.lists(SCORES, min_size=1, max_size=9),
+    at=st.integers(0, 8),
+    kind=st.sampled_from(FAST_KINDS),
+    warm=st.booleans(),
+)
 def test_a_state_taken_at_any_moment_continues_identically(
     scores: list[float | None], at: int, kind: str, warm: bool
 ) -> None:

@@ -11,7 +11,9 @@ from scipy import stats
 from lightning_gammabo.bayesopt import student_t
 from tests.bayesopt import reference
 
-PLACES = np.array([-1e8, -1e4, -300.0, -111.0, -40.0, -15.0, -7.0, -4.0, -2.5, -2.0001, -1.9, -0.5, 0.0, 1.0, 3.0, 40.0])
+PLACES = np.array(
+    [-1e8, -1e4, -300.0, -111.0, -40.0, -15.0, -7.0, -4.0, -2.5, -2.0001, -1.9, -0.5, 0.0, 1.0, 3.0, 40.0]
+)
 
 
 @pytest.mark.parametrize("df", [1.5, 3.0, 4.0, 7.5, 13.0, 60.0, 263.0, 5000.0])
@@ -32,7 +34,9 @@ def test_gaussian_limit(z: float) -> None:
     assert float(student_t.log_h(z, 1e7)) == pytest.approx(want, rel=1e-3, abs=1e-6)
 
 
-@pytest.mark.parametrize(("df", "loc", "scale", "best"), [(3.0, -0.5, 1.0, 0.0), (2.1, 1.0, 0.3, 2.0), (9.0, 0.0, 2.0, -1.0)])
+@pytest.mark.parametrize(
+    ("df", "loc", "scale", "best"), [(3.0, -0.5, 1.0, 0.0), (2.1, 1.0, 0.3, 2.0), (9.0, 0.0, 2.0, -1.0)]
+)
 def test_ei_is_the_integral(df: float, loc: float, scale: float, best: float) -> None:
     got = scale * float(student_t.h((loc - best) / scale, df))
     assert got == pytest.approx(reference.expected_improvement(df, loc, scale, best), rel=1e-9)

@@ -51,7 +51,10 @@ def test_units_of_the_score_do_not_matter(scores: list[int], factor: float, offs
     np.testing.assert_allclose(Units.of(other, share).standard(other), want, atol=1e-8)
 
 
-@given(scores=st.lists(st.integers(-1000, 1000), min_size=2, max_size=12, unique=True), share=st.sampled_from([0.5, math.inf]))
+@given(
+    scores=st.lists(st.integers(-1000, 1000), min_size=2, max_size=12, unique=True),
+    share=st.sampled_from([0.5, math.inf]),
+)
 def test_raw_is_the_inverse_of_standard(scores: list[int], share: float) -> None:
     raw = np.asarray(scores, dtype=float)
     units = Units.of(raw, share)
@@ -109,8 +112,8 @@ def test_ei_in_units_of_the_score_is_that_of_the_scores() -> None:
     told_scores = [(0.01, 5.0), (0.1, 9.0), (0.3, 2.0), (0.03, 8.0)]
     view = told(told_scores, acquisition="ei", inside=0.0).surrogate_at([0.005, 0.05, 0.2])
     scores = np.linspace(9.0, 400.0, 200_001)
-    tail = np.stack([1.0 - view.cdf(s) for s in scores[:: 100]])  # E[max(s - 9, 0)] is the integral of 1 - cdf from 9 on
-    np.testing.assert_allclose(np.trapezoid(tail, scores[:: 100], axis=0), view.acquisition, rtol=2e-2)
+    tail = np.stack([1.0 - view.cdf(s) for s in scores[::100]])  # E[max(s - 9, 0)] is the integral of 1 - cdf from 9 on
+    np.testing.assert_allclose(np.trapezoid(tail, scores[::100], axis=0), view.acquisition, rtol=2e-2)
 
 
 @pytest.mark.parametrize("surrogate", ["student_t", "gaussian"])
