@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from benchmark_problems import Problem, Run, problems
 from benchmark_searches import SPACE, make
@@ -30,10 +31,8 @@ def resident_kib() -> int:
 def seen(problem: Problem, seed: int, n: int) -> Run:
     """``n`` candidates at random that did not diverge."""
     run = Run(problem, seed)
-    while len(run.index) < n:
-        run.initial = Run(problem, 1000 * seed + len(run.index)).initial
-        if problem.values[run.initial[0]] == problem.values[run.initial[0]]:  # not NaN
-            run.look(run.initial[0])
+    for index in np.random.default_rng(seed).permutation(np.flatnonzero(np.isfinite(problem.values)))[:n]:
+        run.look(int(index))
     return run
 
 

@@ -1,7 +1,7 @@
 """The fixed test functions of the benchmark, all on the unit interval or Krasser's; greater is better.
 
-They were written down before any search was run on them. ``None`` stands for a diverged point: such a point has no
-value, and regret counts it as the smallest value of the function.
+All but ``end`` were written down before any search was run on them. ``None`` stands for a diverged point: such a point
+has no value, and regret counts it as the smallest value of the function.
 """
 
 from __future__ import annotations
@@ -79,6 +79,11 @@ def steps(u: float) -> float:
     return math.floor(12 * math.exp(-(((u - 0.37) / 0.12) ** 2))) / 12
 
 
+def end(u: float) -> float:
+    """The best point is the end of the range: what it costs to believe that it is not. Added after the others."""
+    return u
+
+
 FUNCTIONS = {
     function.name: function
     for function in (
@@ -89,6 +94,7 @@ FUNCTIONS = {
         TestFunction("wall", 0.0, 1.0, wall),
         TestFunction("edge", 0.0, 1.0, edge),
         TestFunction("steps", 0.0, 1.0, steps),
+        TestFunction("end", 0.0, 1.0, end),
     )
 }
 """Krasser's function without and with the noise of the thesis's source, and five shapes of learning-rate curves."""
