@@ -92,7 +92,7 @@ def _mills_series(x: Array, df: float) -> Array:
 
 
 def _mills_fraction(w: Array, df: float) -> Array:
-    # t(-w) / t(w) by the continued fraction of the incomplete beta function (modified Lentz), for x > 1/2, w >= 2
+    # T(-w) / t(w) by the continued fraction of the incomplete beta function (modified Lentz), for x > 1/2, w >= 2
     a, b, x = 0.5 * df, 0.5, df / (df + w**2)
     c = np.ones_like(x)
     d = 1.0 / (1.0 - (a + b) * x / (a + 1.0))
@@ -111,24 +111,43 @@ def _mills_fraction(w: Array, df: float) -> Array:
     return np.asarray(w * value / df)
 
 
-def _tail(z: Array, df: float) -> tuple[Array, Array]:
-    # (ln T, ln h) for z <= -2; df finite
-    w = -z
-    x = df / (df + np.minimum(w, 1e150) ** 2)
-    log_t = log_pdf(z, df)
-    far = x <= 0.5
-    series = _mills_series(np.where(far, x, 0.5), df)
+def _right(z: Array, df: float) -> tuple[Array, Array]:
+    # (T, h) by their definitions, for z > -2
+    below = cdf(z, df)
+    return below, z * below + (df + z**2) / (df - 1.0) * np.exp(log_pdf(z, df))
+
+
+def _near(z: Array, df: float) -> tuple[Array, Array]:
+    # (T / t, h / t) for z <= -2 and x > 1/2
+    mills = _mills_fraction(-z, df)
+    return mills, (df + z**2) / (df - 1.0) + z * mills
+
+
+def _far(z: Array, df: float) -> tuple[Array, Array]:
+    # (ln T / t, ln h / t) for z <= -2 and x <= 1/2
+    w = np.minimum(-z, 1e150)
+    series = _mills_series(df / (df + w**2), df)
+    log_w2 = np.log(df + w**2) + 2.0 * np.log(np.maximum(-z / 1e150, 1.0))
     # wT / t = (1 - series) / x and (df + w^2) / (df - 1) = df / ((df - 1) x): their difference without cancellation
-    with np.errstate(divide="ignore"):
-        log_w2 = np.log(df + np.minimum(w, 1e150) ** 2) + 2.0 * np.log(np.maximum(w / 1e150, 1.0))
-    far_h = log_w2 + np.log(1.0 / (df * (df - 1.0)) + series / df)
-    far_cdf = log_w2 - math.log(df) - np.log(w) + np.log1p(-series)
-    if np.all(far):
-        return log_t + far_cdf, log_t + far_h
-    near_w = np.where(far, 2.0, w)
-    mills = _mills_fraction(near_w, df)
-    near_h = np.log((df + near_w**2) / (df - 1.0) - near_w * mills)
-    return log_t + np.where(far, far_cdf, np.log(mills)), log_t + np.where(far, far_h, near_h)
+    log_h_ratio = log_w2 + np.log(1.0 / (df * (df - 1.0)) + series / df)
+    return log_w2 - math.log(df) - np.log(-z) + np.log1p(-series), log_h_ratio
+
+
+def _logs(z: Array, df: float) -> tuple[Array, Array]:
+    # (ln T, ln h), each place by the formula for its region; df finite
+    flat = np.minimum(z.ravel(), 1e100)
+    out = np.empty((2, flat.size))
+    right = flat > _LEFT
+    far = flat <= min(_LEFT, -math.sqrt(df))  # x = df / (df + z^2) <= 1/2
+    near = ~(right | far)
+    for region, logs in ((right, _right), (near, _near), (far, _far)):
+        if region.any():
+            here = flat[region]
+            values = np.stack(logs(here, df))
+            out[:, region] = values if logs is _far else np.log(values)
+            if logs is not _right:
+                out[:, region] += log_pdf(here, df)
+    return out[0].reshape(z.shape), out[1].reshape(z.shape)
 
 
 def _gaussian_log_h(z: Array) -> Array:
@@ -167,8 +186,7 @@ def log_cdf(z: npt.ArrayLike, df: float) -> Array:
     z = np.asarray(z, dtype=np.float64)
     if df >= _GAUSSIAN_DF:
         return np.asarray(special.log_ndtr(z))
-    right = np.log(cdf(np.maximum(z, _LEFT), df))
-    return np.asarray(np.where(z > _LEFT, right, _tail(np.minimum(z, _LEFT), df)[0]))
+    return _logs(z, df)[0]
 
 
 def log_h(z: npt.ArrayLike, df: float) -> Array:
@@ -194,9 +212,7 @@ def log_h(z: npt.ArrayLike, df: float) -> Array:
     z = np.asarray(z, dtype=np.float64)
     if df >= _GAUSSIAN_DF:
         return _gaussian_log_h(z)
-    right = np.clip(z, _LEFT, 1e100)
-    direct = np.log(right * cdf(right, df) + (df + right**2) / (df - 1.0) * np.exp(log_pdf(right, df)))
-    return np.asarray(np.where(z > _LEFT, direct, _tail(np.minimum(z, _LEFT), df)[1]))
+    return _logs(z, df)[1]
 
 
 def h(z: npt.ArrayLike, df: float) -> Array:
@@ -233,11 +249,12 @@ class LogHTable:
     """
 
     def __init__(self, df: float) -> None:
+        _check(df)
         step = 2.0 * _HALF_WIDTH / _PIECES
         knots = np.linspace(-_HALF_WIDTH, _HALF_WIDTH, _PIECES + 1)
         z = np.sinh(knots)
-        f = log_h(z, df)
-        slope = np.exp(log_cdf(z, df) - f) * np.cosh(knots) * step  # d log h / dz = T / h
+        log_t, f = (log_cdf(z, df), log_h(z, df)) if df >= _GAUSSIAN_DF else _logs(z, df)
+        slope = np.exp(log_t - f) * np.cosh(knots) * step  # d log h / dz = T / h
         f0, f1, g0, g1 = f[:-1], f[1:], slope[:-1], slope[1:]
         self._coefficients = np.stack([f0, g0, 3.0 * (f1 - f0) - 2.0 * g0 - g1, 2.0 * (f0 - f1) + g0 + g1])
         self._per_unit = 1.0 / step
