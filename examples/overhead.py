@@ -84,8 +84,9 @@ def loaders(setting: dict[str, Any]) -> tuple[DataLoader[Any], DataLoader[Any]]:
     total = setting["train"] + setting["val"]
     x = torch.randn(total, setting["features"], generator=generator)
     y = torch.randint(10, (total,), generator=generator)
-    train, val = TensorDataset(x[: setting["train"]], y[: setting["train"]]), TensorDataset(
-        x[setting["train"] :], y[setting["train"] :]
+    train, val = (
+        TensorDataset(x[: setting["train"]], y[: setting["train"]]),
+        TensorDataset(x[setting["train"] :], y[setting["train"] :]),
     )
     return DataLoader(train, setting["batch"], shuffle=True), DataLoader(val, setting["batch"])
 

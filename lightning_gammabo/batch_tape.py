@@ -19,12 +19,14 @@ from torch import Tensor
 from lightning_gammabo.object_parts import slots_of
 from lightning_gammabo.rng import RngState
 
-__all__ = ["TAPE_LIMIT", "BatchTape"]
+__all__ = ["TAPE_LIMIT", "VALIDATION_LIMIT", "BatchTape", "TapeShelf"]
 
 TAPE_LIMIT = 2 << 30
-"""bytes of batches that are kept at the most"""
+"""bytes of training batches that are kept at the most"""
+VALIDATION_LIMIT = 256 << 20
+"""bytes of one validation's batches that are kept at the most; a larger one is read anew each time"""
 
-_OWN = ("_batches", "_fetcher", "_limit", "_position", "_reason", "_size", "_started", "done", "fetched")
+_OWN = ("_batches", "_fetcher", "_limit", "_overflow", "_position", "_reason", "_size", "_started", "done", "fetched")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class BatchTape:
 
     Args:
         fetcher: Lightning's data fetcher.
-        reason: why the batches cannot be had again, in words.
+        reason: why the batches cannot be had again, in words; None lets a stream over the limit go on unkept.
         started: whether the fetcher's iterator already exists (the first epoch of a fit).
         limit: bytes that may be kept.
 
@@ -48,16 +50,26 @@ class BatchTape:
         done: whether the last batch was given out.
     """
 
-    def __init__(self, fetcher: Any, reason: str, *, started: bool, limit: int = TAPE_LIMIT) -> None:
+    def __init__(self, fetcher: Any, reason: str | None, *, started: bool, limit: int = TAPE_LIMIT) -> None:
         self._fetcher = fetcher
         self._reason = reason
         self._limit = limit
         self._batches: list[_Entry] = []
         self._position = 0
         self._size = 0
+        self._overflow: Any = None
         self._started: RngState | None = RngState.take() if started else None
         self.fetched: int = fetcher.fetched
         self.done: bool = fetcher.done
+
+    def setup(self, combined_loader: Any) -> None:
+        """Let the fetcher read a loader; once it has begun it keeps to that one.
+
+        Args:
+            combined_loader: Lightning's combined loader.
+        """
+        if self._started is None:
+            self._fetcher.setup(combined_loader)
 
     def rewind(self) -> None:
         """Begin again with the first batch."""
@@ -81,8 +93,8 @@ class BatchTape:
         return self
 
     def __next__(self) -> Any:
-        if self._position == len(self._batches):
-            self._record()
+        if self._position == len(self._batches) and not self._record():
+            return self._unkept()
         entry = self._batches[self._position]
         self._position += 1
         self.fetched += 1
@@ -91,9 +103,12 @@ class BatchTape:
         # a step may write into its batch
         return copy.deepcopy(entry.batch)
 
-    def _record(self) -> None:
+    def _record(self) -> bool:
         batch = next(self._fetcher)
         self._size += _size(batch)
+        if self._size > self._limit and self._reason is None:
+            self._overflow = batch
+            return False
         if self._size > self._limit:
             raise RuntimeError(
                 f"GammaLRSearch: the training batches cannot be asked for again ({self._reason}), so they are kept, "
@@ -102,6 +117,41 @@ class BatchTape:
                 "one candidate only (n_initial=1, n_iterations=0)."
             )
         self._batches.append(_Entry(copy.deepcopy(batch), RngState.take(), self._fetcher.done))
+        return True
+
+    def _unkept(self) -> Any:
+        # too much to keep: what was kept is let go, and the next iteration reads the stream itself
+        self._batches.clear()
+        self._position, self._started = 0, None
+        self.fetched += 1
+        self.done = self._fetcher.done
+        return self._overflow
+
+
+class TapeShelf:
+    """The validations of one epoch, in their order, each with a tape of its own."""
+
+    def __init__(self) -> None:
+        self._tapes: list[BatchTape] = []
+        self._next = 0
+
+    def rewind(self) -> None:
+        """The epoch begins again: the next validation is its first."""
+        self._next = 0
+
+    def tape_for(self, fetcher: Any) -> BatchTape:
+        """The tape of the validation that begins.
+
+        Args:
+            fetcher: a new data fetcher, for a validation that has no tape yet.
+
+        Returns:
+            A data fetcher that gives the batches that this validation had before.
+        """
+        if self._next == len(self._tapes):
+            self._tapes.append(BatchTape(fetcher, None, started=False, limit=VALIDATION_LIMIT))
+        self._next += 1
+        return self._tapes[self._next - 1]
 
 
 def _size(tree: Any) -> int:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from lightning_gammabo.batch_tape import BatchTape
+from lightning_gammabo.batch_tape import BatchTape, TapeShelf
 from lightning_gammabo.candidate_hooks import (
     Diverged,
     LoggerTape,
@@ -31,8 +31,17 @@ from lightning_gammabo.candidate_hooks import (
     takes_part,
 )
 from lightning_gammabo.learning_rate import LearningRates, SchedulerGuard
+from lightning_gammabo.ranks import mean_over_ranks
 from lightning_gammabo.records import Outcome, TrialState
-from lightning_gammabo.trainer_state import LoaderMark, TrainerState, overrides, unreplayable
+from lightning_gammabo.stand_in import replaced
+from lightning_gammabo.trainer_state import (
+    LoaderMark,
+    TrainerState,
+    overrides,
+    train_loaders,
+    unreplayable,
+    val_loaders,
+)
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -96,9 +105,14 @@ class EpochRunner:
         self._run = run
         # where Lightning will not make an iterator itself, the one made before is used, and for the next candidate
         # another has to be made like it
-        self._mark = mark if not _makes_iterator(trainer) else None
-        reason = unreplayable(trainer) if not once else None
-        self._tape = BatchTape(fetcher, reason, started=self._mark is not None) if reason is not None else None
+        made_before = not _makes_iterator(trainer)
+        self._mark = mark if made_before else None
+        reason = unreplayable(train_loaders(trainer))
+        if made_before and (mark is None or fetcher.fetched != mark.fetched):
+            reason = reason or "the first epoch's iterator was made, or partly used, by something else"
+        keeps = reason is not None and not once
+        self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
+        self._shelf = TapeShelf() if unreplayable(val_loaders(trainer)) is not None else None
         self._taking_part = [callback for callback in trainer.callbacks if takes_part(callback)]  # type: ignore[attr-defined]
         self._taking_part += [guard] if guard is not None else []
         self._observed = [callback for callback in self._taking_part if callback is not guard]
@@ -130,12 +144,14 @@ class EpochRunner:
         """
         return self._trainer.strategy.broadcast(value) if self._trainer.world_size > 1 else value
 
-    def baseline(self) -> Outcome:
+    def baseline(self) -> Outcome | None:
         """Validate the state at the start of the epoch, and leave no trace of it.
 
         Returns:
-            What the validation gave.
+            What the validation gave; None where its batches could not be had again afterwards.
         """
+        if self._shelf is not None:
+            return None
         began = time.perf_counter()
         with self._set_aside() as probe:
             metrics = self._validate()
@@ -180,29 +196,28 @@ class EpochRunner:
             return
         self._leader = _EndState(self._ended, self._logged, self._tail)
 
-    def commit(self, lr: float) -> float:
+    def commit(self, lr: float) -> None:
         """Make the winner's epoch the training's epoch.
 
         Args:
             lr: the winner's reference rate.
-
-        Returns:
-            Passes over the training data that this took.
         """
         if self._leader is None:
             self.train_natively(lr)
-            return 1.0
+            return
         self._leader.state.restore()
         del self._start  # its memory is the training's again
+        if self._shelf is not None:
+            self._shelf.rewind()
         for tape, calls in zip(self._loggers, self._leader.calls, strict=True):
             tape.play(calls)
         self._show_epoch_as_done()
         if self._leader.tail:
-            try:
-                self._loop.on_advance_end(self._fetcher)
-            finally:
-                _iteration_done(self._loop)
-        return 0.0
+            with self._kept_validation():
+                try:
+                    self._loop.on_advance_end(self._fetcher)
+                finally:
+                    _iteration_done(self._loop)
 
     def train_natively(self, lr: float) -> None:
         """Train the epoch from the start state with everything of the user's in its place.
@@ -214,14 +229,18 @@ class EpochRunner:
             self._rewind()
         del self._start  # its memory is the training's again
         self.rates.set(lr)
-        self._run(self._tape or self._fetcher)
+        with self._kept_validation():
+            self._run(self._tape or self._fetcher)
 
     def _state(self, **options: Any) -> TrainerState:
-        return TrainerState(self._trainer, callbacks=self._taking_part, data=self._tape is None, **options)
+        kept = {"data": self._tape is None, "validation": self._shelf is None}
+        return TrainerState(self._trainer, callbacks=self._taking_part, **kept, **options)
 
     def _rewind(self) -> None:
         if self._tape is not None:
             self._tape.rewind()
+        if self._shelf is not None:
+            self._shelf.rewind()
         try:
             if self._tape is None and self._mark is not None:
                 self._mark.restore()
@@ -240,7 +259,7 @@ class EpochRunner:
             raise _CandidateEnded
 
         native = self._loop.on_advance_end
-        with _replaced(self._loop, "on_advance_end", last_or_native), contextlib.suppress(_CandidateEnded):
+        with replaced(self._loop, "on_advance_end", last_or_native), contextlib.suppress(_CandidateEnded):
             self._run(self._tape or self._fetcher)
         # the data, or the module's on_train_batch_start, ended the epoch without a tail
         return reached[0] if reached else self._reach_end(self._fetcher, tail=False)
@@ -270,7 +289,23 @@ class EpochRunner:
                 connector._first_loop_iter = first
         # what stands there from earlier epochs is still the same object
         fresh = {k: v for k, v in connector._callback_metrics.items() if v is not self._metrics_at_start.get(k)}
-        return _reduced({k: float(v) for k, v in fresh.items() if v.numel() == 1}, self._trainer.world_size)
+        return {k: float(v) for k, v in fresh.items() if v.numel() == 1}
+
+    @contextlib.contextmanager
+    def _kept_validation(self) -> Iterator[None]:
+        shelf, module = self._shelf, _module_of(self._loop.val_loop, "reset")
+        if shelf is None:
+            yield
+            return
+        select = module._select_data_fetcher
+
+        def select_kept(*args: Any, **kwargs: Any) -> Any:
+            fetcher = select(*args, **kwargs)
+            # a step that takes the iterator itself reads past a fetcher's batches
+            return fetcher if hasattr(fetcher, "_batch_idx") else shelf.tape_for(fetcher)
+
+        with replaced(module, "_select_data_fetcher", select_kept):
+            yield
 
     @contextlib.contextmanager
     def _set_aside(self) -> Iterator[Probe]:
@@ -285,9 +320,10 @@ class EpochRunner:
         self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
         self._steps_at_start = trainer.global_step
         with (
-            _replaced(trainer, "callbacks", [*stand_ins(self._observed), probe]),
-            _replaced(trainer, "_loggers", list(self._loggers)),
-            _replaced(trainer, "save_checkpoint", _no_checkpoint),
+            replaced(trainer, "callbacks", [*stand_ins(self._observed), probe]),
+            replaced(trainer, "_loggers", list(self._loggers)),
+            replaced(trainer, "save_checkpoint", _no_checkpoint),
+            self._kept_validation(),
         ):
             yield probe
 
@@ -296,12 +332,17 @@ class EpochRunner:
     ) -> Outcome:
         total = self._trainer.num_training_batches
         known = isinstance(total, int) and total > 0
-        ran_validation = state is TrialState.COMPLETE and self._trainer.enable_validation
+        losses = {"train": probe.train_loss, "validation": probe.val_loss}
+        ran_validation = False
+        if state is TrialState.COMPLETE:  # where one rank is, all are
+            metrics = mean_over_ranks(metrics, self._trainer.world_size)
+            losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, self._trainer.world_size)
+            ran_validation = self._trainer.enable_validation
         return Outcome(
             state=state,
             metrics=metrics,
-            train_loss=probe.train_loss,
-            val_loss=probe.val_loss,
+            train_loss=losses["train"],
+            val_loss=losses["validation"],
             steps=self._trainer.global_step - self._steps_at_start,
             passes=probe.batches / total if known else float(probe.batches > 0),
             val_passes=float(ran_validation),
@@ -366,19 +407,24 @@ def watch_loader(trainer: Trainer, note: Callable[[LoaderMark], None]) -> Callab
     """
     fit_loop: Any = trainer.fit_loop
     native = fit_loop.setup_data
-    owner = next(base for base in type(fit_loop).__mro__ if "setup_data" in vars(base))
-    module = sys.modules[owner.__module__]
+    module = _module_of(fit_loop, "setup_data")
     select = module._select_data_fetcher
+
+    marks: list[LoaderMark] = []
 
     def select_and_note(*args: Any, **kwargs: Any) -> Any:
         if fit_loop._combined_loader is not None:
             # the iterator is made right after this
-            note(LoaderMark(trainer, fit_loop._combined_loader))
+            marks.append(LoaderMark(trainer, fit_loop._combined_loader))
         return select(*args, **kwargs)
 
     def setup_data() -> None:
-        with _replaced(module, "_select_data_fetcher", select_and_note):
+        marks.clear()
+        with replaced(module, "_select_data_fetcher", select_and_note):
             native()
+        for mark in marks:
+            mark.fetched = fit_loop._data_fetcher.fetched
+            note(mark)
 
     fit_loop.setup_data = setup_data
     return lambda: fit_loop.__dict__.pop("setup_data", None)
@@ -398,6 +444,7 @@ def make_iterator(trainer: Trainer, fetcher: Any) -> LoaderMark | None:
         return None
     mark = LoaderMark(trainer, trainer.fit_loop._combined_loader)
     iter(fetcher)
+    mark.fetched = fetcher.fetched
     return mark
 
 
@@ -414,6 +461,12 @@ def _makes_iterator(trainer: Trainer) -> bool:
     return trainer.current_epoch > 0 and not resuming and not trainer.fit_loop.epoch_loop.restarting
 
 
+# the module whose functions a loop's method calls by name; a user's subclass lives elsewhere
+def _module_of(loop: object, method: str) -> Any:
+    owner = next(base for base in type(loop).__mro__ if method in vars(base))
+    return sys.modules[owner.__module__]
+
+
 def _iteration_done(loop: Any) -> None:
     if hasattr(loop, "on_iteration_done"):  # Lightning 2.5 on
         loop.on_iteration_done()
@@ -421,38 +474,5 @@ def _iteration_done(loop: Any) -> None:
         loop._restarting = False
 
 
-@contextlib.contextmanager
-def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
-    own = vars(owner)
-    had, before = name in own, own.get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if had:
-            setattr(owner, name, before)
-        else:
-            delattr(owner, name)
-
-
 def _no_checkpoint(*args: Any, **kwargs: Any) -> None:
     """A candidate's weights are never written."""
-
-
-def _reduced(metrics: dict[str, float], world_size: int) -> dict[str, float]:
-    """The mean over the ranks of what each logged.
-
-    Args:
-        metrics: this rank's metrics.
-        world_size: number of ranks.
-
-    Returns:
-        The same on all ranks; a metric that only some ranks logged is averaged over those.
-    """
-    if world_size == 1:
-        return metrics
-    gathered: list[Any] = [None] * world_size
-    torch.distributed.all_gather_object(gathered, metrics)
-    names = dict.fromkeys(name for rank in gathered for name in rank)
-    values = {name: [rank[name] for rank in gathered if name in rank] for name in names}
-    return {name: sum(found) / len(found) for name, found in values.items()}

@@ -152,8 +152,9 @@ class ObjectImage:
         if (lazy := parts.lazy_tensor_restore(tensor)) is not None:
             self._restores.append(lazy)
             return
-        image = TensorImage(tensor, grads=self._grads)
-        if id(tensor) not in self._deferred:
+        deferred = id(tensor) in self._deferred
+        image = TensorImage(tensor, grads=self._grads, deferred=deferred)
+        if not deferred:
             image.hold()
         self._tensors.append(image)
         if image.grad is not None:

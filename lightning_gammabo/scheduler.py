@@ -36,8 +36,8 @@ class CandidateRunner(Protocol):
             value: this process's value.
         """
 
-    def baseline(self) -> Outcome:
-        """Validate the state at the start of the epoch."""
+    def baseline(self) -> Outcome | None:
+        """Validate the state at the start of the epoch; None where that would leave a trace."""
 
     def train(self, lr: float) -> Outcome:
         """Train the epoch from its start at one rate, and validate it.
@@ -143,11 +143,11 @@ class HyperparameterScheduler:
         if self._n_trials == 1 or not self._objective.uses_reference or self._objective.reference_loss is not None:
             return 0.0
         outcome = runner.baseline()
-        loss = runner.agree(self._keys.reference(outcome))
+        loss = runner.agree(self._keys.reference(outcome) if outcome is not None else None)
         usable = loss is not None and math.isfinite(loss) and loss > 0.0
         # 0.0 says that there is none, so that it is not asked for again
         self._objective.reference_loss = loss if usable else 0.0
-        return outcome.val_passes
+        return outcome.val_passes if outcome is not None else 0.0
 
     def _judge(self, trial: Trial, outcome: Outcome) -> Result:
         common: dict[str, Any] = {

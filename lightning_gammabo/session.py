@@ -163,6 +163,7 @@ class FitSession:
         return {
             "history": [record.to_dict() for record in self.history],
             "reference_loss": self._objective.reference_loss,
+            "percent": self._objective.percent,
             "lr_max": self._lr_max,
             "last_good": self._last_good,
             "multiplier": self._guard.multiplier if self._guard is not None else self._multiplier,
@@ -178,6 +179,7 @@ class FitSession:
         """
         self.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
         self._objective.reference_loss = state["reference_loss"]
+        self._objective.percent = state["percent"]
         self._lr_max = state["lr_max"]
         self._last_good = state["last_good"]
         self._multiplier = state["multiplier"]
@@ -201,7 +203,8 @@ class FitSession:
             self._objective, self._keys, Determinant(), n_trials=settings.n_trials, progress=progress
         )
         with runner:
-            self._say_stateful(runner.stateful)
+            if settings.n_trials > 1 or runner.replay:
+                self._say_stateful(runner.stateful)
             current = runner.rates.reference
             record = scheduler.search(runner, self._proposals(epoch), epoch=epoch, current_lr=current)
         self._mark = None
@@ -283,9 +286,9 @@ class FitSession:
         self._say_once(f"no epoch is searched: {why}")
 
     def _say_stateful(self, paths: list[str]) -> None:
-        if paths and self._settings.n_trials > 1:
+        if paths:
             shown = ", ".join(paths[:3])
-            message = f"{shown}: a live iterator cannot be put back; it goes on from candidate to candidate"
+            message = f"{shown}: a live iterator cannot be put back; it goes on from epoch trained to epoch trained"
             if message not in self._said:
                 self._said.add(message)
                 rank_zero_warn(f"GammaLRSearch: {message}")

@@ -40,6 +40,7 @@ __all__ = [
     "train_loaders",
     "trains_weights",
     "unreplayable",
+    "val_loaders",
 ]
 
 _PLAIN = (int, float, bool, str, type(None))
@@ -89,6 +90,7 @@ class TrainerState:
         trainer: the Trainer, inside ``fit``.
         callbacks: callbacks that take part in candidate epochs; their state is held too.
         data: whether the position of the training data is held (else the loaders and all below them are left alone).
+        validation: likewise for the validation data.
         defer: leave the values of parameters and optimizer state uncopied until :meth:`hold_weights`.
         grads: whether gradients are held; else they are None after :meth:`restore`.
     """
@@ -99,18 +101,17 @@ class TrainerState:
         *,
         callbacks: Iterable[object] = (),
         data: bool = True,
+        validation: bool = True,
         defer: bool = False,
         grads: bool = True,
     ) -> None:
         self._loops = [_Attributes(loop, _is_loop_state) for loop in _loops(trainer)]
         self._loops += [_Attributes(obj, _is_plain) for obj in _plain_owners(trainer, data)]
-        loaders = train_loaders(trainer)
-        skip = set() if data else _data_image(loaders).visited
-        roots = {**_roots(trainer), **_named("callback", map(vars, callbacks))}
-        if data:
-            roots |= _named("train", loaders)
-        roots |= _named("validation", _val_loaders(trainer))
-        data_names = [name for name in roots if name.startswith(("train", "validation", "datamodule"))]
+        held = [*(train_loaders(trainer) if data else []), *(val_loaders(trainer) if validation else [])]
+        left = [*([] if data else train_loaders(trainer)), *([] if validation else val_loaders(trainer))]
+        skip = _data_image(left).visited
+        roots = {**_roots(trainer), **_named("callback", map(vars, callbacks)), **_named("loader", held)}
+        data_names = [name for name in roots if name.startswith(("loader", "datamodule"))]
         self._image = ObjectImage(
             roots,
             stop=_is_lightning,
@@ -154,9 +155,13 @@ class LoaderMark:
     Args:
         trainer: the Trainer, its training loader already requested.
         combined_loader: the loader that the iterator is made from.
+
+    Attributes:
+        fetched: batches that were fetched (ahead) when the iterator was made; more by now means that it was used.
     """
 
     def __init__(self, trainer: Trainer, combined_loader: Any) -> None:
+        self.fetched = 0
         self._image = _data_image(getattr(combined_loader, "flattened", [combined_loader]))
         self._rng = RngState.take()
 
@@ -179,6 +184,19 @@ def train_loaders(trainer: Trainer) -> list[Any]:
     return list(loader.flattened) if loader is not None else []
 
 
+def val_loaders(trainer: Trainer) -> list[Any]:
+    """The validation loaders in use.
+
+    Args:
+        trainer: the Trainer, inside ``fit``.
+
+    Returns:
+        The flat list; empty before they were requested.
+    """
+    loader = trainer.fit_loop.epoch_loop.val_loop._combined_loader
+    return list(loader.flattened) if loader is not None else []
+
+
 def loader_generators(trainer: Trainer) -> dict[str, Any]:
     """The random number generators that the training loaders hold.
 
@@ -191,16 +209,16 @@ def loader_generators(trainer: Trainer) -> dict[str, Any]:
     return _data_image(train_loaders(trainer)).generators
 
 
-def unreplayable(trainer: Trainer) -> str | None:
-    """Whether iterating the training loaders again gives other batches.
+def unreplayable(loaders: Iterable[Any]) -> str | None:
+    """Whether iterating loaders again gives other batches.
 
     Args:
-        trainer: the Trainer, its training loaders requested.
+        loaders: what :func:`train_loaders` or :func:`val_loaders` gave.
 
     Returns:
         Why, in words, or None if the batches can be had again.
     """
-    for loader in train_loaders(trainer):
+    for loader in loaders:
         name = type(loader).__name__
         if getattr(loader, "persistent_workers", False) and getattr(loader, "num_workers", 0) > 0:
             return f"{name}(persistent_workers=True): its workers go on with the random numbers of the epoch before"
@@ -208,7 +226,7 @@ def unreplayable(trainer: Trainer) -> str | None:
             return f"{name} keeps a position of its own"
         if not isinstance(loader, torch.utils.data.DataLoader) and hasattr(type(loader), "__next__"):
             return f"{name} is an iterator: it goes on where it stopped"
-        held = [path for path in _data_image([loader]).unheld if path != "train0._iterator"]
+        held = [path for path in _data_image([loader]).unheld if path != "loader0._iterator"]
         if held:
             return f"{name} holds a live iterator ({held[0]})"
     return None
@@ -377,17 +395,12 @@ def _is_lightning(kind: type) -> bool:
 
 
 def _data_image(loaders: Iterable[object]) -> ObjectImage:
-    roots = _named("train", loaders)
+    roots = _named("loader", loaders)
     return ObjectImage(roots, stop=_is_lightning, data=list(roots))
 
 
 def _named(name: str, objects: Iterable[object]) -> dict[str, object]:
     return {f"{name}{index}": obj for index, obj in enumerate(objects)}
-
-
-def _val_loaders(trainer: Trainer) -> list[Any]:
-    loader = trainer.fit_loop.epoch_loop.val_loop._combined_loader
-    return list(loader.flattened) if loader is not None else []
 
 
 def _weight_ids(trainer: Trainer) -> set[int]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_gammabo.batch_tape import TAPE_LIMIT, BatchTape
+from lightning_gammabo.batch_tape import TAPE_LIMIT, BatchTape, TapeShelf
 from lightning_gammabo.rng import RngState
 
 
@@ -216,3 +216,23 @@ def test_a_stream_that_writes_over_its_own_memory_is_kept_batch_by_batch() -> No
     kept = tape(fetcher)
     assert [batch.tolist() for batch in kept] == [[0.0] * 2, [1.0] * 2, [2.0] * 2]
     assert [batch.tolist() for batch in kept] == [[0.0] * 2, [1.0] * 2, [2.0] * 2]
+
+
+def test_a_stream_without_a_reason_goes_on_unkept_over_the_limit() -> None:
+    fetcher = Fetcher(tensors(4))
+    taped = BatchTape(fetcher, None, started=False, limit=20)  # two batches of eight bytes
+    first = [float(batch[0]) for batch in taped]
+    again = [float(batch[0]) for batch in taped]
+    assert first == again == [0.0, 1.0, 2.0, 3.0]
+    assert fetcher.iterations == 2
+    assert fetcher.given == 8
+
+
+def test_each_validation_of_an_epoch_has_a_tape_of_its_own() -> None:
+    shelf = TapeShelf()
+    streams = [Fetcher(tensors(2)), Fetcher([torch.full((1,), 9.0)])]
+    for _ in range(3):  # the epoch's beginnings
+        shelf.rewind()
+        seen = [[float(batch[0]) for batch in shelf.tape_for(stream)] for stream in streams]
+        assert seen == [[0.0, 1.0], [9.0]]
+    assert [stream.iterations for stream in streams] == [1, 1]

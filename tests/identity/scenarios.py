@@ -12,6 +12,13 @@ import numpy as np
 import torch
 import torchmetrics
 from lightning.pytorch import Callback, LightningDataModule, LightningModule
+from lightning.pytorch.callbacks import (
+    EarlyStopping,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    ModelPruning,
+    Timer,
+)
 from lightning.pytorch.utilities import CombinedLoader
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
@@ -337,6 +344,13 @@ class DriftsInValidation(Net):
             self.net[4].weight.mul_(0.99)
 
 
+class DriftsBehindTheCounter(Net):
+    """The same through ``.data``, which no version counter sees."""
+
+    def on_validation_epoch_end(self) -> None:
+        self.net[4].weight.data.mul_(0.99)
+
+
 class Lazy(Net):
     """A parameter that is set from the first batch, and an optimizer that is replaced in mid-run."""
 
@@ -437,6 +451,26 @@ class TwoValidations(Net):
         super().validation_step(batch, batch_idx)
 
 
+class OwnOrder(torch.utils.data.Sampler[int]):
+    """An order of its own, by a count of its own."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return 40
+
+    def __iter__(self) -> Iterator[int]:
+        self.epoch += 1
+        return iter(torch.randperm(40, generator=torch.Generator().manual_seed(self.epoch)).tolist())
+
+
+class Compiled(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = torch.compile(self.net, backend="eager")
+
+
 class Data(LightningDataModule):
     def __init__(self) -> None:
         super().__init__()
@@ -498,6 +532,8 @@ SCENARIOS: dict[str, Scenario] = {
     ),
     "iterable": Scenario(Net, train=lambda: DataLoader(Stream(), 8)),
     "iterable, limited": Scenario(Net, train=lambda: DataLoader(Stream(), 8), trainer={"limit_train_batches": 3}),
+    "iterable in workers": Scenario(Net, train=lambda: DataLoader(Stream(), 8, num_workers=2)),
+    "own order": Scenario(Net, train=lambda: DataLoader(TRAIN, 8, sampler=OwnOrder())),
     "unbatched": Scenario(Net, train=lambda: DataLoader([(X[i : i + 8], Y[i : i + 8]) for i in (0, 8, 16)], None)),
     "list of batches": Scenario(Net, train=Batches),
     "endless": Scenario(Net, train=Endless, trainer={"limit_train_batches": 4}),
@@ -517,6 +553,7 @@ SCENARIOS: dict[str, Scenario] = {
     "changes mode": Scenario(ChangesMode),
     "writes in validation": Scenario(WritesInValidation),
     "drifts in validation": Scenario(DriftsInValidation),
+    "drifts behind the counter": Scenario(DriftsBehindTheCounter),
     "lazy": Scenario(Lazy, follows=False),
     "writes its rate": Scenario(WritesItsRate),
     "accumulates": Scenario(Net, trainer={"accumulate_grad_batches": 2}),
@@ -538,6 +575,19 @@ SCENARIOS: dict[str, Scenario] = {
     "barebones": Scenario(Net, trainer={"barebones": True}),
     "shuffled validation": Scenario(Net, val=lambda: DataLoader(VAL, 10, sampler=torch.utils.data.RandomSampler(VAL))),
     "two validation loaders": Scenario(TwoValidations, val=lambda: [DataLoader(VAL, 10), DataLoader(TRAIN, 20)]),
+    "augmented validation": Scenario(Net, val=lambda: DataLoader(Augmented(), 10, num_workers=2)),
+    "augmented validation, persistent workers": Scenario(
+        Net, val=lambda: DataLoader(Augmented(), 10, num_workers=2, persistent_workers=True)
+    ),
+    "live validation": Scenario(Net, val=LiveGenerator),
+    "endless validation": Scenario(Net, val=Endless, trainer={"limit_val_batches": 2}),
+    "compiled": Scenario(Compiled),
+    "detects anomalies": Scenario(Net, trainer={"detect_anomaly": True}),
+    "finder before": Scenario(Net, callbacks=lambda: [LearningRateFinder(num_training_steps=5)], follows=False),
+    "stops early": Scenario(Net, callbacks=lambda: [EarlyStopping("val_loss", patience=0)], follows=False),
+    "accumulates by epoch": Scenario(Net, callbacks=lambda: [GradientAccumulationScheduler({0: 2, 1: 1})]),
+    "timer": Scenario(Net, callbacks=lambda: [Timer("00:01:00:00")]),
+    "prunes": Scenario(Net, callbacks=lambda: [ModelPruning("l1_unstructured", amount=0.2)], follows=False),
     "preprocessing callback": Scenario(Net, callbacks=lambda: [Preprocesses()]),
     "counting callback": Scenario(Net, callbacks=lambda: [CountsBatches()]),
     **{
