@@ -52,7 +52,7 @@ MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
 ALLOWED_LENGTH: dict[str, int] = {
     # all that names Lightning's insides has to stand in one of two files
-    "epoch_runner.py": 470,
+    "epoch_runner.py": 480,
     "trainer_state.py": 440,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
     "bayesopt/model.py": 380,
