@@ -16,6 +16,8 @@ __all__ = ["SurrogateView", "Units"]
 
 Array = npt.NDArray[np.float64]
 
+_LARGEST = 1e300
+"""scores beyond count as this, so that differences and multiples of them do not overflow"""
 _FARTHEST = 100.0
 """a score this many gaps below the best is a disaster, and how great a one says nothing any more"""
 
@@ -33,7 +35,7 @@ class Units:
         best: the best score.
         gap: where drawing together sets in; ``inf`` for not at all.
         centre: mean of the drawn scores.
-        unit: their standard deviation; 1 where they are equal to rounding.
+        unit: their standard deviation; where they are equal to rounding, 1 or their magnitude, what is greater.
     """
 
     best: float
@@ -56,21 +58,20 @@ class Units:
             >>> Units.of(np.array([1.0, 2.0, 3.0]), share=math.inf)
             Units(best=3.0, gap=inf, centre=2.0, unit=1.0)
         """
-        best = float(scores.max())
-        below = 0.5 * best - 0.5 * scores  # halves: the difference of two finite numbers may be too large
-        below = below[below > 1e-12 * (0.5 * abs(best) + 0.5 * np.abs(scores))]  # the others tie but for rounding
-        gap = math.inf
+        scores = _finite(scores)
+        best, gap = float(scores.max()), math.inf
+        below = best - scores
+        below = below[below > 1e-12 * (abs(best) + np.abs(scores))]  # the others tie but for rounding
         if below.size and math.isfinite(share):
-            # within bounds between which neither it nor a distance divided by it overflows
-            gap = 2.0 * min(max(share * float(np.median(below)), 1e-100 * float(below.max())), 8e307)
-        drawn = 0.5 * _draw(scores, best, gap)
+            gap = max(share * float(np.median(below)), 1e-100 * float(below.max()))
+        drawn = _draw(scores, best, gap)
         magnitude = math.ldexp(1.0, math.frexp(float(np.abs(drawn).max()))[1])  # a power of 2 scales without rounding
         shrunk = drawn / magnitude
         centre = float(shrunk.mean())
         unit = float(shrunk.std(ddof=1)) if scores.size > 1 else 0.0
         if unit < 1e-13:  # equal to rounding
-            return cls(best=best, gap=gap, centre=best, unit=1.0)
-        return cls(best=best, gap=gap, centre=2.0 * (magnitude * centre), unit=2.0 * (magnitude * unit))
+            return cls(best=best, gap=gap, centre=best, unit=max(1.0, magnitude))
+        return cls(best=best, gap=gap, centre=magnitude * centre, unit=magnitude * unit)
 
     def standard(self, scores: npt.ArrayLike) -> Array:
         """Scores in the surrogate's units.
@@ -81,8 +82,8 @@ class Units:
         Returns:
             Same shape.
         """
-        drawn = _draw(np.asarray(scores, dtype=np.float64), self.best, self.gap)
-        return np.asarray((0.5 * drawn - 0.5 * self.centre) / (0.5 * self.unit))
+        drawn = _draw(_finite(scores), self.best, self.gap)
+        return np.asarray((drawn - self.centre) / self.unit)
 
     def raw(self, standard: npt.ArrayLike) -> Array:
         """The inverse of :meth:`standard`, down to 100 gaps below the best score.
@@ -108,14 +109,18 @@ class Units:
         Returns:
             Same shape.
         """
-        below = np.maximum(0.5 * self.best - 0.5 * np.asarray(scores, dtype=np.float64), 0.0)
-        return np.asarray(-np.log1p(np.minimum(below / (0.5 * self.gap), _FARTHEST)) - math.log(self.unit))
+        below = np.maximum(self.best - _finite(scores), 0.0)
+        return np.asarray(-np.log1p(np.minimum(below / self.gap, _FARTHEST)) - math.log(self.unit))
+
+
+def _finite(scores: npt.ArrayLike) -> Array:
+    return np.clip(np.asarray(scores, dtype=np.float64), -_LARGEST, _LARGEST)
 
 
 def _draw(scores: Array, best: float, gap: float) -> Array:
     if math.isinf(gap):
         return scores
-    below = np.minimum(np.maximum(0.5 * best - 0.5 * scores, 0.0) / (0.5 * gap), _FARTHEST)
+    below = np.minimum(np.maximum(best - scores, 0.0) / gap, _FARTHEST)
     return np.asarray(np.where(below > 0.0, best - gap * np.log1p(below), scores))
 
 

@@ -73,6 +73,8 @@ def test_slope_is_the_derivative() -> None:
 def test_equal_scores_have_a_unit() -> None:
     units = Units.of(np.array([0.3, 0.3, 0.3]), 0.5)
     assert (units.centre, units.unit) == (0.3, 1.0)
+    nearly = np.array([1e300, np.nextafter(1e300, 0.0)])
+    assert np.abs(Units.of(nearly, 0.5).standard(nearly)).max() < 1e-12
 
 
 @pytest.mark.parametrize("share", [0.5, 10.0])
