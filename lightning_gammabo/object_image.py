@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import array
 import functools
+import gc
+import random
 import types
 import weakref
 from collections import OrderedDict, defaultdict, deque
@@ -78,13 +80,13 @@ class ObjectImage:
         self._grads = grads
         self._restores: list[parts.Restore] = []
         self._dicts: list[parts.DictImage] = []
+        self._empty: list[dict[Any, Any]] = []
         self._tensors: list[TensorImage] = []
         self._seen: dict[int, object] = dict.fromkeys(skip)
         self._stack: list[tuple[Any, _Path, bool]] = [
             (obj, name, name in data) for name, obj in reversed(list(roots.items()))
         ]
-        while self._stack:
-            self._visit(*self._stack.pop())
+        self._walk()
 
     @property
     def visited(self) -> set[int]:
@@ -105,6 +107,9 @@ class ObjectImage:
 
     def restore(self) -> None:
         """Put everything back, in place."""
+        for empty in self._empty:
+            if empty:
+                empty.clear()
         for held in self._dicts:
             held.restore()
         for restore in self._restores:
@@ -113,36 +118,60 @@ class ObjectImage:
             for image in self._tensors:
                 image.restore()
 
+    def _walk(self) -> None:
+        # thousands of small objects that all stay: the collector would look at them again and again, and free none
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            while self._stack:
+                self._visit(*self._stack.pop())
+        finally:
+            if collects:
+                gc.enable()
+
     def _visit(self, obj: Any, path: _Path, data: bool) -> None:
-        kind = type(obj)
-        if kind in _ATOMS or id(obj) in self._seen:
+        if id(obj) in self._seen:
             return
         self._seen[id(obj)] = obj  # held, so that the id stays its own
-        if kind in _PLAIN_DICTS and not obj:
-            self._dicts.append(parts.DictImage(obj))  # most of a module's hooks
-        elif isinstance(obj, Tensor):
-            self._visit_tensor(obj, path, data)
-        elif isinstance(obj, np.ndarray):
-            self._visit_array(obj, path, data)
-        elif kind in _CONTAINERS or isinstance(obj, (dict, list, set, deque)):
-            self._visit_container(obj, path, data)
-        elif isinstance(obj, (tuple, frozenset)):
-            self._push(enumerate(obj), path, data)
-        elif (generator := parts.generator_restore(obj)) is not None:
-            self._restores.append(generator)
-            self.generators[_text(path)] = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
-        elif isinstance(obj, types.CellType):
-            self._visit_cell(obj, path, data)
-        elif kind in _CALLABLE_PARTS:
-            self._push(((name, getattr(obj, name)) for name in _CALLABLE_PARTS[kind]), path, data)
-        elif not parts.is_foreign(kind) and not self._stop(kind):
-            self._visit_object(obj, path, data or isinstance(obj, (Dataset, Sampler, DataLoader)))
-        elif kind.__module__ == "torch.utils.data.dataloader" and hasattr(type(obj), "__next__"):
-            self.unheld.append(_text(path))
+        kind = type(obj)
+        visit = _visits.get(kind)
+        if visit is None:
+            visit = _visits[kind] = _visit_of(kind)
+        visit(self, obj, path, data)
 
     def _push(self, items: Iterable[tuple[Any, Any]], path: _Path, data: bool) -> None:
-        found = [(value, (path, name), data) for name, value in items if type(value) not in _ATOMS]
-        self._stack += found[::-1]  # the first is visited first: what is added later changes no path
+        found = []
+        for name, value in items:
+            kind = type(value)
+            if kind in _PLAIN_DICTS and not value:
+                self._empty.append(value)  # most of a module's hooks
+            elif kind not in _ATOMS:
+                found.append((value, (path, name), data))
+        self._stack += reversed(found)  # the first is visited first: what is added later changes no path
+
+    def _visit_nothing(self, obj: Any, path: _Path, data: bool) -> None:
+        pass
+
+    def _visit_entries(self, obj: Any, path: _Path, data: bool) -> None:
+        self._push(enumerate(obj), path, data)
+
+    def _visit_callable(self, obj: Any, path: _Path, data: bool) -> None:
+        self._push(((name, getattr(obj, name)) for name in _CALLABLE_PARTS[type(obj)]), path, data)
+
+    def _visit_generator(self, obj: Any, path: _Path, data: bool) -> None:
+        restore = parts.generator_restore(obj)
+        if restore is None:  # one without a state, such as SystemRandom
+            self._visit_object(obj, path, data)
+            return
+        self._restores.append(restore)
+        self.generators[_text(path)] = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
+
+    def _visit_foreign(self, obj: Any, path: _Path, data: bool) -> None:
+        if type(obj).__module__ == "torch.utils.data.dataloader" and hasattr(type(obj), "__next__"):
+            self.unheld.append(_text(path))
+
+    def _visit_data(self, obj: Any, path: _Path, data: bool) -> None:
+        self._visit_object(obj, path, True)
 
     def _visit_tensor(self, tensor: Tensor, path: _Path, data: bool) -> None:
         if data and tensor.numel() * tensor.element_size() > DATA_ARRAY_LIMIT:
@@ -192,6 +221,8 @@ class ObjectImage:
         self._push((("cell", value),), path, data)
 
     def _visit_object(self, obj: object, path: _Path, data: bool) -> None:
+        if self._stop(type(obj)):
+            return
         held = self._visit_attributes(obj, path, data)
         if not held and hasattr(type(obj), "__next__"):
             self.unheld.append(_text(path))
@@ -236,3 +267,31 @@ _CALLABLE_PARTS: dict[type, tuple[str, ...]] = {
     functools.partial: ("func", "args", "keywords", "__dict__"),
 }
 _CONTAINERS: frozenset[type] = frozenset((dict, list, set, deque, bytearray, array.array))
+_GENERATORS = (torch.Generator, random.Random, np.random.RandomState, np.random.Generator, np.random.BitGenerator)
+
+_Visit = Callable[[ObjectImage, Any, _Path, bool], None]
+_visits: weakref.WeakKeyDictionary[type, _Visit] = weakref.WeakKeyDictionary()
+
+
+def _visit_of(kind: type) -> _Visit:
+    """How objects of a class are noted.
+
+    Args:
+        kind: the class.
+
+    Returns:
+        One of :class:`ObjectImage`'s methods.
+    """
+    choices: tuple[tuple[bool, _Visit], ...] = (
+        (kind in _ATOMS, ObjectImage._visit_nothing),
+        (issubclass(kind, Tensor), ObjectImage._visit_tensor),
+        (issubclass(kind, np.ndarray), ObjectImage._visit_array),
+        (kind in _CONTAINERS or issubclass(kind, (dict, list, set, deque)), ObjectImage._visit_container),
+        (issubclass(kind, (tuple, frozenset)), ObjectImage._visit_entries),
+        (issubclass(kind, _GENERATORS), ObjectImage._visit_generator),
+        (kind is types.CellType, ObjectImage._visit_cell),
+        (kind in _CALLABLE_PARTS, ObjectImage._visit_callable),
+        (parts.is_foreign(kind), ObjectImage._visit_foreign),
+        (issubclass(kind, (Dataset, Sampler, DataLoader)), ObjectImage._visit_data),
+    )
+    return next((visit for fits, visit in choices if fits), ObjectImage._visit_object)

@@ -15,6 +15,7 @@ A :class:`TrainerState` holds
 from __future__ import annotations
 
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -381,6 +382,9 @@ def _is_progress(value: object) -> bool:
     return name.endswith(("Progress", "_ResultCollection", "_ModuleMode")) or isinstance(value, (list, dict))
 
 
+_lightning_kinds: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
+
+
 def _is_lightning(kind: type) -> bool:
     """Lightning's own machinery is not entered; the user's modules, and results and progress, are.
 
@@ -390,8 +394,12 @@ def _is_lightning(kind: type) -> bool:
     Returns:
         Whether to leave it alone.
     """
-    own = {base.__name__ for base in kind.__mro__ if base.__module__.startswith(_NAMESPACES)}
-    return bool(own) and not own & _ENTERED and not issubclass(kind, torch.nn.Module)
+    known = _lightning_kinds.get(kind)
+    if known is None:
+        own = {base.__name__ for base in kind.__mro__ if base.__module__.startswith(_NAMESPACES)}
+        left_alone = bool(own) and not own & _ENTERED and not issubclass(kind, torch.nn.Module)
+        known = _lightning_kinds[kind] = left_alone
+    return known
 
 
 def _data_image(loaders: Iterable[object]) -> ObjectImage:

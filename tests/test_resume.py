@@ -75,7 +75,7 @@ def test_every_generator_draws_on_in_another_process(kind: str, ahead: int) -> N
         draw(generator)
     plain = ResumePoint.take(trainer(DataLoader(Augmented(generator))))
     assert is_plain(plain)
-    assert list(plain["loaders"]) == ["train0.dataset.rng"]
+    assert list(plain["loaders"]) == ["loader0.dataset.rng"]
     expected = [draw(generator) for _ in range(5)]
     other = make(99)
     ResumePoint(through_a_checkpoint(plain)).restore(trainer(DataLoader(Augmented(other))))
