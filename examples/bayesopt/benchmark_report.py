@@ -117,7 +117,8 @@ def regret_tables(result: dict[str, Any], order: list[str]) -> str:
                 cells.append(f"{'-' if median is None else f'{median:.0f}'} ({row[f'share to {level}']:.2f})")
             paired = row.get(f"against {REFERENCE}")
             if paired and search != REFERENCE:
-                cells.append(f"{paired['ratio']:.2f} [{paired['low']:.2f}, {paired['high']:.2f}]")
+                small = paired["high"] > 100  # the reference's own regret is next to nothing: no ratio to speak of
+                cells.append("-" if small else f"{paired['ratio']:.2f} [{paired['low']:.2f}, {paired['high']:.2f}]")
                 cells.append(f"{paired['difference']:+.3f} ({paired['se']:.3f})")
             else:
                 cells += ["", ""]
@@ -203,19 +204,19 @@ def other_bars(found: dict[str, Any]) -> list[list[str]]:
 def sections(found: dict[str, Any], order: list[str]) -> str:
     """All tables, for the docs."""
     bars = [row for search in ("gamma", "gamma_own_start") for row in regret_bars(found["regret"], search)]
-    text = ["### Bars", table(["what", "bar", "measured", "holds"], bars + other_bars(found))]
-    text += ["### Regret", regret_tables(found["regret"], order)]
+    text = ["### Bars\n", table(["what", "bar", "measured", "holds"], bars + other_bars(found))]
+    text += ["### Regret\n", regret_tables(found["regret"], order)]
     if "calibration" in found:
-        text += ["### Calibration, averaged over n = 3 to 12", plain_table(coverage(found["calibration"]))]
+        text += ["### Calibration, averaged over n = 3 to 12\n", plain_table(coverage(found["calibration"]))]
     if "cost" in found:
         costs = {name: row for name, row in found["cost"].items() if isinstance(row, dict)}
-        text += ["### Cost", plain_table([{"scores": name} | row for name, row in costs.items()])]
+        text += ["### Cost\n", plain_table([{"scores": name} | row for name, row in costs.items()])]
         text += ["".join(f"- {name}: {v}\n" for name, v in found["cost"].items() if not isinstance(v, dict))]
     if "warm" in found:
-        text += ["### Warm start", plain_table(found["warm"])]
+        text += ["### Warm start\n", plain_table(found["warm"])]
     if "thesis" in found:
-        text += ["### The thesis's claim", thesis_tables(found["thesis"])]
-    text += ["### Versions", ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n"]
+        text += ["### The thesis's claim\n", thesis_tables(found["thesis"])]
+    text += ["### Versions\n", ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n"]
     return "\n".join(text)
 
 

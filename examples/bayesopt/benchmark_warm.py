@@ -12,6 +12,7 @@ little as the smallest recorded rate on the lower one.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,8 @@ def shifted(problem: Problem, cells: int) -> Problem:
         values = np.concatenate([problem.values[-cells:], np.full(-cells, math.nan)])
     elif cells > 0:
         values = np.concatenate([np.full(cells, problem.values[0]), problem.values[:-cells]])
-    unit, floor = problem.unit, problem.floor
-    return Problem(problem.group, problem.cluster, problem.part, unit, values, floor=floor, worst=problem.worst)
+    worst = problem.worst + float(np.nanmax(values) - np.nanmax(problem.values))  # the best one may have left the range
+    return replace(problem, values=values, worst=worst)
 
 
 def sequences(group: str, jump: int) -> list[list[Problem]]:
