@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import itertools
 import json
 import logging
 import statistics
@@ -36,7 +37,7 @@ class Classifier(LightningModule):
         super().__init__()
         sizes = [features] + [width] * depth
         layers: list[nn.Module] = []
-        for left, right in zip(sizes, sizes[1:], strict=False):
+        for left, right in itertools.pairwise(sizes):
             layers += [nn.Linear(left, right), nn.ReLU()]
         self.net = nn.Sequential(*layers, nn.Linear(width, 10))
         self.optimizer = optimizer
