@@ -3,8 +3,9 @@
 A search of ``K`` candidates trains and validates ``K`` epochs. The ratio printed is the wall time of such a search
 (state taken, rewound, end states held, winner committed; its proposals cost nothing: they are a list) over ``K`` times
 a plain epoch with its validation, both from the same process, plain and searched fits in turn, medians of several
-rounds. Memory is the peak above what the model, its optimizer and one step need, in copies of parameters, buffers and
-optimizer state.
+rounds: once with a bare Trainer (no progress bar, logger or checkpoints) and once as Lightning sets it up by default,
+where a plain epoch pays for a bar, log lines and a checkpoint that candidates do without. Memory is the peak above
+what the model, its optimizer and one step need, in copies of parameters, buffers and optimizer state.
 
 Usage: ``python examples/overhead.py [--candidates 12] [--rounds 5] [--json FILE]``
 """
@@ -12,11 +13,14 @@ Usage: ``python examples/overhead.py [--candidates 12] [--rounds 5] [--json FILE
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
+import io
 import itertools
 import json
 import logging
 import statistics
+import tempfile
 import time
 import warnings
 from pathlib import Path
@@ -24,6 +28,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -95,24 +100,28 @@ def loaders(setting: dict[str, Any]) -> tuple[DataLoader[Any], DataLoader[Any]]:
     return DataLoader(train, setting["batch"], shuffle=True), DataLoader(val, setting["batch"])
 
 
-def fit(setting: dict[str, Any], epochs: int, *callbacks: Callback) -> list[float]:
+def fit(setting: dict[str, Any], epochs: int, *callbacks: Callback, bare: bool = True) -> list[float]:
     seed_everything(0, verbose=False)
     times = EpochTimes()
-    trainer = Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, callbacks=[times, *callbacks],
-    )  # fmt: skip
     model = Classifier(*(setting[name] for name in ("features", "width", "depth", "optimizer")))
-    trainer.fit(model, *loaders(setting))
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        options: dict[str, Any] = {"default_root_dir": folder, "logger": CSVLogger(folder)}
+        if bare:
+            options = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+        trainer = Trainer(
+            max_epochs=epochs, accelerator="cpu", callbacks=[times, *callbacks], enable_model_summary=False, **options
+        )
+        trainer.fit(model, *loaders(setting))
     return times.seconds[1:]  # the first epoch warms caches
 
 
-def time_ratio(setting: dict[str, Any], candidates: int, rounds: int) -> dict[str, float]:
+def time_ratio(setting: dict[str, Any], candidates: int, rounds: int, *, bare: bool) -> dict[str, float]:
     rates = [1e-3 * (1 + i / 10) for i in range(candidates - 1)]
     plain, searched = [], []
     for _ in range(rounds):
-        plain += fit(setting, 4)
-        searched += fit(setting, 3, GammaLRSearch(candidates=rates, objective="loss", progress=False))
+        plain += fit(setting, 4, bare=bare)
+        search = GammaLRSearch(candidates=rates, objective="loss", progress=False)
+        searched += fit(setting, 3, search, bare=bare)
     steps = -(-setting["train"] // setting["batch"])
     return {
         "plain epoch, seconds": statistics.median(plain),
@@ -178,7 +187,9 @@ def main() -> None:
     torch.set_num_threads(1)
     results: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
-        results[name] = time_ratio(setting, args.candidates, args.rounds)
+        results[name] = time_ratio(setting, args.candidates, args.rounds, bare=True)
+        default = time_ratio(setting, args.candidates, args.rounds, bare=False)
+        results[name]["ratio, default Trainer"] = default["ratio"]
         plain, unit = peak(setting)
         searched, _ = peak(setting, GammaLRSearch(candidates=[1e-3, 2e-3, 3e-3], objective="loss", progress=False))
         results[name]["extra copies at the peak"] = (searched - plain) / unit

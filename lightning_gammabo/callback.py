@@ -192,8 +192,10 @@ class GammaLRSearch(Callback):
         self._session.load_state_dict(state_dict)
 
     def __getstate__(self) -> dict[str, Any]:
-        # a copy, or another process's, begins a fit of its own
-        return {**self.__dict__, "_trainer": None, "_session": FitSession(self._settings)}
+        # a copy, or another process's, holds the history and nothing of the Trainer
+        session = FitSession(self._settings)
+        session.history = SearchHistory(self.history)
+        return {**self.__dict__, "_trainer": None, "_session": session}
 
     def _leave(self, trainer: Trainer) -> None:
         disarm(trainer)

@@ -212,17 +212,17 @@ def test_history_file(tmp_path: Path) -> None:
     assert [json.loads(line)["epoch"] for line in (tmp_path / "history.jsonl").read_text().splitlines()] == [0, 1]
 
 
-def test_arguments_are_kept_as_given_and_copies_begin_anew() -> None:
+def test_arguments_are_kept_as_given_and_copies_hold_the_history() -> None:
     candidates = (0.01, 0.02)
     search = GammaLRSearch(candidates=candidates, lr_max=2)
     fit(Net(), search)
     assert search.candidates is candidates
     assert search.lr_max == 2
     for other in (copy.deepcopy(search), pickle.loads(pickle.dumps(search))):
-        assert len(other.history) == 0
+        assert other.history == search.history
         trainer = fit(Net(), other)
         assert GammaLRSearch.of(trainer) is other
-        assert len(other.history) == 2
+        assert [record.epoch for record in other.history] == [0, 1]
     with pytest.raises(ValueError, match="no GammaLRSearch among"):
         GammaLRSearch.of(fit(Net()))
 
