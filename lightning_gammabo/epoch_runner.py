@@ -118,7 +118,6 @@ class EpochRunner:
         self._observed = [callback for callback in self._taking_part if callback is not guard]
         self._loggers = [LoggerTape(logger) for logger in trainer.loggers]
         self._fresh = True
-        self._outcome: Outcome | None = None
         self._ended: TrainerState | None = None
         self._leader: _EndState | None = None
         self._logged: list[Any] = []
@@ -172,7 +171,7 @@ class EpochRunner:
         if not self._fresh:
             self._rewind()
         self._fresh = False
-        self._ended, self._outcome = None, None
+        self._ended = None
         self.rates.set(lr)
         with self._set_aside() as probe:
             try:
