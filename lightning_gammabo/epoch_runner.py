@@ -268,7 +268,7 @@ class EpochRunner:
         frees = not self._loop._should_accumulate()
         native = tail and frees and self._loop._should_check_val_fx(fetcher)
         # Lightning frees the gradients before it validates: then there is no need to hold them
-        held = not (native and not overrides(self._module, "on_validation_model_zero_grad"))
+        held = not native or overrides(self._module, "on_validation_model_zero_grad")
         if not self.replay:
             self._ended = self._state(defer=True, grads=held)
             self._logged = [tape.take() for tape in self._loggers]

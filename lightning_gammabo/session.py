@@ -188,6 +188,7 @@ class FitSession:
 
     def _search(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
         settings, epoch = self._settings, trainer.current_epoch
+        replay = self._replays(trainer)
         runner = EpochRunner(
             trainer,
             pl_module,
@@ -195,8 +196,8 @@ class FitSession:
             run,
             mark=self._mark,
             guard=self._guard,
-            replay=self._replays(trainer),
-            once=settings.n_trials == 1 and settings.commit == "copy",
+            replay=replay,
+            once=settings.n_trials == 1 and not replay,
         )
         progress = make_progress(trainer) if settings.progress else None
         scheduler = HyperparameterScheduler(
@@ -240,7 +241,9 @@ class FitSession:
 
     def _proposals(self, epoch: int) -> Search:
         settings = self._settings
-        space = LearningRateSpace(min(settings.lr_min, self._lr_max / LOWERED), self._lr_max)
+        # where a divergence has lowered the range's end below its beginning, the range goes down with it
+        lr_min = settings.lr_min if settings.lr_min < self._lr_max else self._lr_max / LOWERED
+        space = LearningRateSpace(lr_min, self._lr_max)
         kind = settings.search if settings.candidates is None else "list"
         return make_search(
             kind,
@@ -289,14 +292,12 @@ class FitSession:
         if paths:
             shown = ", ".join(paths[:3])
             message = f"{shown}: a live iterator cannot be put back; it goes on from epoch trained to epoch trained"
-            if message not in self._said:
-                self._said.add(message)
-                rank_zero_warn(f"GammaLRSearch: {message}")
+            self._say_once(message, say=rank_zero_warn)
 
-    def _say_once(self, message: str) -> None:
+    def _say_once(self, message: str, say: Callable[[str], None] = rank_zero_info) -> None:
         if message not in self._said:
             self._said.add(message)
-            rank_zero_info(f"GammaLRSearch: {message}")
+            say(f"GammaLRSearch: {message}")
 
 
 def _summary(record: EpochRecord) -> dict[str, float]:

@@ -53,6 +53,13 @@ def test_a_configured_rate_outside_the_range_is_tried_and_nothing_else_there() -
     assert all(1e-2 <= result.lr <= 1e-1 for result in others)
 
 
+@pytest.mark.parametrize("name", ["gamma", "grid", "random"])
+def test_a_range_narrower_than_a_decade_is_kept(name: str) -> None:
+    search = GammaLRSearch(lr_min=2e-2, lr_max=3e-2, n_iterations=4, search=name)
+    fit(Net(), search, max_epochs=1)
+    assert all(0.0199999 <= result.lr <= 0.0300001 for result in search.history[0].results[1:])
+
+
 @pytest.mark.parametrize(
     ("arguments", "epochs"),
     [

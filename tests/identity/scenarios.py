@@ -589,6 +589,9 @@ SCENARIOS: dict[str, Scenario] = {
     "timer": Scenario(Net, callbacks=lambda: [Timer("00:01:00:00")]),
     "prunes": Scenario(Net, callbacks=lambda: [ModelPruning("l1_unstructured", amount=0.2)], follows=False),
     "preprocessing callback": Scenario(Net, callbacks=lambda: [Preprocesses()]),
+    "counting callback, persistent workers": Scenario(
+        Net, train=_workers(Augmented, persistent_workers=True), callbacks=lambda: [CountsBatches()]
+    ),
     "counting callback": Scenario(Net, callbacks=lambda: [CountsBatches()]),
     **{
         f"scheduler: {kind}": Scenario(lambda kind=kind: Scheduled(kind), search=SCALE, follows=False)
