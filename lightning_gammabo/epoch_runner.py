@@ -15,7 +15,6 @@ and the candidate is validated for its score. Then one of them is committed:
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,7 @@ from lightning_gammabo.stand_in import replaced
 from lightning_gammabo.trainer_state import (
     LoaderMark,
     TrainerState,
+    module_of,
     overrides,
     train_loaders,
     unreplayable,
@@ -292,7 +292,7 @@ class EpochRunner:
 
     @contextlib.contextmanager
     def _kept_validation(self) -> Iterator[None]:
-        shelf, module = self._shelf, _module_of(self._loop.val_loop, "reset")
+        shelf, module = self._shelf, module_of(self._loop.val_loop, "reset")
         if shelf is None:
             yield
             return
@@ -406,7 +406,7 @@ def watch_loader(trainer: Trainer, note: Callable[[LoaderMark], None]) -> Callab
     """
     fit_loop: Any = trainer.fit_loop
     native = fit_loop.setup_data
-    module = _module_of(fit_loop, "setup_data")
+    module = module_of(fit_loop, "setup_data")
     select = module._select_data_fetcher
 
     marks: list[LoaderMark] = []
@@ -458,12 +458,6 @@ def _makes_iterator(trainer: Trainer) -> bool:
     """
     resuming = getattr(trainer.fit_loop, "is_resuming", False)
     return trainer.current_epoch > 0 and not resuming and not trainer.fit_loop.epoch_loop.restarting
-
-
-# the module whose functions a loop's method calls by name; a user's subclass lives elsewhere
-def _module_of(loop: object, method: str) -> Any:
-    owner = next(base for base in type(loop).__mro__ if method in vars(base))
-    return sys.modules[owner.__module__]
 
 
 def _iteration_done(loop: Any) -> None:

@@ -14,6 +14,7 @@ A :class:`TrainerState` holds
 
 from __future__ import annotations
 
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -36,6 +37,7 @@ __all__ = [
     "goes_on_inside",
     "loader_generators",
     "log_to_loggers",
+    "module_of",
     "needs_native_batches",
     "overrides",
     "train_loaders",
@@ -74,6 +76,8 @@ def check_lightning(trainer: Trainer) -> None:
             ("run", "done", "on_advance_end", "val_loop", "_results", "_should_check_val_fx", "_batches_that_stepped"),
         ),
         "LoggerConnector": (trainer._logger_connector, ("_callback_metrics", "_first_loop_iter")),
+        "fit_loop": (module_of(trainer.fit_loop, "setup_data"), ("_select_data_fetcher",)),
+        "evaluation_loop": (module_of(getattr(epoch_loop, "val_loop", None), "reset"), ("_select_data_fetcher",)),
     }
     missing = [f"{name}.{attr}" for name, (obj, attrs) in wanted.items() for attr in attrs if not hasattr(obj, attr)]
     if missing:
@@ -231,6 +235,20 @@ def unreplayable(loaders: Iterable[Any]) -> str | None:
         if held:
             return f"{name} holds a live iterator ({held[0]})"
     return None
+
+
+def module_of(loop: object, method: str) -> Any:
+    """The module whose functions a loop's method calls by name; a user's subclass lives elsewhere.
+
+    Args:
+        loop: the loop.
+        method: name of the method.
+
+    Returns:
+        The module, or None where there is no such method.
+    """
+    owner = next((base for base in type(loop).__mro__ if method in vars(base)), None)
+    return sys.modules[owner.__module__] if owner is not None else None
 
 
 def overrides(instance: object, method: str) -> bool:

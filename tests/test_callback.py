@@ -285,6 +285,15 @@ def test_the_thesis_numbers_are_the_defaults() -> None:
     assert len(search.history[0].results) == 12
 
 
+def test_a_lightning_whose_loops_fetch_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, max_epochs=1)
+    monkeypatch.delattr("lightning.pytorch.loops.evaluation_loop._select_data_fetcher")
+    with pytest.raises(
+        RuntimeError, match=r"cannot rewind this Lightning .* no evaluation_loop._select_data_fetcher\."
+    ):
+        check_lightning(trainer)
+
+
 def test_a_strategy_whose_state_cannot_be_put_back() -> None:
     class ShardedStrategy:
         pass

@@ -53,7 +53,7 @@ MAX_FUNCTION_LINES = 40
 ALLOWED_LENGTH: dict[str, int] = {
     # all that names Lightning's insides has to stand in one of two files
     "epoch_runner.py": 480,
-    "trainer_state.py": 440,
+    "trainer_state.py": 460,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
     "bayesopt/model.py": 380,
     "bayesopt/search.py": 380,
