@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-__all__ = ["EpochRecord", "Outcome", "Result", "SearchHistory", "Trial", "TrialState"]
+__all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "SearchHistory", "Trial", "TrialState"]
 
 
 class TrialState(str, Enum):
@@ -24,6 +24,8 @@ class TrialState(str, Enum):
 
     COMPLETE = "complete"
     """trained its epoch and has a finite score"""
+    DROPPED = "dropped"
+    """cut short because its training loss fell hopelessly behind; it has no score"""
     DIVERGED = "diverged"
     """its loss or its score turned non-finite; it counts as worse than every other"""
     FAILED = "failed"
@@ -123,6 +125,25 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRate:
+    """The learning rate that one epoch was trained with, searched or not.
+
+    Args:
+        epoch: ``trainer.current_epoch``, from 0.
+        start: the reference rate at its first batch.
+        end: the reference rate at its last batch.
+        steps: batches that it trained.
+        height: the rate at the height of the anchor's schedule (``start`` where the rate is constant).
+    """
+
+    epoch: int
+    start: float
+    end: float
+    steps: int
+    height: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EpochRecord:
     """The search of one epoch.
 
@@ -136,6 +157,15 @@ class EpochRecord:
         train_passes: passes over the training data, the committed epoch included.
         val_passes: passes over the validation data, the committed epoch's own included.
         seconds: wall time of the search, without the committed epoch's own validation.
+        search: who proposed the rates; a name that :func:`~lightning_gammabo.bayesopt.make_search` knows.
+        lr_low: lowest rate that could be proposed (rates are those at the epoch's start); None if not known.
+        lr_high: highest rate that could be proposed.
+        n_initial: candidates before a surrogate was asked.
+        seed: of this epoch's search.
+        policy: name of the policy that planned the search.
+        anchor: value of the anchor at the epoch's start, 1 at the height of its schedule: the schedule's height is the
+            chosen rate divided by it.
+        fraction: share of the epoch that each candidate was to train.
 
     Raises:
         ValueError: if ``chosen_number`` names no result.
@@ -150,6 +180,14 @@ class EpochRecord:
     train_passes: float = 0.0
     val_passes: float = 0.0
     seconds: float = 0.0
+    search: str = "gamma"
+    lr_low: float | None = None
+    lr_high: float | None = None
+    n_initial: int = 2
+    seed: int = 0
+    policy: str = "thesis"
+    anchor: float = 1.0
+    fraction: float = 1.0
 
     def __post_init__(self) -> None:
         if self.chosen_number is not None and self.chosen_number not in {r.number for r in self.results}:

@@ -69,7 +69,7 @@ def comparison_table(runs: Mapping[str, Mapping[str, float | str | None]]) -> st
 def _epoch_cells(record: EpochRecord) -> tuple[str, ...]:
     chosen = record.chosen
     states = Counter(result.state for result in record.results)
-    lost = [f"{states[s]} {s.value}" for s in (TrialState.DIVERGED, TrialState.FAILED) if states[s]]
+    lost = [f"{states[s]} {s.value}" for s in (TrialState.DROPPED, TrialState.DIVERGED, TrialState.FAILED) if states[s]]
     return (
         str(record.epoch),
         f"{chosen.lr:.1e}" if chosen else _NOTHING,
