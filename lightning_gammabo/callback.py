@@ -39,8 +39,8 @@ class GammaLRSearch(Callback):
 
     Args:
         policy: name of a policy, or a :class:`~lightning_gammabo.policy.SearchPolicy`.
-        lr_min: lowest rate that is proposed, at the height of the schedule; None for 1e-4, or 1e-5 for Adam and its like.
-        lr_max: highest rate that is proposed; None for 1, or 0.1 for Adam and its like. The configured rate may lie
+        lr_min: lowest rate that is proposed, at the height of the schedule; None for 1e-4, or 1e-5 for Adam and such.
+        lr_max: highest rate that is proposed; None for 1, or 0.1 for Adam and such. The configured rate may lie
             outside of the two; it is tried all the same.
         n_initial: candidates of the first search before the surrogate proposes, the present rate among them.
         n_iterations: candidates of the first search that the surrogate proposes.
@@ -181,7 +181,7 @@ class GammaLRSearch(Callback):
     @property
     def rates(self) -> list[EpochRate]:
         """The learning rate of every epoch so far, searched or not."""
-        return list(self._session.rates)
+        return list(self._session.rates.by_epoch)
 
     @property
     def state_key(self) -> str:
@@ -227,17 +227,19 @@ class GammaLRSearch(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note the rate that the batch is trained at."""
-        self._session.batch_start(trainer, pl_module, batch, batch_idx)
+        if self._session.rates.guard is not None:
+            self._session.rates.guard.on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Let the rate follow the anchor."""
-        self._session.batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self._session.rates.guard is not None:
+            self._session.rates.guard.on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the rate that the epoch was trained at."""
-        self._session.leave_epoch(trainer)
+        self._session.rates.note_epoch(trainer.current_epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""

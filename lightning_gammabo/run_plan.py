@@ -249,7 +249,7 @@ class Budget:
 
     @staticmethod
     def _seconds(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:
-        """Seconds that searches took, with one more candidate as long as the longest of this epoch."""
+        # seconds that searches took, with one more candidate as long as the longest of this epoch
         longest = max((result.seconds for result in results), default=0.0)
         return sum(r.seconds for r in history) + sum(r.seconds for r in results) + longest
 

@@ -209,7 +209,7 @@ class HyperparameterScheduler:
         return Result(state=TrialState.DIVERGED, message="its score is not finite", **common)
 
     def _parts(self, outcome: Outcome, measured: Measured) -> tuple[float, ...]:
-        """The score without each of the validation batches; what was not logged batch by batch stays as it is."""
+        # the score without each of the validation batches; what was not logged batch by batch stays as it is
         names, batches = self._keys.batches(outcome)
         metrics = dict(measured.metrics)
 
@@ -221,7 +221,7 @@ class HyperparameterScheduler:
         return leave_one_out(batches, score)
 
     def _estimate(self, outcome: Outcome, leader: Result | None) -> float | None:
-        """What the surrogate is told of a dropped candidate: as far behind in validation as it was in training."""
+        # what the surrogate is told of a dropped candidate: as far behind in validation as it was in training
         behind = outcome.behind
         if behind is None or leader is None or leader.score is None:
             return None

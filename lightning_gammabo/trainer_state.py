@@ -322,7 +322,8 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None) -> RunS
         by_steps = math.ceil(trainer.max_steps / math.ceil(batches / accumulate))
         epochs = by_steps if epochs is None else min(epochs, by_steps)
     trained = samples_of(train_loaders(trainer), trainer.limit_train_batches)
-    validated = samples_of(val_loaders(trainer), trainer.limit_val_batches) or (scored or 0)
+    # a guess where they were not requested yet, until the first search
+    validated = samples_of(val_loaders(trainer), trainer.limit_val_batches) or trained // 4
     ratio = min(validated, scored or validated) / trained if trained else 0.0
     return RunShape(epochs=epochs, batches=batches, accumulate=accumulate, replays=replays, val_ratio=ratio)
 
