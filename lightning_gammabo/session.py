@@ -496,8 +496,16 @@ class FitSession:
     def _add(self, trainer: Trainer, record: EpochRecord) -> None:
         known = [old for old in self.history if old.epoch != record.epoch]
         self.history.replace([*known, record])
-        if self._settings.history_file is not None and trainer.is_global_zero:
+        if self._settings.history_file is None or not trainer.is_global_zero:
+            return
+        try:
             self.history.save(self._settings.history_file)
+        except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
+            self._say_once(
+                f"history_file={str(self._settings.history_file)!r} could not be written ({error}); training goes on, "
+                "and every searched epoch tries again. The history is also in each checkpoint and in `.history`",
+                say=rank_zero_warn,
+            )
 
     def _note_mark(self, mark: LoaderMark) -> None:
         self._mark = mark
