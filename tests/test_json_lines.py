@@ -17,6 +17,8 @@ import torch
 
 from lightning_gammabo import GammaLRSearch, SearchHistory
 from lightning_gammabo.json_lines import from_lines, to_lines, write_whole
+from tests.identity.scenarios import Net
+from tests.resumed_fit import fit
 from tests.test_no_trace import loaders, trainer_of
 from tests.test_records import history
 
@@ -129,10 +131,9 @@ def test_killed_while_writing_leaves_one_whole_version(tmp_path: Path) -> None:
     (stub / "__init__.py").touch()
     (stub / "json_lines.py").write_text((ROOT / "lightning_gammabo" / "json_lines.py").read_text())
     for life in range(8):
-        environment = {**os.environ, "PYTHONPATH": str(stub.parent)}
-        process = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(path)], env=environment, stdout=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, "-c", WRITER, str(path)]
+        # `-c` looks where it is started first
+        process = subprocess.Popen(command, cwd=stub.parent, stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         written = [int(process.stdout.readline()) for _ in range(1 + 2 * life)]
         process.send_signal(signal.SIGKILL)
@@ -149,8 +150,6 @@ def test_killed_while_writing_leaves_one_whole_version(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch: Any) -> None:
-    from tests.identity.scenarios import Net
-
     real, calls = os.fsync, []
 
     def full_for_two_epochs(descriptor: int) -> None:
@@ -165,7 +164,6 @@ def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch:
     with pytest.warns(UserWarning, match=r"history.jsonl' could not be written \(.*No space left") as said:
         trainer_of(search, max_epochs=2).fit(Net(), *loaders())
     assert len([one for one in said if "could not be written" in str(one.message)]) == 1
-    assert "training goes on" in str(said[0].message) or len(said) > 1
     assert list(tmp_path.iterdir()) == []
     assert len(search.history) == 2
     trainer_of(search, max_epochs=3).fit(Net(), *loaders())
@@ -174,8 +172,6 @@ def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_resumed_run_goes_on_with_the_same_file(tmp_path: Path) -> None:
-    from tests.resumed_fit import fit
-
     path = tmp_path / "history.jsonl"
     fit("shuffled", 2, tmp_path / "first", history_file=str(path))
     first = SearchHistory.load(path)
