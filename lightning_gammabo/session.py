@@ -287,6 +287,7 @@ class FitSession:
             n_trials=plan.n_trials,
             progress=make_progress(trainer) if settings.progress else None,
             affords=lambda results: budget.affords(self.history, results, plan, epoch),
+            ranked_before=any(old.chosen is not None for old in self.history),
         )
         with runner:
             if plan.n_trials > 1 or runner.replay:
@@ -301,7 +302,7 @@ class FitSession:
         self._add(trainer, record)
         log_to_loggers(trainer, _summary(record))
         if record.chosen is None:
-            runner.train_natively(self._rate_after_divergence(record))
+            runner.train_natively(self._rate_without_winner(record))
             return
         self._last_good = record.chosen.lr
         trained_at = runner.commit(record.chosen.lr)
@@ -440,8 +441,13 @@ class FitSession:
         # one stream of its own for each epoch, so that a resumed run proposes what the other would have
         return int(np.random.SeedSequence([self._settings.seed, epoch]).generate_state(1)[0])
 
-    def _rate_after_divergence(self, record: EpochRecord) -> float:
-        lowest = min(result.lr for result in record.results)
+    def _rate_without_winner(self, record: EpochRecord) -> float:
+        present = record.results[0]
+        if present.state is TrialState.FAILED:  # no rate's fault
+            how = f"it is trained at the present rate {present.lr:.2e}. The first one: {present.message}"
+            rank_zero_warn(f"GammaLRSearch: in epoch {record.epoch} {record.reason}; {how}")
+            return present.lr
+        lowest = min(result.lr for result in record.results if result.state is not TrialState.FAILED)
         self._lr_max = min(self._lr_max, lowest / record.anchor / LOWERED)
         highest = self._lr_max * record.anchor
         good = self._last_good
@@ -501,11 +507,8 @@ class FitSession:
         try:
             self.history.save(self._settings.history_file)
         except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
-            self._say_once(
-                f"history_file={str(self._settings.history_file)!r} could not be written ({error}); training goes on, "
-                "and every searched epoch tries again. The history is also in each checkpoint and in `.history`",
-                say=rank_zero_warn,
-            )
+            named = f"history_file={str(self._settings.history_file)!r}"
+            self._say_once(f"{named} could not be written ({error}); training goes on", say=rank_zero_warn)
 
     def _note_mark(self, mark: LoaderMark) -> None:
         self._mark = mark
