@@ -157,6 +157,19 @@ def test_any_order_of_events(kind: str) -> None:
     run_state_machine_as_test(machine, settings=settings(few if kind in BOTORCH else many, **options))
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("lr", [2.0, 1e3, 1e30])
+def test_a_rate_far_outside_that_diverged_draws_no_proposal_outside(kind: str, lr: float) -> None:
+    space = LearningRateSpace(0.0, 0.5, scale="linear")
+    search = make(kind, space, 0)
+    for _ in range(3):
+        search.enqueue(lr)
+        search.tell(search.ask(), None)
+        trial = search.ask()
+        assert space.low <= trial.lr <= space.high
+        search.tell(trial, math.nan)
+
+
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in (*BOTORCH, "grid")])
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(
