@@ -13,7 +13,7 @@ from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
 from lightning_gammabo.learning_rate import default_range
 from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.rate_guard import Mode, RateGuard
-from lightning_gammabo.records import EpochRate, EpochRecord
+from lightning_gammabo.records import EpochRate, EpochRecord, TrialState
 from lightning_gammabo.settings import SearchSettings
 from lightning_gammabo.voice import Voice
 
@@ -160,8 +160,8 @@ class FitRates:
         """
         self._last_good = lr
 
-    def after_divergence(self, record: EpochRecord) -> float:
-        """Lower the range where all candidates diverged.
+    def without_winner(self, record: EpochRecord) -> float:
+        """Lower the range where all candidates diverged; leave it where they failed by no rate's fault.
 
         Args:
             record: the search.
@@ -169,7 +169,12 @@ class FitRates:
         Returns:
             The rate to train the epoch at.
         """
-        lowest = min(result.lr for result in record.results)
+        present = record.results[0]
+        if present.state is TrialState.FAILED:
+            how = f"it is trained at the present rate {present.lr:.2e}. The first one: {present.message}"
+            self._voice.warn(f"in epoch {record.epoch} {record.reason}; {how}")
+            return present.lr
+        lowest = min(result.lr for result in record.results if result.state is not TrialState.FAILED)
         self._lr_max = min(self._lr_max, lowest / record.anchor / LOWERED)
         highest = self._lr_max * record.anchor
         good = self._last_good

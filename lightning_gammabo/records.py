@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from pathlib import Path
 from typing import Any
+
+from lightning_gammabo.json_lines import from_lines, to_lines, write_whole
 
 __all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "SearchHistory", "Trial", "TrialState"]
 
@@ -307,19 +308,46 @@ class SearchHistory(Sequence[EpochRecord]):
         Returns:
             The text; empty for no records.
         """
-        return "".join(json.dumps(_finite(record.to_dict()), allow_nan=False) + "\n" for record in self)
+        return to_lines(record.to_dict() for record in self)
 
     @classmethod
     def from_jsonl(cls, text: str) -> SearchHistory:
-        """Read :meth:`to_jsonl` back.
+        """Read :meth:`to_jsonl` back; a torn last line, as a crash may leave, is dropped with a warning.
 
         Args:
             text: JSON lines.
 
         Returns:
             An equal history (metrics that were not finite come back as NaN).
+
+        Raises:
+            ValueError: if a line is no record of a search.
         """
-        return cls(EpochRecord.from_dict(_nan(json.loads(line))) for line in text.splitlines() if line.strip())
+        try:
+            return cls(EpochRecord.from_dict(_nan(plain)) for plain in from_lines(text))
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"no history of a search: a record has no fitting {error}") from error
+
+    @classmethod
+    def load(cls, path: str | Path) -> SearchHistory:
+        """Read what :meth:`save` wrote as JSON lines.
+
+        Args:
+            path: the file.
+
+        Returns:
+            An equal history, as :meth:`from_jsonl` reads it.
+
+        Raises:
+            ValueError: naming the file, if it is a CSV file or holds something else.
+        """
+        path = Path(path)
+        if path.suffix == ".csv":
+            raise ValueError(f"{path}: a CSV file lacks half of each record; save the history as .jsonl to load it")
+        try:
+            return cls.from_jsonl(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
 
     def to_csv(self) -> str:
         """The :meth:`rows` as comma-separated values with a header.
@@ -337,26 +365,17 @@ class SearchHistory(Sequence[EpochRecord]):
         return out.getvalue()
 
     def save(self, path: str | Path) -> Path:
-        """Write the history, by the ending of its name: ``.csv`` as CSV, else JSON lines.
+        """Write the history, by the ending of its name: ``.csv`` as CSV, else JSON lines; whole or not at all.
 
         Args:
-            path: file to write.
+            path: file to write; folders on the way are made.
 
         Returns:
             The path.
         """
         path = Path(path)
-        path.write_text(self.to_csv() if path.suffix == ".csv" else self.to_jsonl(), encoding="utf-8")
+        write_whole(path, self.to_csv() if path.suffix == ".csv" else self.to_jsonl())
         return path
-
-
-# JSON has no NaN: a metric that is not finite is written as null
-def _finite(plain: Any) -> Any:
-    if isinstance(plain, float) and not math.isfinite(plain):
-        return None
-    if isinstance(plain, dict):
-        return {key: _finite(value) for key, value in plain.items()}
-    return [_finite(value) for value in plain] if isinstance(plain, list) else plain
 
 
 def _nan(plain: dict[str, Any]) -> dict[str, Any]:

@@ -237,6 +237,7 @@ class FitSession:
             n_trials=plan.n_trials,
             progress=make_progress(trainer) if settings.progress else None,
             affords=lambda results: budget.affords(self.history, results, plan, epoch),
+            ranked_before=any(old.chosen is not None for old in self.history),
         )
         with runner:
             if plan.n_trials > 1 or runner.replay:
@@ -251,7 +252,7 @@ class FitSession:
         self._add(trainer, record)
         log_to_loggers(trainer, _summary(record))
         if record.chosen is None:
-            runner.train_natively(self.rates.after_divergence(record))
+            runner.train_natively(self.rates.without_winner(record))
             return
         self.rates.note_choice(record.chosen.lr)
         trained_at = runner.commit(record.chosen.lr)
@@ -360,8 +361,13 @@ class FitSession:
     def _add(self, trainer: Trainer, record: EpochRecord) -> None:
         known = [old for old in self.history if old.epoch != record.epoch]
         self.history.replace([*known, record])
-        if self._settings.history_file is not None and trainer.is_global_zero:
+        if self._settings.history_file is None or not trainer.is_global_zero:
+            return
+        try:
             self.history.save(self._settings.history_file)
+        except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
+            named = f"history_file={str(self._settings.history_file)!r}"
+            self._say_once(f"{named} could not be written ({error}); training goes on", say=rank_zero_warn)
 
     def _note_mark(self, mark: LoaderMark) -> None:
         self._mark = mark

@@ -15,16 +15,17 @@ import pytest
 PACKAGE = "lightning_gammabo"
 ROOT = Path(__file__).parent.parent / PACKAGE
 
-GROUND = {"records", "objective"}
+GROUND = {"json_lines", "records", "objective"}
 INSIDES = {"trainer_state", "epoch_runner"}
 MAY_KNOW: dict[str, set[str]] = {
-    "records": set(),
+    "json_lines": set(),
+    "records": {"json_lines"},
     "objective": {"records"},
     "bayesopt": GROUND,
     "trainer_state": GROUND,
     "epoch_runner": GROUND | {"trainer_state"},
     "determinant": GROUND | {"bayesopt"},
-    "report": {"records"},
+    "report": {"json_lines", "records"},
     "scheduler": GROUND | {"bayesopt", "determinant", "report"},
     "resume": GROUND | {"trainer_state"},
     "session": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler"},
@@ -54,6 +55,8 @@ ALLOWED_LENGTH: dict[str, int] = {
     # all that names Lightning's insides has to stand in one of two files
     "epoch_runner.py": 480,
     "trainer_state.py": 460,
+    # the frozen values and their history, which everybody reads from one room; half are docstrings
+    "records.py": 360,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
     "bayesopt/model.py": 380,
     "bayesopt/search.py": 380,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch.utilities.memory import is_oom_error
 from torch import Tensor
 
 from lightning_gammabo.batch_norm import RunningStatistics
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochRunner"]
 
-_OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 BACK_OFF = 4.0
 """an epoch that diverged after its search is trained again at its rate divided by this"""
 _TRIES = 3
@@ -152,6 +152,8 @@ class EpochRunner:
         if not self._validation.repeatable:
             return None
         began = time.perf_counter()
+        if not self._fresh:
+            self._rewind()
         with self._set_aside() as probe:
             metrics = self._validation.score(self._metrics_at_start)
             outcome = self._outcome_of(TrialState.COMPLETE, probe, metrics, began)
@@ -183,11 +185,15 @@ class EpochRunner:
                 return self._outcome_of(TrialState.DIVERGED, probe, {}, began, str(diverged))
             except Dropped as dropped:
                 return self._outcome_of(TrialState.DROPPED, probe, {}, began, str(dropped), behind=dropped.ratio)
-            except _OUT_OF_MEMORY as error:
-                torch.cuda.empty_cache()
-                return self._outcome_of(TrialState.FAILED, probe, {}, began, f"out of memory: {error}")
+            except Exception as error:
+                # where others train along, they wait for this one: the launcher has to end them all
+                if not _is_out_of_memory(error) or self._trainer.world_size > 1:
+                    raise
+                failed = self._outcome_of(TrialState.FAILED, probe, {}, began, f"out of memory: {error}")
             finally:
                 self._at = self._loop.batch_progress.current.ready
+        torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
+        return failed
 
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""
@@ -432,6 +438,10 @@ class _EndState:
         self.tail = tail
         self.at = at
         self.done = done
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or is_oom_error(error)
 
 
 def _share_of(share: float, batches: float) -> int | None:
