@@ -176,7 +176,7 @@ class GammaLRSearch(Callback):
     @property
     def history(self) -> SearchHistory:
         """One record for each searched epoch of the present fit, or of the last one."""
-        return self._session.history
+        return self._session.ledger.history
 
     @property
     def rates(self) -> list[EpochRate]:
@@ -245,6 +245,7 @@ class GammaLRSearch(Callback):
         """Show what was found."""
         if len(self.history):
             rank_zero_info(history_table(self.history))
+            rank_zero_info(f"GammaLRSearch: {self._session.ledger.cost_in_words(trainer.current_epoch)}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the Trainer as it was found."""
@@ -270,7 +271,7 @@ class GammaLRSearch(Callback):
     def __getstate__(self) -> dict[str, Any]:
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self._settings)
-        session.history = SearchHistory(self.history)
+        session.ledger.history = SearchHistory(self.history)
         return {**self.__dict__, "_trainer": None, "_session": session}
 
     def _leave(self, trainer: Trainer) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result
@@ -218,7 +217,7 @@ class Budget:
         plan: the run's plan.
     """
 
-    def __init__(self, cap: float | None, unit: Literal["passes", "seconds"], plan: RunPlan) -> None:
+    def __init__(self, cap: float | None, unit: str, plan: RunPlan) -> None:
         self._cap = cap
         self._unit = unit
         self._plan = plan

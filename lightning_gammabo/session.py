@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.anchor import progress_of
-from lightning_gammabo.bayesopt import Search
-from lightning_gammabo.determinant import Determinant
 from lightning_gammabo.epoch_runner import EpochRunner, ScoringSet, make_iterator, scoring_loader, watch_loader
+from lightning_gammabo.epoch_search import EpochSearch
 from lightning_gammabo.fit_rates import FitRates
 from lightning_gammabo.learning_rate import LearningRates
+from lightning_gammabo.ledger import Ledger
 from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.objective import Objective
-from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
-from lightning_gammabo.report.progress import make_progress
 from lightning_gammabo.resume import ResumePoint
-from lightning_gammabo.run_plan import Budget, RunPlan
-from lightning_gammabo.scheduler import HyperparameterScheduler
+from lightning_gammabo.run_plan import RunPlan, RunShape
 from lightning_gammabo.settings import SearchSettings
 from lightning_gammabo.trainer_state import (
     LoaderMark,
     check_lightning,
     goes_on_inside,
-    log_to_loggers,
     needs_native_batches,
     shape_of_run,
     trains_weights,
-    unreplayable,
-    val_loaders,
 )
 from lightning_gammabo.voice import Voice
 
@@ -39,9 +33,6 @@ if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
 __all__ = ["FitSession"]
-
-EXPLODED = 2.0
-"""an epoch whose loss is so many times that of its start, and worse than the untrained network's, has diverged"""
 
 
 class FitSession:
@@ -51,17 +42,17 @@ class FitSession:
         settings: what was asked for.
 
     Attributes:
-        history: the records so far.
+        ledger: the records so far.
         rates: the rates of the fit.
         idle: why nothing is searched in this fit, or None.
         plan: which epochs are searched and how; None before training starts.
     """
 
     def __init__(self, settings: SearchSettings) -> None:
-        self.history = SearchHistory()
         self.idle: str | None = None
         self.plan: RunPlan | None = None
         self._voice = Voice()
+        self.ledger = Ledger(settings.history_file, self._voice)
         self.rates = FitRates(settings, self._voice)
         self._settings = settings
         self._objective = Objective(
@@ -116,11 +107,7 @@ class FitSession:
         settings = self._settings
         self.plan = RunPlan(
             settings.policy,
-            shape_of_run(
-                trainer,
-                replays=settings.commit == "replay" or needs_native_batches(trainer) is not None,
-                scored=settings.policy.score_samples,
-            ),
+            self._shape_of(trainer),
             start=settings.start_epoch,
             stop=settings.stop_epoch,
             every=settings.every_n_epochs,
@@ -129,7 +116,7 @@ class FitSession:
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
-        if not self.history and settings.candidates is None:
+        if not self.ledger.history and settings.candidates is None:
             self._voice.inform(self.plan.in_words())
 
     def enter_epoch(self, trainer: Trainer) -> bool:
@@ -144,12 +131,12 @@ class FitSession:
         guard = self.rates.guard
         if self.idle is not None or self.plan is None or guard is None:
             return False
-        if self.rates.anchor == "plateau" and self.history and self._resume is None:
+        if self.rates.anchor == "plateau" and self.ledger.history and self._resume is None:
             logged = {k: float(v) for k, v in trainer.callback_metrics.items() if v.numel() == 1}
             guard.plateau.see(self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged)))
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
         guard.follow(progress_of(trainer, 0))
-        watched = self._settings.policy.guard and bool(self.history)
+        watched = self._settings.policy.guard and bool(self.ledger.history)
         return self._resume is not None or watched or self.plan.searches(trainer.current_epoch)
 
     def run_epoch(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
@@ -175,10 +162,25 @@ class FitSession:
         reason = self._nothing_to_search(trainer) if searched else None
         if reason is not None:
             self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
+        search = EpochSearch(
+            trainer,
+            self._settings,
+            self.plan,
+            rates=self.rates,
+            ledger=self.ledger,
+            objective=self._objective,
+            keys=self._keys,
+            voice=self._voice,
+        )
+        make_runner = functools.partial(
+            EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
+        )
+        self._mark = None
         if searched and reason is None:
-            self._search(trainer, pl_module, fetcher, run)
-        elif self._settings.policy.guard and self.history and trains_weights(trainer):
-            self._train_watched(trainer, pl_module, fetcher, run)
+            search.run(functools.partial(make_runner, scoring=self._scoring))
+            self._learn_size_of_validation(trainer)
+        elif self._settings.policy.guard and self.ledger.history and trains_weights(trainer):
+            search.train_watched(make_runner)
         else:
             run(fetcher)
 
@@ -200,7 +202,7 @@ class FitSession:
             What :meth:`load_state_dict` takes.
         """
         return {
-            "history": [record.to_dict() for record in self.history],
+            "history": [record.to_dict() for record in self.ledger.history],
             "rates": self.rates.state_dict(),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
@@ -213,130 +215,20 @@ class FitSession:
         Args:
             state: that dictionary.
         """
-        self.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
+        self.ledger.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
         self.rates.load_state_dict(state["rates"])
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
 
-    def _search(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
-        assert self.plan is not None
-        settings, epoch = self._settings, trainer.current_epoch
-        plan = self._epoch_plan(trainer)
-        replay = self._replays(trainer)
-        runner = self._runner(
-            trainer, pl_module, fetcher, run, replay=replay, plan=plan, once=plan.n_trials == 1 and not replay
-        )
-        budget = Budget(
-            settings.max_overhead, "seconds" if settings.overhead_unit == "seconds" else "passes", self.plan
-        )
-        scheduler = HyperparameterScheduler(
-            self._objective,
-            self._keys,
-            Determinant(self.plan.policy.rule),
-            n_trials=plan.n_trials,
-            progress=make_progress(trainer) if settings.progress else None,
-            affords=lambda results: budget.affords(self.history, results, plan, epoch),
-            ranked_before=any(old.chosen is not None for old in self.history),
-        )
-        with runner:
-            if plan.n_trials > 1 or runner.replay:
-                self._say_stateful(runner.stateful)
-            current = runner.rates.reference
-            anchor = self.rates.anchor_value
-            proposals, around = self.rates.proposals(epoch, plan, current)
-            record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around)
-            record = self._completed(record, plan, proposals, anchor)
-        self._mark = None
-        self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
-        self._add(trainer, record)
-        log_to_loggers(trainer, _summary(record))
-        if record.chosen is None:
-            runner.train_natively(self.rates.without_winner(record))
-            return
-        self.rates.note_choice(record.chosen.lr)
-        trained_at = runner.commit(record.chosen.lr)
-        if trained_at != record.chosen.lr:
-            self._add(trainer, self.rates.after_rollback(record, trained_at))
+    def _shape_of(self, trainer: Trainer) -> RunShape:
+        replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
+        return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples)
 
-    def _train_watched(
-        self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]
-    ) -> None:
-        runner = self._runner(trainer, pl_module, fetcher, run, replay=False, plan=None, once=True)
-        with runner:
-            current = runner.rates.reference
-        self._mark = None
-        trained_at = runner.train_natively(current)
-        if trained_at != current:
-            self.rates.say_rollback(trainer.current_epoch, current, trained_at)
-
-    def _runner(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        fetcher: Any,
-        run: Callable[[Any], None],
-        *,
-        replay: bool,
-        plan: EpochPlan | None,
-        once: bool,
-    ) -> EpochRunner:
-        assert self.plan is not None
-        policy = self.plan.policy
-        return EpochRunner(
-            trainer,
-            pl_module,
-            fetcher,
-            run,
-            mark=self._mark,
-            guard=self.rates.guard,
-            replay=replay,
-            once=once,
-            scoring=self._scoring,
-            until=self.plan.until(plan) if plan is not None and plan.n_trials > 1 else None,
-            drop_at=policy.drop_at if plan is not None and plan.wide and plan.n_trials > 1 else None,
-            sane=self._is_sane if policy.guard else None,
-        )
-
-    def _epoch_plan(self, trainer: Trainer) -> EpochPlan:
-        assert self.plan is not None
-        plan = self.plan.epoch_plan(first=not self.history)
-        reason = unreplayable(val_loaders(trainer)) if plan.fraction < 1.0 else None
-        if reason is not None:
-            self._voice.inform(f"candidates train whole epochs: the validation data cannot be read twice ({reason})")
-            plan = replace(plan, fraction=1.0)
-        candidates = self._settings.candidates
-        if candidates is None:
-            return plan
-        return replace(plan, wide=True, n_trials=1 + len(candidates), factor=None)
-
-    def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, anchor: float) -> EpochRecord:
-        assert self.plan is not None
-        guarded = self.plan.policy.guard and plan.fraction < 1.0
-        return replace(
-            record,
-            search=self._settings.policy.search if self._settings.candidates is None else "list",
-            lr_low=proposals.space.low,
-            lr_high=proposals.space.high,
-            n_initial=plan.n_initial,
-            seed=self.rates.seed_of(record.epoch),
-            policy=self._settings.policy.name,
-            anchor=anchor,
-            fraction=plan.fraction,
-            scorings=record.scorings + guarded,
-        )
-
-    def _is_sane(self, outcome: Outcome) -> bool:
-        # whether the end of an epoch is to be kept: its loss is finite and has not exploded
-        loss = self._keys.reference(outcome)
-        if loss is None:
-            return True
-        if not math.isfinite(loss):
-            return False
-        chosen = self.history[-1].chosen if self.history else None
-        began = chosen.loss if chosen is not None else None
-        untrained = self._objective.reference_loss
-        return not (began and untrained and loss > EXPLODED * began and loss > untrained)
+    def _learn_size_of_validation(self, trainer: Trainer) -> None:
+        # before the first search it may be a guess: Lightning asks for the loaders when it validates
+        if self.plan is not None:
+            self.plan.shape = replace(self.plan.shape, val_ratio=self._shape_of(trainer).val_ratio)
 
     def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:
         step = trainer.global_step
@@ -350,50 +242,9 @@ class FitSession:
             return "no optimizer has a learning rate above 0"
         return "nothing is trained in it" if not trains_weights(trainer) else None
 
-    def _replays(self, trainer: Trainer) -> bool:
-        if self._settings.commit == "replay":
-            return True
-        reason = needs_native_batches(trainer)
-        if reason is not None:
-            self._voice.inform(f"commit='copy' becomes 'replay' in this run, because of {reason}")
-        return reason is not None
-
-    def _add(self, trainer: Trainer, record: EpochRecord) -> None:
-        known = [old for old in self.history if old.epoch != record.epoch]
-        self.history.replace([*known, record])
-        if self._settings.history_file is None or not trainer.is_global_zero:
-            return
-        try:
-            self.history.save(self._settings.history_file)
-        except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
-            named = f"history_file={str(self._settings.history_file)!r}"
-            self._say_once(f"{named} could not be written ({error}); training goes on", say=rank_zero_warn)
-
     def _note_mark(self, mark: LoaderMark) -> None:
         self._mark = mark
 
     def _be_idle(self, why: str) -> None:
         self.idle = why
         self._voice.inform(f"no epoch is searched: {why}")
-
-    def _say_stateful(self, paths: list[str]) -> None:
-        if paths:
-            shown = ", ".join(paths[:3])
-            self._voice.warn(
-                f"{shown}: a live iterator cannot be put back; it goes on from epoch trained to epoch trained"
-            )
-
-
-def _summary(record: EpochRecord) -> dict[str, float]:
-    summary = {
-        "gamma/candidates": float(len(record.results)),
-        "gamma/search_seconds": record.seconds,
-        "gamma/train_passes": record.train_passes,
-        "gamma/val_passes": record.val_passes,
-    }
-    chosen = record.chosen
-    if chosen is not None:
-        values = {"lr": chosen.lr, "score": chosen.score, "loss": chosen.loss, "accuracy": chosen.accuracy}
-        values["kappa" if record.objective.startswith("kappa") else "objective"] = chosen.kappa
-        summary |= {f"gamma/{name}": float(value) for name, value in values.items() if value is not None}
-    return summary
