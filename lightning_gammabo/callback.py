@@ -31,7 +31,7 @@ class GammaLRSearch(Callback):
     and the epoch goes on from there.
 
     When, how much and around which schedule is searched is the *policy*: ``epochwise`` (the default: a wide search in
-    the first epoch, then three short candidates every epoch around an anchored schedule), ``adaptive``, ``once``,
+    the first epoch, then short candidates every epoch around an anchored schedule), ``adaptive``, ``once``,
     ``thorough``, or ``thesis`` (the published method, twelve full candidates every epoch). Each of its fields can be
     set otherwise by the argument of the same name; None leaves the policy's.
 
@@ -52,10 +52,13 @@ class GammaLRSearch(Callback):
         region: factor by which later searches may move the rate, either way, over the whole run.
         anchor: schedule whose height is searched: ``auto``, ``cosine``, ``linear``, ``constant``, ``plateau``,
             ``scheduler``.
-        rule: ``best`` score, or ``largest`` rate within one paired standard error of it.
+        rule: of later searches: ``best`` score, ``largest`` rate within the noise of it, or ``anchored``: the present
+            rate unless a larger one is better beyond the noise.
+        errors: paired standard errors that count as noise.
         drop_at: share of a candidate's training after which a hopeless one is dropped; 1 for never.
         guard: whether an epoch that diverges after its search is rolled back.
         score_samples: validation samples on which candidates are scored.
+        later_share: what later searches may cost at the most, in passes for each epoch; rarer ones keep to it.
         search: who proposes: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),
             ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``.
         objective: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (clipped at 0), ``loss``,
@@ -109,10 +112,12 @@ class GammaLRSearch(Callback):
         min_steps: int | None = None,
         region: float | None = None,
         anchor: Literal["auto", "cosine", "linear", "constant", "plateau", "scheduler"] | None = None,
-        rule: Literal["best", "largest"] | None = None,
+        rule: Literal["best", "largest", "anchored"] | None = None,
+        errors: float | None = None,
         drop_at: float | None = None,
         guard: bool | None = None,
         score_samples: int | None = None,
+        later_share: float | None = None,
         search: str | None = None,
         objective: str | None = None,
         candidates: Sequence[float] | None = None,
@@ -146,9 +151,11 @@ class GammaLRSearch(Callback):
         self.region = region
         self.anchor = anchor
         self.rule = rule
+        self.errors = errors
         self.drop_at = drop_at
         self.guard = guard
         self.score_samples = score_samples
+        self.later_share = later_share
         self.search = search
         self.objective = objective
         self.candidates = candidates

@@ -57,7 +57,7 @@ MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
 ALLOWED_LENGTH: dict[str, int] = {
     # one class, the life of a candidate from the rewind to the commit
-    "epoch_runner/runner.py": 390,
+    "epoch_runner/runner.py": 405,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
     "bayesopt/model.py": 380,
     "bayesopt/search.py": 380,
