@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_gammabo.bayesopt import SearchFactory
 from lightning_gammabo.epoch_runner import arm, disarm
-from lightning_gammabo.records import SearchHistory
+from lightning_gammabo.namespaces import join_namespaces
+from lightning_gammabo.objective import CustomObjective
+from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.table import history_table
+from lightning_gammabo.schedule import LRSchedule, rates_of
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
 
@@ -38,10 +43,11 @@ class GammaLRSearch(Callback):
         n_initial: candidates before a surrogate is asked, the present rate among them (thesis ch. 4.2.1: two).
         n_iterations: candidates that the search proposes after those (thesis ch. 4.2.1: ten).
         search: which rate next: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),
-            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``.
+            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``; or a
+            :class:`~lightning_gammabo.SearchFactory`.
         candidates: rates to try instead of a search, after the present one.
         objective: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (clipped at 0), ``loss``,
-            ``accuracy``, or the name of a logged metric.
+            ``accuracy``, the name of a logged metric, or a :class:`~lightning_gammabo.CustomObjective`.
         objective_mode: ``min`` or ``max``: the direction of a metric named by ``objective``.
         kappa_lambda: lambda of eqs. 11 and 12, in (0, 1].
         monitor_loss: name of the logged validation loss; None to find it.
@@ -76,9 +82,9 @@ class GammaLRSearch(Callback):
         lr_max: float = 1.0,
         n_initial: int = 2,
         n_iterations: int = 10,
-        search: str = "gamma",
+        search: SearchFactory | str = "gamma",
         candidates: Sequence[float] | None = None,
-        objective: str = "kappa",
+        objective: CustomObjective | str = "kappa",
         objective_mode: Literal["min", "max"] = "max",
         kappa_lambda: float = 1.0,
         monitor_loss: str | None = None,
@@ -93,6 +99,7 @@ class GammaLRSearch(Callback):
         progress: bool = True,
     ) -> None:
         super().__init__()
+        join_namespaces(GammaLRSearch)
         self.lr_min = lr_min
         self.lr_max = lr_max
         self.n_initial = n_initial
@@ -122,6 +129,36 @@ class GammaLRSearch(Callback):
     def history(self) -> SearchHistory:
         """One record for each searched epoch of the present fit, or of the last one."""
         return self._session.history
+
+    @property
+    def rates(self) -> list[EpochRate]:
+        """The rate of every epoch that was trained in the present fit, or in the last one."""
+        return rates_of(self.history)
+
+    def schedule(self) -> LRSchedule:
+        """What was found: the learning rate of every trained epoch, to be kept, looked at and replayed.
+
+        Returns:
+            The schedule; :class:`~lightning_gammabo.GammaSchedule` replays it.
+
+        Raises:
+            ValueError: if nothing was trained yet.
+        """
+        return LRSchedule(rates=tuple(self.rates), anchor="constant")
+
+    def export_schedule(self, path: str | Path) -> Path:
+        """Write :meth:`schedule` to a file.
+
+        Args:
+            path: file to write; its ending says how: ``.json``, ``.yaml`` or ``.yml``.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: if nothing was trained yet, or the ending is another.
+        """
+        return self.schedule().save(path)
 
     @property
     def state_key(self) -> str:
@@ -201,3 +238,6 @@ class GammaLRSearch(Callback):
         disarm(trainer)
         self._session.end()
         self._trainer = None
+
+
+join_namespaces(GammaLRSearch)

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["LearningRates", "SchedulerGuard"]
+__all__ = ["LearningRates", "SchedulerGuard", "moved"]
 
 
 class SchedulerGuard:
@@ -106,6 +106,24 @@ class SchedulerGuard:
             written[:] = _rates([optimizer])
 
 
+def moved(rates: Sequence[float], reference: float, lr: float) -> list[float]:
+    """Rates moved by one multiplier, so that their ratios stay.
+
+    Args:
+        rates: rates, one for each group.
+        reference: the reference rate among them, above zero.
+        lr: what the reference rate becomes.
+
+    Returns:
+        The rates; those that stood at the reference rate are ``lr`` to the bit.
+
+    Example:
+        >>> moved([0.1, 0.2], 0.1, 0.5)
+        [0.5, 1.0]
+    """
+    return [lr if rate == reference else rate * (lr / reference) for rate in rates]
+
+
 class LearningRates:
     """Reads and writes the rates of some optimizers.
 
@@ -151,9 +169,7 @@ class LearningRates:
             if self._guard.multiplier != self._multiplier * ratio:
                 self._guard.rescale(self._multiplier * ratio)
             return self.current()
-        targets = [lr if base == self.reference else base * ratio for base in self._base]
-        if lr == self.reference:
-            targets = self._present
+        targets = self._present if lr == self.reference else moved(self._base, self.reference, lr)
         for group, rate in zip(_groups(self._optimizers), targets, strict=True):
             if float(group["lr"]) != rate:
                 _write_rate(group, rate)

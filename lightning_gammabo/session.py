@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
+from lightning_gammabo.bayesopt import LearningRateSpace, Search, SearchFactory, make_search
 from lightning_gammabo.determinant import Determinant
 from lightning_gammabo.epoch_runner import EpochRunner, make_iterator, watch_loader
 from lightning_gammabo.learning_rate import LearningRates, SchedulerGuard
@@ -244,7 +244,7 @@ class FitSession:
         # where a divergence has lowered the range's end below its beginning, the range goes down with it
         lr_min = settings.lr_min if settings.lr_min < self._lr_max else self._lr_max / LOWERED
         space = LearningRateSpace(lr_min, self._lr_max)
-        kind = settings.search if settings.candidates is None else "list"
+        kind: SearchFactory | str = settings.search if settings.candidates is None else "list"
         return make_search(
             kind,
             space,

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_gammabo.bayesopt import SearchFactory
+from lightning_gammabo.objective import CustomObjective
+
 __all__ = ["SEARCH_NAMES", "SearchSettings"]
 
 SEARCH_NAMES = (
@@ -28,9 +31,9 @@ class SearchSettings:
     lr_max: float
     n_initial: int
     n_iterations: int
-    search: str
+    search: SearchFactory | str
     candidates: Sequence[float] | None
-    objective: str
+    objective: CustomObjective | str
     objective_mode: str
     kappa_lambda: float
     monitor_loss: str | None
@@ -106,11 +109,13 @@ class SearchSettings:
             "lr_schedulers": ("override", "scale", "error"),
         }
         for name, allowed in choices.items():
+            if name == "search" and isinstance(self.search, SearchFactory):
+                continue
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, allowed))}")
         for name in ("objective", "monitor_loss", "monitor_accuracy", "history_file"):
             value = getattr(self, name)
-            if value is None and name != "objective":
+            if (value is None and name != "objective") or isinstance(value, CustomObjective):
                 continue
             if not isinstance(value, (str, Path) if name == "history_file" else str):
                 raise TypeError(f"{name}={value!r}: need a name, not {type(value).__name__}")

@@ -27,8 +27,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "report": {"records"},
     "scheduler": GROUND | {"bayesopt", "determinant", "report"},
     "resume": GROUND | {"trainer_state"},
-    "session": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler"},
-    "callback": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler", "session"},
+    "settings": GROUND | {"bayesopt"},
+    "session": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler", "settings"},
+    "callback": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler", "session", "settings"},
+    "guest": {"callback"},
+    "environment": {"callback", "guest"},
     "cli": GROUND | {"bayesopt", "determinant", "report", "scheduler", "callback"},
     "__main__": {"cli"},
 }
