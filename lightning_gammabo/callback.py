@@ -15,7 +15,7 @@ from lightning_gammabo.namespaces import join_namespaces
 from lightning_gammabo.objective import CustomObjective
 from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.table import history_table
-from lightning_gammabo.schedule import LRSchedule, rates_of
+from lightning_gammabo.schedule import LRSchedule, constant_rates
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
 
@@ -133,7 +133,7 @@ class GammaLRSearch(Callback):
     @property
     def rates(self) -> list[EpochRate]:
         """The rate of every epoch that was trained in the present fit, or in the last one."""
-        return rates_of(self.history)
+        return constant_rates(self.history)
 
     def schedule(self) -> LRSchedule:
         """What was found: the learning rate of every trained epoch, to be kept, looked at and replayed.

@@ -20,7 +20,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning_gammabo.callback import GammaLRSearch
 from lightning_gammabo.namespaces import NAMESPACES, join_namespaces
 from lightning_gammabo.records import SearchHistory
-from lightning_gammabo.schedule import LRSchedule, rates_of
+from lightning_gammabo.schedule import LRSchedule, constant_rates
 
 __all__ = ["HISTORY_FILE", "SCHEDULE_FILE", "SearchArguments", "main", "make_cli"]
 
@@ -195,7 +195,7 @@ def _schedule_of(path: Path, history: SearchHistory) -> LRSchedule:
             f"{path} holds the searches, and the rates between them followed an anchor; the run itself knows them: "
             f"`callback.export_schedule({SCHEDULE_FILE!r})` in its folder"
         )
-    return LRSchedule(rates=tuple(rates_of(history)), anchor="constant")
+    return LRSchedule(rates=tuple(constant_rates(history)), anchor="constant")
 
 
 def _arguments(search: GammaLRSearch) -> dict[str, Any]:

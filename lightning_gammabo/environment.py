@@ -65,7 +65,7 @@ def parse(text: str) -> dict[str, Any]:
             )
         if key not in types:
             close = difflib.get_close_matches(key, types, n=1)
-            meant = f"; did you mean {close[0]!r}?" if close else ""
+            meant = f" (did you mean {close[0]!r}?)" if close else ""
             raise ValueError(f"GammaLRSearch has no argument {key!r}{meant}. Its arguments are {', '.join(types)}")
         if key in given:
             raise ValueError(f"{key!r} is given twice")

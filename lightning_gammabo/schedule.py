@@ -19,13 +19,16 @@ from lightning_gammabo.anchor import shape
 from lightning_gammabo.learning_rate import moved
 from lightning_gammabo.records import EpochRate, EpochRecord
 
-__all__ = ["GammaSchedule", "LRSchedule", "rates_of"]
+__all__ = ["GammaSchedule", "LRSchedule", "constant_rates"]
 
-_SHAPES = ("constant", "cosine", "linear")
-"""anchors that are functions of the progress alone; the rate of any other is a line between an epoch's two ends"""
+_PROGRESS: dict[str, Callable[[float], float]] = {
+    "cosine": lambda value: math.acos(2.0 * value - 1.0) / math.pi,
+    "linear": lambda value: 1.0 - value,
+}
+"""anchors that are functions of the run's progress, and the progress at which each has a value"""
 
 
-def rates_of(records: Iterable[EpochRecord]) -> list[EpochRate]:
+def constant_rates(records: Iterable[EpochRecord]) -> list[EpochRate]:
     """The rates of epochs that were each searched and trained at one rate.
 
     Args:
@@ -50,8 +53,6 @@ class LRSchedule:
         rates: one for each epoch, without gaps.
         anchor: what the rate followed within an epoch: ``constant``, ``cosine``, ``linear``; for any other name it is
             a line between the rates at the epoch's two ends.
-        total_steps: batches of the whole run as it was planned, over which ``cosine`` and ``linear`` go to 0; None for
-            those in ``rates``.
 
     Raises:
         ValueError: if there are no rates, a rate is negative or not finite, an epoch is missing or has no steps.
@@ -64,7 +65,6 @@ class LRSchedule:
 
     rates: tuple[EpochRate, ...]
     anchor: str
-    total_steps: int | None = None
 
     def __post_init__(self) -> None:
         if not self.rates:
@@ -82,11 +82,6 @@ class LRSchedule:
                     "take `callback.schedule()` of the run itself"
                 )
 
-    @property
-    def steps(self) -> int:
-        """Batches of all epochs together."""
-        return sum(rate.steps for rate in self.rates)
-
     def at(self, step: float) -> float:
         """The reference rate at a batch.
 
@@ -100,8 +95,8 @@ class LRSchedule:
         index = bisect.bisect_right(ends, step)
         if index == len(ends):
             return self.rates[-1].end
-        before = ends[index] - self.rates[index].steps
-        return self._within(self.rates[index], before, step - before)
+        rate = self.rates[index]
+        return self._within(rate, step - (ends[index] - rate.steps))
 
     def at_share(self, epoch: int, share: float) -> float:
         """The reference rate at some point of an epoch.
@@ -115,16 +110,19 @@ class LRSchedule:
         """
         if epoch >= len(self.rates):
             return self.rates[-1].end
-        before = sum(rate.steps for rate in self.rates[:epoch])
-        return self._within(self.rates[epoch], before, share * self.rates[epoch].steps)
+        return self._within(self.rates[epoch], share * self.rates[epoch].steps)
 
-    def _within(self, rate: EpochRate, before: int, step: float) -> float:
+    def _within(self, rate: EpochRate, step: float) -> float:
+        last = rate.steps - 1
         if step == 0.0 or self.anchor == "constant":
             return rate.start
-        if self.anchor in _SHAPES:
-            return rate.height * shape(self.anchor, (before + step) / (self.total_steps or self.steps))
-        last = rate.steps - 1
-        return rate.end if step >= last else rate.start + (rate.end - rate.start) * step / last
+        if step >= last:
+            return rate.end
+        if self.anchor in _PROGRESS and 0.0 < max(rate.start, rate.end) <= rate.height:
+            # where the anchor began is not known, nor the length of the run: both ends tell where the epoch lay in it
+            first, final = (_PROGRESS[self.anchor](value / rate.height) for value in (rate.start, rate.end))
+            return rate.height * shape(self.anchor, first + (final - first) * step / last)
+        return rate.start + (rate.end - rate.start) * step / last
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values: strings, numbers, lists and dictionaries only.
@@ -132,8 +130,7 @@ class LRSchedule:
         Returns:
             A dictionary from which :meth:`from_dict` makes an equal schedule.
         """
-        plain = {"anchor": self.anchor, "total_steps": self.total_steps}
-        return {**plain, "rates": [asdict(rate) for rate in self.rates]}
+        return {"anchor": self.anchor, "rates": [asdict(rate) for rate in self.rates]}
 
     @classmethod
     def from_dict(cls, plain: Any) -> LRSchedule:
@@ -151,8 +148,8 @@ class LRSchedule:
         names = [field.name for field in fields(EpochRate)]
         try:
             rates = tuple(EpochRate(**{name: rate[name] for name in names}) for rate in plain["rates"])
-            return cls(rates=rates, anchor=plain["anchor"], total_steps=plain.get("total_steps"))
-        except (AttributeError, KeyError, TypeError) as error:
+            return cls(rates=rates, anchor=plain["anchor"])
+        except (KeyError, TypeError) as error:
             raise ValueError(
                 f"this is no schedule ({type(error).__name__}: {error}); one has `anchor` and `rates`, a list with "
                 f"{', '.join(names)} for each epoch, as `callback.export_schedule(path)` writes it"
