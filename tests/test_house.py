@@ -17,6 +17,7 @@ ROOT = Path(__file__).parent.parent / PACKAGE
 
 GROUND = {"records", "objective"}
 INSIDES = {"trainer_state", "epoch_runner"}
+SETTINGS = {"policy", "settings", "run_plan"}
 MAY_KNOW: dict[str, set[str]] = {
     "records": set(),
     "objective": {"records"},
@@ -27,9 +28,11 @@ MAY_KNOW: dict[str, set[str]] = {
     "report": {"records"},
     "scheduler": GROUND | {"bayesopt", "determinant", "report"},
     "resume": GROUND | {"trainer_state"},
-    "settings": GROUND | {"bayesopt"},
-    "session": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler", "settings"},
-    "callback": GROUND | INSIDES | {"bayesopt", "determinant", "report", "resume", "scheduler", "session", "settings"},
+    "policy": GROUND | {"bayesopt"},
+    "settings": GROUND | {"bayesopt", "policy"},
+    "run_plan": GROUND | {"policy"},
+    "session": GROUND | INSIDES | SETTINGS | {"bayesopt", "determinant", "report", "resume", "scheduler"},
+    "callback": GROUND | INSIDES | SETTINGS | {"bayesopt", "determinant", "report", "resume", "scheduler", "session"},
     "guest": {"callback"},
     "environment": {"callback", "guest"},
     "cli": GROUND | {"bayesopt", "determinant", "report", "scheduler", "callback"},

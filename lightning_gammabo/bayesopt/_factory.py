@@ -13,7 +13,7 @@ from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
 from lightning_gammabo.bayesopt.search import BayesOpt
 from lightning_gammabo.bayesopt.space import LearningRateSpace
 
-__all__ = ["SEARCHES", "SearchFactory", "make_search"]
+__all__ = ["SEARCHES", "SearchFactory", "make_search", "search_name"]
 
 SEARCHES: dict[str, tuple[Callable[..., Search], dict[str, Any]]] = {
     "gamma": (BayesOpt, {}),
@@ -73,6 +73,22 @@ class SearchFactory(ABC):
         Returns:
             The search; it was told nothing yet.
         """
+
+
+def search_name(kind: SearchFactory | str) -> str:
+    """What records, tables and messages call a search.
+
+    Args:
+        kind: its name, or a factory.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> search_name("gamma")
+        'gamma'
+    """
+    return kind if isinstance(kind, str) else kind.name
 
 
 def make_search(
