@@ -22,7 +22,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "records": set(),
     "objective": {"records"},
     "bayesopt": GROUND,
-    "trainer_state": GROUND,
+    "trainer_state": GROUND | {"run_plan"},
     "epoch_runner": GROUND | {"trainer_state"},
     "determinant": GROUND | {"bayesopt"},
     "report": {"records"},
