@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 
 from lightning_gammabo import CustomObjective, EpochRate, GammaLRSearch, GammaSchedule, LRSchedule
 from lightning_gammabo.anchor import shape
@@ -271,3 +271,25 @@ def test_the_schedule_is_the_rates(tmp_path: Path) -> None:
     assert found.anchor == "constant"
     chosen = list(itertools.chain.from_iterable([record.chosen.lr] * 5 for record in search.history))
     assert [found.at(step) for step in range(15)] == chosen
+
+
+class Rates(Callback):
+    """The rate of each batch of the committed epochs; as it has to see them, they are trained natively."""
+
+    def __init__(self) -> None:
+        self.seen: list[float] = []
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: Any) -> None:
+        self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
+def test_the_schedule_is_the_rate_of_each_batch(anchor: str) -> None:
+    scenario, rates = SCENARIOS["shuffled"], Rates()
+    search = GammaLRSearch("epochwise", anchor=anchor, search="random", n_initial=2, n_iterations=1)
+    fit(scenario, scenario.module, rates, search)
+    found = search.schedule()
+    assert found.anchor == anchor
+    assert [rate.steps for rate in found.rates] == [5, 5, 5]
+    assert rates.seen == pytest.approx([found.at(step) for step in range(15)], rel=1e-12)
