@@ -44,8 +44,8 @@ class GammaLRSearch(Callback):
 
     Args:
         policy: name of a policy, or a :class:`~lightning_gammabo.policy.SearchPolicy`.
-        lr_min: lowest rate that is proposed, at the height of the schedule; None for 1e-4, or 1e-5 for Adam and its like.
-        lr_max: highest rate that is proposed; None for 1, or 0.1 for Adam and its like. The configured rate may lie
+        lr_min: lowest rate that is proposed, at the height of the schedule; None for 1e-4, or 1e-5 for Adam and such.
+        lr_max: highest rate that is proposed; None for 1, or 0.1 for Adam and such. The configured rate may lie
             outside of the two; it is tried all the same.
         n_initial: candidates of the first search before the surrogate proposes, the present rate among them.
         n_iterations: candidates of the first search that the surrogate proposes.
@@ -99,6 +99,8 @@ class GammaLRSearch(Callback):
         >>> callback.history
         SearchHistory(0 epochs)
     """
+
+    _trainer: Trainer | None = None
 
     def __init__(
         self,
@@ -178,17 +180,16 @@ class GammaLRSearch(Callback):
         plain = {name: vars(self)[name] for name in SearchSettings.__dataclass_fields__ if name != "policy"}
         self._settings = SearchSettings(policy=make_policy(policy, overrides), **plain)  # checks them
         self._session = FitSession(self._settings)
-        self._trainer: Trainer | None = None
 
     @property
     def history(self) -> SearchHistory:
         """One record for each searched epoch of the present fit, or of the last one."""
-        return self._session.history
+        return self._session.ledger.history
 
     @property
     def rates(self) -> list[EpochRate]:
         """The learning rate of every epoch so far, searched or not."""
-        return list(self._session.rates)
+        return list(self._session.rates.by_epoch)
 
     def schedule(self) -> LRSchedule:
         """What was found: the learning rate of every trained epoch, to be kept, looked at and replayed.
@@ -199,7 +200,7 @@ class GammaLRSearch(Callback):
         Raises:
             ValueError: if nothing was trained yet.
         """
-        return LRSchedule(rates=tuple(self.rates), anchor=self._session.anchor)
+        return LRSchedule(rates=tuple(self.rates), anchor=self._session.rates.anchor)
 
     def export_schedule(self, path: str | Path) -> Path:
         """Write :meth:`schedule` to a file.
@@ -259,22 +260,25 @@ class GammaLRSearch(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note the rate that the batch is trained at."""
-        self._session.batch_start(trainer, pl_module, batch, batch_idx)
+        if self._session.rates.guard is not None:
+            self._session.rates.guard.on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Let the rate follow the anchor."""
-        self._session.batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self._session.rates.guard is not None:
+            self._session.rates.guard.on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the rate that the epoch was trained at."""
-        self._session.leave_epoch(trainer)
+        self._session.rates.note_epoch(trainer.current_epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
         if len(self.history):
             rank_zero_info(history_table(self.history))
+            rank_zero_info(f"GammaLRSearch: {self._session.ledger.cost_in_words(trainer.current_epoch)}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the Trainer as it was found."""
@@ -300,8 +304,8 @@ class GammaLRSearch(Callback):
     def __getstate__(self) -> dict[str, Any]:
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self._settings)
-        session.history = SearchHistory(self.history)
-        session.rates, session.anchor = self.rates, self._session.anchor
+        session.ledger.history = SearchHistory(self.history)
+        session.rates.by_epoch, session.rates.anchor = self.rates, self._session.rates.anchor
         return {**self.__dict__, "_trainer": None, "_session": session}
 
     def _leave(self, trainer: Trainer) -> None:

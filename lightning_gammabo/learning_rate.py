@@ -27,7 +27,7 @@ def default_range(optimizers: Sequence[Any]) -> tuple[float, float]:
         optimizers: the run's optimizers.
 
     Returns:
-        Lowest and highest rate: 1e-5 to 0.1 where the gradient's size does not count (Adam and its like), else 1e-4 to 1.
+        Lowest and highest rate: 1e-5 to 0.1 where the gradient's size does not count (Adam and such), else 1e-4 to 1.
     """
     name = type(optimizers[0]).__name__.lower() if optimizers else ""
     return (1e-5, 0.1) if any(kind in name for kind in _ADAPTIVE) else (1e-4, 1.0)

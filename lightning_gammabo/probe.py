@@ -154,7 +154,7 @@ class Probe:
         return batches
 
     def _behind(self) -> float | None:
-        """This candidate's loss over the rival's, over the later half of the batches so far."""
+        # this candidate's loss over the rival's, over the later half of the batches so far
         n = len(self.losses)
         window = slice(n // 2, n)
         own, rival = _mean(self.losses[window]), _mean(self._rival[window])

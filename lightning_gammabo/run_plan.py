@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result
@@ -218,7 +217,7 @@ class Budget:
         plan: the run's plan.
     """
 
-    def __init__(self, cap: float | None, unit: Literal["passes", "seconds"], plan: RunPlan) -> None:
+    def __init__(self, cap: float | None, unit: str, plan: RunPlan) -> None:
         self._cap = cap
         self._unit = unit
         self._plan = plan
@@ -249,7 +248,7 @@ class Budget:
 
     @staticmethod
     def _seconds(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:
-        """Seconds that searches took, with one more candidate as long as the longest of this epoch."""
+        # seconds that searches took, with one more candidate as long as the longest of this epoch
         longest = max((result.seconds for result in results), default=0.0)
         return sum(r.seconds for r in history) + sum(r.seconds for r in results) + longest
 

@@ -120,6 +120,8 @@ class SearchSettings:
                 raise TypeError(f"{name}={value!r}: need a name, not {type(value).__name__}")
             if not str(value):
                 raise ValueError(f"{name}={value!r}: a name is not empty")
+        if self.history_file is not None and Path(self.history_file).is_dir():
+            raise ValueError(f"history_file={str(self.history_file)!r}: is a folder; name a file, .jsonl or .csv")
         if not isinstance(self.progress, bool):
             raise TypeError(f"progress={self.progress!r}: need True or False")
 
