@@ -179,13 +179,7 @@ def _history(run: Path) -> tuple[Path, SearchHistory]:
     path = run / HISTORY_FILE if run.is_dir() else run
     if not path.is_file():
         raise ValueError(f"{path} is not there; name a run's folder, or the file that history_file=... wrote")
-    try:
-        return path, SearchHistory.from_jsonl(path.read_text(encoding="utf-8"))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} is no history in JSON lines ({type(error).__name__}: {error}); a history is written by "
-            f"`history.save({HISTORY_FILE!r})`, and one that ends with .csv cannot be read back"
-        ) from error
+    return path, SearchHistory.load(path)
 
 
 def _schedule_of(path: Path, history: SearchHistory) -> LRSchedule:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import runpy
@@ -28,10 +29,9 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert words.pop(0) == "python", command
         module = words.pop(0) == "-m"
         patch.setattr(sys, "argv", words if module else ["main.py", *words])
-        if module:
-            runpy.run_module(words[0], run_name="__main__", alter_sys=True)
-        else:
-            runpy.run_path("main.py", run_name="__main__")
+        # as `-m` would find it
+        path = Path(str(importlib.util.find_spec(words[0]).origin)).with_name("__main__.py") if module else "main.py"
+        runpy.run_path(str(path), run_name="__main__")
 
 
 @pytest.mark.filterwarnings("ignore")
