@@ -8,7 +8,6 @@ import runpy
 import shutil
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from lightning_gammabo import GammaLRSearch, GammaSchedule, LRSchedule, SearchHi
 from lightning_gammabo.cli import main, make_cli
 from lightning_gammabo.environment import VARIABLE
 from lightning_gammabo.namespaces import NAMESPACES
+from tests.identity.fingerprint import without_times
 
 pytest.importorskip("jsonargparse")
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -44,13 +44,6 @@ def words(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def project_main() -> Any:
     return importlib.import_module("tests.project.main").main()
-
-
-def plain(history: SearchHistory) -> SearchHistory:
-    return SearchHistory(
-        replace(record, seconds=0.0, results=tuple(replace(result, seconds=0.0) for result in record.results))
-        for record in history
-    )
 
 
 def write(name: str, content: Any) -> str:
@@ -85,7 +78,7 @@ def test_every_way_gives_the_same_history(words: Any, monkeypatch: pytest.Monkey
     words("fit", "-c", PROJECT, "--trainer.default_root_dir=environment")
     found["environment"] = GammaLRSearch.of(project_main().trainer).history
 
-    first, *others = [plain(history) for history in found.values()]
+    first, *others = [without_times(history) for history in found.values()]
     assert len(first) == 2
     assert [len(record.results) for record in first] == [3, 3]
     assert all(other == first for other in others), found

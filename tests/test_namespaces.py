@@ -6,7 +6,6 @@ import csv
 import importlib
 import sys
 import types
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,11 @@ from lightning.pytorch import Callback
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_gammabo import GammaLRSearch, SearchHistory
+from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.namespaces import NAMESPACES, join_namespaces
+from tests.identity.fingerprint import without_times
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-
-
-def plain(history: SearchHistory) -> SearchHistory:
-    """All but the wall-clock times."""
-    return SearchHistory(
-        replace(record, seconds=0.0, results=tuple(replace(result, seconds=0.0) for result in record.results))
-        for record in history
-    )
 
 
 def module_of(namespace: Any) -> Any:
@@ -86,7 +78,7 @@ def test_both_names_give_the_same_run(policy: str, tmp_path: Path) -> None:
     pytest.importorskip("pytorch_lightning")
     (one, first), (other, second) = (fit(name, tmp_path / name, policy) for name in NAMESPACES)
     assert len(first.history) == 2
-    assert plain(first.history) == plain(second.history)
+    assert without_times(first.history) == without_times(second.history)
     assert first.rates == second.rates
     states = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
     assert all(torch.equal(left, right) for left, right in states)

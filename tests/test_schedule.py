@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 from collections.abc import Callable
@@ -268,6 +269,7 @@ def test_the_schedule_is_the_rates(tmp_path: Path) -> None:
     fit(scenario, scenario.module, search)
     found = search.schedule()
     assert list(found.rates) == search.rates
+    assert copy.deepcopy(search).schedule() == found
     assert found.anchor == "constant"
     chosen = list(itertools.chain.from_iterable([record.chosen.lr] * 5 for record in search.history))
     assert [found.at(step) for step in range(15)] == chosen
