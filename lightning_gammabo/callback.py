@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_gammabo.bayesopt import SearchFactory
 from lightning_gammabo.epoch_runner import arm, disarm
+from lightning_gammabo.namespaces import join_namespaces
+from lightning_gammabo.objective import CustomObjective
 from lightning_gammabo.policy import SearchPolicy, make_policy
 from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.table import history_table
+from lightning_gammabo.schedule import LRSchedule
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
 
@@ -60,9 +65,10 @@ class GammaLRSearch(Callback):
         score_samples: validation samples on which candidates are scored.
         later_share: what later searches may cost at the most, in passes for each epoch; rarer ones keep to it.
         search: who proposes: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),
-            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``.
+            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``; or a
+            :class:`~lightning_gammabo.SearchFactory`.
         objective: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (clipped at 0), ``loss``,
-            ``accuracy``, or the name of a logged metric.
+            ``accuracy``, the name of a logged metric, or a :class:`~lightning_gammabo.CustomObjective`.
         candidates: rates to try instead of a search, after the present one.
         objective_mode: ``min`` or ``max``: the direction of a metric named by ``objective``.
         kappa_lambda: lambda of eqs. 11 and 12, in (0, 1].
@@ -97,6 +103,8 @@ class GammaLRSearch(Callback):
         SearchHistory(0 epochs)
     """
 
+    _trainer: Trainer | None = None
+
     def __init__(
         self,
         policy: str | SearchPolicy = "epochwise",
@@ -118,8 +126,8 @@ class GammaLRSearch(Callback):
         guard: bool | None = None,
         score_samples: int | None = None,
         later_share: float | None = None,
-        search: str | None = None,
-        objective: str | None = None,
+        search: SearchFactory | str | None = None,
+        objective: CustomObjective | str | None = None,
         candidates: Sequence[float] | None = None,
         objective_mode: Literal["min", "max"] = "max",
         kappa_lambda: float = 1.0,
@@ -138,6 +146,7 @@ class GammaLRSearch(Callback):
         progress: bool = True,
     ) -> None:
         super().__init__()
+        join_namespaces(GammaLRSearch)
         self.policy = policy
         self.lr_min = lr_min
         self.lr_max = lr_max
@@ -178,7 +187,6 @@ class GammaLRSearch(Callback):
         plain = {name: vars(self)[name] for name in SearchSettings.__dataclass_fields__ if name != "policy"}
         self._settings = SearchSettings(policy=make_policy(policy, overrides), **plain)  # checks them
         self._session = FitSession(self._settings)
-        self._trainer: Trainer | None = None
 
     @property
     def history(self) -> SearchHistory:
@@ -189,6 +197,31 @@ class GammaLRSearch(Callback):
     def rates(self) -> list[EpochRate]:
         """The learning rate of every epoch so far, searched or not."""
         return list(self._session.rates.by_epoch)
+
+    def schedule(self) -> LRSchedule:
+        """What was found: the learning rate of every trained epoch, to be kept, looked at and replayed.
+
+        Returns:
+            The schedule; :class:`~lightning_gammabo.GammaSchedule` replays it.
+
+        Raises:
+            ValueError: if nothing was trained yet.
+        """
+        return LRSchedule(rates=tuple(self.rates), anchor=self._session.rates.anchor)
+
+    def export_schedule(self, path: str | Path) -> Path:
+        """Write :meth:`schedule` to a file.
+
+        Args:
+            path: file to write; its ending says how: ``.json``, ``.yaml`` or ``.yml``.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: if nothing was trained yet, or the ending is another.
+        """
+        return self.schedule().save(path)
 
     @property
     def state_key(self) -> str:
@@ -279,9 +312,13 @@ class GammaLRSearch(Callback):
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self._settings)
         session.ledger.history = SearchHistory(self.history)
+        session.rates.by_epoch, session.rates.anchor = self.rates, self._session.rates.anchor
         return {**self.__dict__, "_trainer": None, "_session": session}
 
     def _leave(self, trainer: Trainer) -> None:
         disarm(trainer)
         self._session.end()
         self._trainer = None
+
+
+join_namespaces(GammaLRSearch)

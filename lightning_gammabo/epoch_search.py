@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lightning_gammabo.bayesopt import Search
+from lightning_gammabo.bayesopt import Search, search_name
 from lightning_gammabo.determinant import Determinant
 from lightning_gammabo.epoch_runner import EpochRunner
 from lightning_gammabo.fit_rates import FitRates
@@ -149,7 +149,7 @@ class EpochSearch:
     def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, anchor: float) -> EpochRecord:
         return replace(
             record,
-            search=self._settings.policy.search if self._settings.candidates is None else "list",
+            search=search_name(self._settings.policy.search) if self._settings.candidates is None else "list",
             lr_low=proposals.space.low,
             lr_high=proposals.space.high,
             n_initial=plan.n_initial,

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from lightning_gammabo.anchor import AnchorName
+from lightning_gammabo.bayesopt import SearchFactory
+from lightning_gammabo.objective import CustomObjective
 
 __all__ = ["POLICIES", "EpochPlan", "PolicyName", "Rule", "SearchPolicy", "make_policy"]
 
@@ -98,8 +100,8 @@ class SearchPolicy:
     guard: bool = True
     score_samples: int | None = 256
     later_share: float | None = 0.15
-    objective: str = "kappa"
-    search: str = "gamma"
+    objective: CustomObjective | str = "kappa"
+    search: SearchFactory | str = "gamma"
 
     def __post_init__(self) -> None:
         _require("n_initial", self.n_initial, int, least=1)
