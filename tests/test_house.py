@@ -22,7 +22,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "objective": {"records"},
     "bayesopt": GROUND,
     "trainer_state": GROUND,
-    "epoch_runner": GROUND | {"trainer_state"},
+    "vectorised": GROUND,
+    "epoch_runner": GROUND | {"trainer_state", "vectorised"},
     "determinant": GROUND | {"bayesopt"},
     "report": {"records"},
     "scheduler": GROUND | {"bayesopt", "determinant", "report"},
@@ -43,6 +44,7 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
     "bayesopt": LIGHTNING | {"torch.nn", "torch.optim"},
     "determinant": LIGHTNING | BOTORCH,
     "report": LIGHTNING | BOTORCH | {"torch"},
+    "vectorised": LIGHTNING | BOTORCH,
     "trainer_state": BOTORCH,
     "epoch_runner": BOTORCH,
 }
