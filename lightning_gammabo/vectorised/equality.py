@@ -25,7 +25,7 @@ from lightning_gammabo.stand_in import replaced
 from lightning_gammabo.vectorised.python_state import PythonState
 from lightning_gammabo.vectorised.race import Rates, VectorisedTrainer
 from lightning_gammabo.vectorised.silence import Silence
-from lightning_gammabo.vectorised.stacked import Context, Step
+from lightning_gammabo.vectorised.stacked import Context, Step, Unstackable
 
 __all__ = ["check_equal"]
 
@@ -69,7 +69,9 @@ def check_equal(
     Returns:
         The reason in one line, or None where they are equal.
     """
-    plan = _Plan(module, optimizers[0], batches, rates, clip_val, clip_algorithm, accumulate, context)
+    # asked for before any is written: they may be read off the optimizer
+    planned = [[list(row) for row in rates(number)[:_PAIR]] for number in range(len(batches))]
+    plan = _Plan(module, optimizers[0], batches, planned, clip_val, clip_algorithm, accumulate, context)
     roots = {"module": module, "optimizer": optimizers[0], "batches": list(batches)}
     with RngState.kept(), _without_tf32(), Silence(module):
         image, start = ObjectImage(roots, stop=_is_lightning), RngState.take()
@@ -79,11 +81,14 @@ def check_equal(
             start.restore()
 
         try:
-            reason = _trace(plan) or _compare(plan, rewind, tolerance)
-            if reason is not None and _on_gpu(module):
-                with _without_dropout(module):
-                    rewind()
-                    reason = _compare(plan, rewind, tolerance)
+            reason = _trace(plan)
+            if reason is None:
+                reason = _compare(plan, rewind, tolerance)
+                if reason is not None and _on_gpu(module):
+                    with _without_dropout(module):
+                        reason = _compare(plan, rewind, tolerance)
+        except Unstackable as error:
+            reason = str(error)
         finally:
             image.restore()
     return f"cannot be vectorised: {reason}" if reason is not None else None
@@ -94,7 +99,7 @@ class _Plan:
     module: nn.Module
     optimizer: torch.optim.Optimizer
     batches: Sequence[Any]
-    rates: Rates
+    rates: list[list[list[float]]]
     clip_val: float | None
     clip_algorithm: str | None
     accumulate: int
@@ -167,7 +172,7 @@ def _train_alone(plan: _Plan, candidate: int) -> _Trained:
         if not plan.steps_after(number):
             continue
         _clip_alone(plan)
-        for group, rate in zip(plan.optimizer.param_groups, plan.rates(number)[candidate], strict=True):
+        for group, rate in zip(plan.optimizer.param_groups, plan.rates[number][candidate], strict=True):
             if isinstance(group["lr"], Tensor):
                 group["lr"].fill_(rate)
             else:
@@ -191,7 +196,7 @@ def _train_pair(plan: _Plan) -> list[_Trained]:
         plan.module,
         [plan.optimizer],
         candidates=_PAIR,
-        rates=lambda number: plan.rates(number)[:_PAIR],
+        rates=plan.rates.__getitem__,
         clip_val=plan.clip_val,
         clip_algorithm=plan.clip_algorithm,
         accumulate=plan.accumulate,
@@ -301,4 +306,6 @@ def _without_tf32() -> Iterator[None]:
 
 def _first_line(error: object) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
+    if ".item()" in text or "data-dependent control flow" in text:
+        return "training_step reads a value off a tensor (`.item()`, or control flow that depends on data)"
     return text if len(text) <= 160 else f"{text[:157]}..."
