@@ -11,6 +11,7 @@ What is tried, on the first few batches, from the state in which the training st
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -72,25 +73,18 @@ def check_equal(
     # asked for before any is written: they may be read off the optimizer
     planned = [[list(row) for row in rates(number)[:_PAIR]] for number in range(len(batches))]
     plan = _Plan(module, optimizers[0], batches, planned, clip_val, clip_algorithm, accumulate, context)
-    roots = {"module": module, "optimizer": optimizers[0], "batches": list(batches)}
     with RngState.kept(), _without_tf32(), Silence(module):
-        image, start = ObjectImage(roots, stop=_is_lightning), RngState.take()
-
-        def rewind() -> None:
-            image.restore()
-            start.restore()
-
+        rewind = _rewind_of(plan)
         try:
-            reason = _trace(plan)
-            if reason is None:
-                reason = _compare(plan, rewind, tolerance)
-                if reason is not None and _on_gpu(module):
-                    with _without_dropout(module):
-                        reason = _compare(plan, rewind, tolerance)
+            reason = _trace(plan) or _compare(plan, rewind, tolerance)
+            if reason is not None and _on_gpu(module):
+                rewind()
+                with _without_dropout(module) as found:
+                    reason = _compare(plan, _rewind_of(plan), tolerance) if found else reason
         except Unstackable as error:
             reason = str(error)
         finally:
-            image.restore()
+            rewind()
     return f"cannot be vectorised: {reason}" if reason is not None else None
 
 
@@ -113,6 +107,17 @@ class _Plan:
 class _Trained:
     losses: list[float]
     buffers: dict[str, Tensor]
+
+
+def _rewind_of(plan: _Plan) -> Callable[[], None]:
+    roots = {"module": plan.module, "optimizer": plan.optimizer, "batches": list(plan.batches)}
+    image, generators = ObjectImage(roots, stop=_is_lightning), RngState.take()
+
+    def rewind() -> None:
+        image.restore()
+        generators.restore()
+
+    return rewind
 
 
 def _trace(plan: _Plan) -> str | None:
@@ -149,7 +154,8 @@ def _compare(plan: _Plan, rewind: Callable[[], None], tolerance: float) -> str |
         return _first_line(error)
     slow = [str(warning.message) for warning in caught if "performance drop" in str(warning.message)]
     if slow:
-        return f"{_first_line(slow[0])} (it would run one candidate at a time)"
+        operation = re.search(r"aten::\w+", slow[0])
+        return f"{operation.group() if operation else 'an operation'} would run for one candidate at a time"
     for candidate, (alone, together) in enumerate(zip(one_by_one, stacked, strict=True)):
         difference = _difference(alone, together)
         if not difference <= tolerance:
@@ -282,12 +288,12 @@ def _on_gpu(module: nn.Module) -> bool:
 
 
 @contextlib.contextmanager
-def _without_dropout(module: nn.Module) -> Iterator[None]:
+def _without_dropout(module: nn.Module) -> Iterator[bool]:
+    layers = [part for part in module.modules() if isinstance(part, _DROPOUTS)]
     with contextlib.ExitStack() as stack:
-        for part in module.modules():
-            if isinstance(part, _DROPOUTS):
-                stack.enter_context(replaced(part, "p", 0.0))
-        yield
+        for layer in layers:
+            stack.enter_context(replaced(layer, "p", 0.0))
+        yield bool(layers)
 
 
 @contextlib.contextmanager

@@ -10,11 +10,11 @@ import contextlib
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import functional_call, vmap
 
 from lightning_gammabo.vectorised.silence import Silence
 
@@ -62,7 +62,7 @@ class Step(nn.Module):
         loss = output.get("loss") if isinstance(output, Mapping) else output
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             raise Unstackable("training_step gives no loss")
-        if given is None:
+        if not given:
             return loss.reshape(()), {}
         replaced = {name: buffer for name, buffer in self.named_buffers() if buffer is not given.get(name)}
         return loss.reshape(()), replaced
@@ -95,7 +95,7 @@ class StackedModel:
     ) -> None:
         self._module = module
         self._parameters = [parameter for group in groups for parameter in group]
-        self._names = _names_of(module, self._parameters)
+        self._places = _places_of(module, self._parameters)
         self._shapes = [parameter.shape for parameter in self._parameters]
         self._sizes = [parameter.numel() for parameter in self._parameters]
         ends = torch.tensor([0] + [sum(p.numel() for p in group) for group in groups]).cumsum(0).tolist()
@@ -103,6 +103,9 @@ class StackedModel:
         with torch.no_grad():
             self.flat = _stacked([parameter.detach() for parameter in self._parameters], candidates)
             self._buffers = _Buffers(module, candidates)
+        firsts = {id(buffer): _PREFIX + name for name, buffer in module.named_buffers()}
+        everywhere = module.named_buffers(remove_duplicate=False)
+        self._aliases = {_PREFIX + name: firsts[id(buffer)] for name, buffer in everywhere}
         self._pending = self._buffers
         self._step = Step(module, context)
         self._silence = Silence(module)
@@ -126,18 +129,23 @@ class StackedModel:
         """
         fresh = self._buffers.copy()
 
-        def loss_of(flat: Tensor, buffers: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
-            parts = map(Tensor.view, torch.split(flat, self._sizes), self._shapes)
-            state = {**dict(zip(self._names, parts, strict=True)), **buffers}
-            loss, replaced = functional_call(self._step, state, (batch, batch_idx, buffers))
-            return (loss / divisor if divisor != 1.0 else loss).float(), (loss.detach(), replaced)
+        def loss_of(state: list[Tensor], buffers: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            given = {name: state[number] for name, number in self._places.items()}
+            given |= {name: buffers[first] for name, first in self._aliases.items()}
+            step = functional_call(self._step, given, (batch, batch_idx, buffers), tie_weights=False)
+            return cast("tuple[Tensor, dict[str, Tensor]]", step)
 
-        with self._silence:
-            together = vmap(grad(loss_of, has_aux=True), randomness="same")
-            gradients, (losses, replaced) = together(self.flat, fresh.views)
+        with torch.enable_grad(), self._silence:
+            flat = self.flat.detach().requires_grad_()
+            rows = zip(torch.split(flat, self._sizes, dim=1), self._shapes, strict=True)
+            parts = [part.view(len(flat), *shape) for part, shape in rows]
+            losses, replaced = vmap(loss_of, randomness="same")(parts, fresh.views)
+            # no candidate's loss depends on another's weights: the gradient of the sum is each one's own
+            total = (losses / divisor if divisor != 1.0 else losses).float().sum()
+            (gradients,) = torch.autograd.grad(total, flat)
         fresh.fill(replaced)
         self._pending = fresh
-        return losses, gradients
+        return losses.detach(), gradients
 
     def take_buffers(self, alive: Tensor | None = None) -> None:
         """Take over the buffers that the last step wrote.
@@ -188,6 +196,8 @@ class StackedModel:
 
 class _Buffers:
     """K copies of a module's buffers, one tensor for each kind of number, and views of it by name.
+
+    A buffer that stands under several names is stacked once.
 
     Each buffer's copies lie side by side, ``K * n`` numbers: a view of rows that are further apart would be copied
     within batch normalisation, and what it writes to its running statistics lost.
@@ -246,14 +256,17 @@ def takes_index(module: nn.Module) -> bool:
     return "batch_idx" in parameters or variadic or len(parameters) >= 2
 
 
-def _names_of(module: nn.Module, parameters: Sequence[Tensor]) -> list[str]:
-    names = {id(parameter): _PREFIX + name for name, parameter in module.named_parameters()}
-    if any(id(parameter) not in names for parameter in parameters):
+def _places_of(module: nn.Module, parameters: Sequence[Tensor]) -> dict[str, int]:
+    # a parameter that is tied stands under several names
+    numbers = {id(parameter): number for number, parameter in enumerate(parameters)}
+    named = module.named_parameters(remove_duplicate=False)
+    places = {_PREFIX + name: numbers[id(parameter)] for name, parameter in named if id(parameter) in numbers}
+    if set(places.values()) != set(numbers.values()):
         raise Unstackable("the optimizer trains parameters that are not the module's")
     kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
     if len(kinds) != 1 or not next(iter(kinds))[0].is_floating_point:
         raise Unstackable("the parameters are not all of one kind of number on one device")
-    return [names[id(parameter)] for parameter in parameters]
+    return places
 
 
 def _stacked(tensors: Sequence[Tensor], candidates: int) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import MeanMetric, MetricCollection
 from torchmetrics.classification import MulticlassAccuracy
 
-from lightning_gammabo.vectorised import check_equal
+from lightning_gammabo.vectorised import check_equal, equality
 from tests.identity.fingerprint import plain
 from tests.vectorised.networks import NETWORKS, Classifier, batches, mlp, normed
 
@@ -207,16 +208,45 @@ def test_errors_of_the_users_own_step_are_not_hidden() -> None:
 
 
 def test_an_operation_without_a_batched_form_is_named() -> None:
-    class Slow(Classifier):
+    class Recurrent(Classifier):
         def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-            out = self.net(batch[0])
-            return torch.nn.functional.ctc_loss(
-                out.log_softmax(-1).unsqueeze(1), torch.ones(1, 2, dtype=torch.long), (len(out),), (2,)
-            )
+            return F.cross_entropy(self.net(batch[0].squeeze(1))[0][:, -1], batch[1])
 
-    found = check(Slow(mlp().net))
-    assert found is not None
-    assert found.startswith("cannot be vectorised: ")
+    assert "aten::lstm" in str(check(Recurrent(nn.LSTM(8, 4, batch_first=True))))
+
+
+def test_a_warning_of_slowness_is_a_reason() -> None:
+    class Warns(Classifier):
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            warnings.warn("There is a performance drop because of aten::some_op. Please file us an issue", stacklevel=2)
+            return super().training_step(batch, batch_idx)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert check(Warns(mlp().net)) == ("cannot be vectorised: aten::some_op would run for one candidate at a time")
+
+
+def test_other_random_numbers_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_gammabo.vectorised.equality._train_pair", drawn_anew(equality._train_pair))
+    assert "candidate 0 differs by" in str(check(normed()))
+    # without a device that draws other numbers by itself, dropout is no excuse
+    assert check(mlp()) is None
+
+
+def drawn_anew(native: Any) -> Any:
+    def pair(plan: Any) -> Any:
+        torch.manual_seed(1234)
+        return native(plan)
+
+    return pair
+
+
+def test_on_a_gpu_dropout_may_draw_other_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lightning_gammabo.vectorised.equality._train_pair", drawn_anew(equality._train_pair))
+    monkeypatch.setattr("lightning_gammabo.vectorised.equality._on_gpu", lambda module: True)
+    model = normed()
+    assert check(model) is None
+    assert model.net[4].p == 0.3
 
 
 def test_what_differs_in_value_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
