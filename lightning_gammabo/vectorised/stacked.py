@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Any, cast
 
 import torch
@@ -98,14 +99,13 @@ class StackedModel:
         self._places = _places_of(module, self._parameters)
         self._shapes = [parameter.shape for parameter in self._parameters]
         self._sizes = [parameter.numel() for parameter in self._parameters]
-        ends = torch.tensor([0] + [sum(p.numel() for p in group) for group in groups]).cumsum(0).tolist()
-        self.columns = [slice(ends[i], ends[i + 1]) for i in range(len(groups))]
+        ends = accumulate((sum(p.numel() for p in group) for group in groups), initial=0)
+        self.columns = [slice(begin, end) for begin, end in pairwise(ends)]
         with torch.no_grad():
             self.flat = _stacked([parameter.detach() for parameter in self._parameters], candidates)
             self._buffers = _Buffers(module, candidates)
         firsts = {id(buffer): _PREFIX + name for name, buffer in module.named_buffers()}
-        everywhere = module.named_buffers(remove_duplicate=False)
-        self._aliases = {_PREFIX + name: firsts[id(buffer)] for name, buffer in everywhere}
+        self._aliases = {name: firsts[id(buffer)] for name, buffer in _everywhere(module, "named_buffers")}
         self._pending = self._buffers
         self._step = Step(module, context)
         self._silence = Silence(module)
@@ -141,7 +141,7 @@ class StackedModel:
             parts = [part.view(len(flat), *shape) for part, shape in rows]
             losses, replaced = vmap(loss_of, randomness="same")(parts, fresh.views)
             # no candidate's loss depends on another's weights: the gradient of the sum is each one's own
-            total = (losses / divisor if divisor != 1.0 else losses).float().sum()
+            total = (losses / divisor if divisor != 1.0 else losses).sum()
             (gradients,) = torch.autograd.grad(total, flat)
         fresh.fill(replaced)
         self._pending = fresh
@@ -259,14 +259,32 @@ def takes_index(module: nn.Module) -> bool:
 def _places_of(module: nn.Module, parameters: Sequence[Tensor]) -> dict[str, int]:
     # a parameter that is tied stands under several names
     numbers = {id(parameter): number for number, parameter in enumerate(parameters)}
-    named = module.named_parameters(remove_duplicate=False)
-    places = {_PREFIX + name: numbers[id(parameter)] for name, parameter in named if id(parameter) in numbers}
+    named = _everywhere(module, "named_parameters")
+    places = {name: numbers[id(parameter)] for name, parameter in named if id(parameter) in numbers}
     if set(places.values()) != set(numbers.values()):
         raise Unstackable("the optimizer trains parameters that are not the module's")
     kinds = {(parameter.dtype, parameter.device) for parameter in parameters}
     if len(kinds) != 1 or not next(iter(kinds))[0].is_floating_point:
         raise Unstackable("the parameters are not all of one kind of number on one device")
     return places
+
+
+def _everywhere(module: nn.Module, kind: str) -> Iterator[tuple[str, Tensor]]:
+    """Each attribute of each module that holds a parameter or a buffer, once.
+
+    A tensor may be an attribute of several modules, and is exchanged in all. A module may stand under several names,
+    and takes part under one: exchanged twice, it would be given back the wrong tensor.
+
+    Args:
+        module: the root.
+        kind: ``named_parameters`` or ``named_buffers``.
+
+    Yields:
+        Names as within :class:`Step`, and tensors.
+    """
+    for path, part in module.named_modules(prefix=_PREFIX.rstrip(".")):
+        for name, tensor in getattr(part, kind)(recurse=False, remove_duplicate=False):
+            yield f"{path}.{name}", tensor
 
 
 def _stacked(tensors: Sequence[Tensor], candidates: int) -> Tensor:

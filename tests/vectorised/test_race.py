@@ -143,6 +143,36 @@ def test_tied_weights_stay_tied() -> None:
     torch.testing.assert_close(model.state_dict(), alone.module.state_dict())
 
 
+class Shared(nn.Module):
+    """One module under two names, and one buffer in two modules."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Sequential(nn.Linear(64, 64), nn.BatchNorm1d(64))
+        self.second = self.first
+        self.head = nn.Linear(64, 4)
+        self.head.register_buffer("count", self.first[1].num_batches_tracked)
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        out = self.head(self.second(self.first(batch[0].flatten(1)).relu()))
+        return nn.functional.cross_entropy(out, batch[1]) * (1 + 0.01 * self.head.count)
+
+
+def test_shared_modules_and_buffers_are_given_back() -> None:
+    torch.manual_seed(0)
+    model, data = Shared(), batches(4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    alone = [train_alone(model, optimizer, data, [[rate]] * 4) for rate in (0.01, 0.1)]
+    tensors = [*model.named_parameters(), *model.named_buffers(remove_duplicate=False)]
+    trainer = together(model, optimizer, data, [[0.01], [0.1]])
+    now = [*model.named_parameters(), *model.named_buffers(remove_duplicate=False)]
+    assert all(one[0] == other[0] and one[1] is other[1] for one, other in zip(tensors, now, strict=True))
+    for candidate, reference in enumerate(alone):
+        assert trainer.losses[candidate] == pytest.approx(reference.losses, rel=1e-5)
+        trainer.write_back(candidate)
+        torch.testing.assert_close(model.state_dict(), reference.module.state_dict(), rtol=1e-4, atol=1e-5)
+
+
 class Buffered(nn.Module):
     """Replaces a buffer by a new tensor, and writes into another in place."""
 

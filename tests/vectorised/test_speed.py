@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,13 @@ EXAMPLES = Path(__file__).parent.parent.parent / "examples"
 
 
 @pytest.fixture
-def script(monkeypatch: pytest.MonkeyPatch) -> Any:
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(EXAMPLES)
+    level = logging.getLogger("lightning.pytorch").level
     import vectorised
 
-    return vectorised
+    yield vectorised
+    logging.getLogger("lightning.pytorch").setLevel(level)
 
 
 @pytest.mark.gpu
@@ -25,7 +29,7 @@ def script(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_eight_candidates_for_at_most_two_and_a_half(script: Any, network: str) -> None:
     row = script.measure(network, 8, device="cuda", steps=50, rounds=7)
     assert row["reason"] is None
-    assert row["stacked"] <= 2.5
+    assert row["trainer"] <= 2.5
 
 
 def test_the_script_prints_its_table(
@@ -37,4 +41,4 @@ def test_the_script_prints_its_table(
     script.main()
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if line.startswith("| ")][2:]
     assert [(row[0].strip("| "), row[2]) for row in rows] == [(name, k) for name in script.NETWORKS for k in "13"]
-    assert all(float(row[3]) > 0 and float(row[4].rstrip(" |")) > 0 for row in rows)
+    assert all(float(cell.rstrip(" |")) > 0 for row in rows for cell in row[3:])
