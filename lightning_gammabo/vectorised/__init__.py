@@ -10,11 +10,12 @@ Python attributes that ``training_step`` writes; the last are found by :func:`ch
 It knows no Trainer: batches are given, on their device, and rates are asked for.
 """
 
-from lightning_gammabo.vectorised.eligible import TrainerFacts, why_not
+from lightning_gammabo.vectorised.eligible import FORBIDDEN_HOOKS, TrainerFacts, why_not
 from lightning_gammabo.vectorised.equality import check_equal
 from lightning_gammabo.vectorised.race import StackedResult, VectorisedTrainer, train_stacked
 
 __all__ = [
+    "FORBIDDEN_HOOKS",
     "StackedResult",
     "TrainerFacts",
     "VectorisedTrainer",

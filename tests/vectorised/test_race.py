@@ -97,6 +97,28 @@ def test_one_that_diverges_disturbs_nobody(network: str) -> None:
         assert all(bool(value.isfinite().all()) for value in model.state_dict().values())
 
 
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_without_looking_at_values_it_is_the_same(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = normed(), batches()
+    optimizer = OPTIMIZERS[kind][0](model.parameters(), lr=0.1, **OPTIMIZERS[kind][1])
+    rates = [[0.01], [1e38], [0.1], [float("nan")]]
+    with RngState.kept():
+        looking = together(model, optimizer, data, rates)
+    blind = VectorisedTrainer(model, [optimizer], candidates=4, rates=lambda _: rates)
+    blind._looks = False  # as on a GPU, where a look is a synchronisation
+    monkeypatch.setattr(Tensor, "__bool__", lambda _: pytest.fail("a value was looked at"))
+    for number, batch in enumerate(data):
+        blind.step(batch, number, last=number == len(data) - 1)
+    monkeypatch.undo()
+    assert blind.diverged_at == looking.diverged_at
+    assert blind.losses[0] == looking.losses[0]
+    for candidate in range(4):
+        looking.write_back(candidate)
+        one = copy.deepcopy(model.state_dict())
+        blind.write_back(candidate)
+        torch.testing.assert_close(model.state_dict(), one, rtol=0, atol=0)
+
+
 def test_a_diverged_candidate_keeps_its_last_finite_weights() -> None:
     model, data = lenet(), batches(6)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
