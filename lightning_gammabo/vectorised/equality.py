@@ -59,7 +59,8 @@ def check_equal(
         optimizers: its optimizers, see :func:`~lightning_gammabo.vectorised.why_not`.
         batches: the first few batches, on their device; as many steps are trained, so 2 are the least that says
             something about the optimizer, and more than ``accumulate``.
-        rates: as of :class:`~lightning_gammabo.vectorised.VectorisedTrainer`, of at least two candidates.
+        rates: as of :class:`~lightning_gammabo.vectorised.VectorisedTrainer`, of at least two candidates. Take two that
+            train: where a training explodes, roundings grow beyond any tolerance.
         clip_val: as there.
         clip_algorithm: as there.
         accumulate: as there.
@@ -134,6 +135,8 @@ def _trace(plan: _Plan) -> str | None:
         return f"training_step keeps state in `{changed[0]}`"
     if any(not parameter.requires_grad for parameter in named.values()):
         return "the optimizer has parameters that are frozen"
+    if not loss.requires_grad:
+        return "the loss depends on no parameter"
     gradients = torch.autograd.grad(loss, list(named.values()), allow_unused=True)
     unused = [name for name, gradient in zip(named, gradients, strict=True) if gradient is None]
     return f"{unused[0]} gets no gradient, and is then passed over by the optimizer" if unused else None

@@ -129,6 +129,9 @@ class Bad(Classifier):
     def _skips(self, out: Tensor, loss: Tensor, batch: Any) -> None:
         return None
 
+    def _detached(self, out: Tensor, loss: Tensor, batch: Any) -> Tensor:
+        return loss.detach()
+
     def _dict(self, out: Tensor, loss: Tensor, batch: Any) -> Any:
         return {"losses": loss}
 
@@ -147,6 +150,7 @@ class Bad(Classifier):
         ("items", "training_step reads a value off a tensor"),
         ("skips", "training_step gives no loss"),
         ("dict", "training_step gives no loss"),
+        ("detached", "the loss depends on no parameter"),
     ],
 )
 def test_what_a_step_does_is_found(case: str, reason: str) -> None:
