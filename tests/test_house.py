@@ -28,7 +28,8 @@ MAY_KNOW: dict[str, set[str]] = {
     "settings": GROUND | {"bayesopt", "policy"},
     "run_plan": GROUND | {"policy"},
     "trainer_state": GROUND | {"run_plan"},
-    "epoch_runner": GROUND | {"trainer_state"},
+    "vectorised": GROUND,
+    "epoch_runner": GROUND | {"trainer_state", "vectorised"},
     "determinant": GROUND,
     "report": {"records"},
     "scheduler": GROUND | {"bayesopt", "determinant", "report"},
@@ -54,6 +55,7 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
     "bayesopt": LIGHTNING | {"torch.nn", "torch.optim"},
     "determinant": LIGHTNING | BOTORCH,
     "report": LIGHTNING | BOTORCH | {"torch"},
+    "vectorised": LIGHTNING | BOTORCH,
     "trainer_state": BOTORCH,
     "epoch_runner": BOTORCH,
 }
