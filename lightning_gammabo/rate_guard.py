@@ -179,9 +179,14 @@ class RateGuard:
         Returns:
             Plain values.
         """
-        names = ("height", "shape", "_begin", "_scheduled", "_written")
-        plateau = [self.plateau.best, self.plateau.waited, self.plateau.shape]
-        return {"plateau": plateau, **{name.lstrip("_"): getattr(self, name) for name in names}}
+        return {
+            "height": self.height,
+            "shape": self.shape,
+            "begin": self._begin,
+            "scheduled": [list(rates) for rates in self._scheduled],
+            "written": [list(rates) for rates in self._written],
+            "plateau": [self.plateau.best, self.plateau.waited, self.plateau.shape],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; the optimizers' rates already contain it.
