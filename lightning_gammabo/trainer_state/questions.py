@@ -133,6 +133,8 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None) -> RunS
     trained = samples_of(train_loaders(trainer), trainer.limit_train_batches)
     # a guess where they were not requested yet, until the first search
     validated = samples_of(val_loaders(trainer), trainer.limit_val_batches) or trained // 4
+    if not trainer.enable_validation:
+        validated = 0
     ratio = min(validated, scored or validated) / trained if trained else 0.0
     return RunShape(epochs=epochs, batches=batches, accumulate=accumulate, replays=replays, val_ratio=ratio)
 
