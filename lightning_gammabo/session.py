@@ -223,7 +223,8 @@ class FitSession:
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
-        return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples)
+        own = self._scoring.own_samples if self._scoring is not None else None
+        return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples, own=own)
 
     def _learn_size_of_validation(self, trainer: Trainer) -> None:
         # before the first search it may be a guess: Lightning asks for the loaders when it validates
