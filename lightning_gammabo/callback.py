@@ -10,12 +10,14 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_gammabo.epoch_runner import arm, disarm
 from lightning_gammabo.records import SearchHistory
+from lightning_gammabo.report.figures import Kind, plot
 from lightning_gammabo.report.table import history_table
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+    from matplotlib.axes import Axes
 
 __all__ = ["GammaLRSearch"]
 
@@ -56,6 +58,8 @@ class GammaLRSearch(Callback):
         seed: of the search's own randomness; no global generator is touched.
         history_file: file to which the history is written after each searched epoch (``.jsonl`` or ``.csv``).
         progress: whether to show a bar for each search, under Lightning's own.
+        log_figures: whether to send pictures of each search to the loggers that take them (TensorBoard, W&B, MLflow).
+        report_file: HTML file to which a report is written when the fit ends.
 
     Raises:
         ValueError: if an argument is out of its domain.
@@ -91,6 +95,8 @@ class GammaLRSearch(Callback):
         seed: int = 0,
         history_file: str | None = None,
         progress: bool = True,
+        log_figures: bool = False,
+        report_file: str | None = None,
     ) -> None:
         super().__init__()
         self.lr_min = lr_min
@@ -112,6 +118,8 @@ class GammaLRSearch(Callback):
         self.seed = seed
         self.history_file = history_file
         self.progress = progress
+        self.log_figures = log_figures
+        self.report_file = report_file
         self._settings = SearchSettings(
             **{name: getattr(self, name) for name in SearchSettings.__dataclass_fields__}  # checks them
         )
@@ -122,6 +130,24 @@ class GammaLRSearch(Callback):
     def history(self) -> SearchHistory:
         """One record for each searched epoch of the present fit, or of the last one."""
         return self._session.history
+
+    @property
+    def confusion(self) -> dict[int, dict[str, list[list[float]]]]:
+        """By epoch and name: the confusion matrices that the module's metrics held when its validation ended."""
+        return self._session.showcase.confusion
+
+    def plot(self, kind: Kind = "schedule", epoch: int | None = None, ax: Axes | None = None) -> Axes:
+        """A picture of the search: :func:`lightning_gammabo.report.figures.plot` of this history.
+
+        Args:
+            kind: ``surrogate``, ``landscape``, ``schedule``, ``cost`` or ``confusion``.
+            epoch: which epoch's, for the kinds of one epoch; None for the last.
+            ax: draw here; None for a figure of its own.
+
+        Returns:
+            The main axes.
+        """
+        return plot(self.history, kind, epoch, ax, confusion=self.confusion)
 
     @property
     def state_key(self) -> str:
@@ -153,6 +179,7 @@ class GammaLRSearch(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check what can be checked before training."""
+        self._session.showcase.check()
         self._trainer = trainer
         self._session.prepare(trainer, pl_module)
 
@@ -165,10 +192,16 @@ class GammaLRSearch(Callback):
         if self._session.plan(trainer):
             arm(trainer, lambda fetcher, run: self._session.run_epoch(trainer, pl_module, fetcher, run))
 
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read what confusion matrices hold, before the module may reset them."""
+        if self._trainer is not None:
+            self._session.showcase.validated(trainer, pl_module, self.history)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
         if len(self.history):
             rank_zero_info(history_table(self.history))
+        self._session.showcase.ended(trainer, self.history)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the Trainer as it was found."""
@@ -195,6 +228,7 @@ class GammaLRSearch(Callback):
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self._settings)
         session.history = SearchHistory(self.history)
+        session.showcase.confusion = dict(self.confusion)
         return {**self.__dict__, "_trainer": None, "_session": session}
 
     def _leave(self, trainer: Trainer) -> None:

@@ -19,6 +19,7 @@ from lightning_gammabo.report.progress import make_progress
 from lightning_gammabo.resume import ResumePoint
 from lightning_gammabo.scheduler import HyperparameterScheduler
 from lightning_gammabo.settings import SearchSettings
+from lightning_gammabo.showcase import Showcase
 from lightning_gammabo.trainer_state import (
     LoaderMark,
     check_lightning,
@@ -46,11 +47,13 @@ class FitSession:
     Attributes:
         history: the records so far.
         idle: why nothing is searched in this fit, or None.
+        showcase: pictures and report.
     """
 
     def __init__(self, settings: SearchSettings) -> None:
         self.history = SearchHistory()
         self.idle: str | None = None
+        self.showcase = Showcase(log_figures=settings.log_figures, report_file=settings.report_file)
         self._settings = settings
         self._objective = Objective(
             settings.objective, kappa_lambda=settings.kappa_lambda, mode=settings.objective_mode
@@ -162,6 +165,7 @@ class FitSession:
         """
         return {
             "history": [record.to_dict() for record in self.history],
+            "confusion": dict(self.showcase.confusion),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
             "lr_max": self._lr_max,
@@ -178,6 +182,7 @@ class FitSession:
             state: that dictionary.
         """
         self.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
+        self.showcase.confusion = dict(state.get("confusion", {}))
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
         self._lr_max = state["lr_max"]
@@ -213,6 +218,7 @@ class FitSession:
         self.history.append(record)
         self._write_history(trainer)
         log_to_loggers(trainer, _summary(record))
+        self.showcase.searched(trainer, self.history)
         if record.chosen is not None:
             self._last_good = record.chosen.lr
             runner.commit(record.chosen.lr)

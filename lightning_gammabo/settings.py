@@ -43,6 +43,8 @@ class SearchSettings:
     seed: int
     history_file: str | None
     progress: bool
+    log_figures: bool
+    report_file: str | None
 
     def __post_init__(self) -> None:
         self._check_range()
@@ -108,16 +110,17 @@ class SearchSettings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, allowed))}")
-        for name in ("objective", "monitor_loss", "monitor_accuracy", "history_file"):
+        for name in ("objective", "monitor_loss", "monitor_accuracy", "history_file", "report_file"):
             value = getattr(self, name)
             if value is None and name != "objective":
                 continue
-            if not isinstance(value, (str, Path) if name == "history_file" else str):
+            if not isinstance(value, (str, Path) if name.endswith("_file") else str):
                 raise TypeError(f"{name}={value!r}: need a name, not {type(value).__name__}")
             if not str(value):
                 raise ValueError(f"{name}={value!r}: a name is not empty")
-        if not isinstance(self.progress, bool):
-            raise TypeError(f"progress={self.progress!r}: need True or False")
+        for name in ("progress", "log_figures"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}={getattr(self, name)!r}: need True or False")
 
     @staticmethod
     def _check_candidates(candidates: Any) -> None:

@@ -106,6 +106,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"monitor_loss": ""}, ValueError, r"monitor_loss='': a name is not empty"),
     ({"monitor_accuracy": ""}, ValueError, r"monitor_accuracy='': a name is not empty"),
     ({"history_file": ""}, ValueError, r"history_file='': a name is not empty"),
+    ({"report_file": ""}, ValueError, r"report_file='': a name is not empty"),
+    name_of("report_file", 1),
+    ({"log_figures": "tensorboard"}, TypeError, r"log_figures='tensorboard': need True or False"),
     ({"progress": "yes"}, TypeError, r"progress='yes': need True or False"),
     ({"progress": None}, TypeError, r"progress=None: need True or False"),
     ({"progress": 1}, TypeError, r"progress=1: need True or False"),
@@ -158,6 +161,7 @@ def test_arguments_are_named() -> None:
         {"candidates": (0.1, 5)},
         {"objective": "val_f1", "objective_mode": "min"},
         {"history_file": Path("history.csv")},
+        {"report_file": Path("report.html"), "log_figures": True},
         *({"search": name} for name in SEARCH_NAMES),
     ],
 )
