@@ -49,11 +49,7 @@ def log_figures(
         rates: what each epoch was trained with; drawn into ``schedule``.
         confusion: what the kind ``confusion`` draws.
     """
-    try:
-        senders = [sender for logger in loggers if (sender := _sender(logger)) is not None]
-    except Exception:
-        log.warning("The figures of epoch %d cannot be logged", epoch, exc_info=True)
-        return
+    senders = [sender for logger in loggers if (sender := _sender(logger)) is not None]
     for kind in (*_OF_ONE, *_OF_ALL) if kinds is None else kinds:
         if not senders:
             return
@@ -85,17 +81,23 @@ _Sender = Callable[[str, "Figure", int, int], None]
 
 
 def _sender(logger: Any) -> _Sender | None:
-    if callable(getattr(logger, "log_image", None)):
-        return lambda name, figure, epoch, step: logger.log_image(key=name, images=[_image(figure)], step=step)
-    experiment: Any = getattr(logger, "experiment", None)
+    try:
+        if callable(getattr(logger, "log_image", None)):
+            return lambda name, figure, epoch, step: logger.log_image(key=name, images=[_image(figure)], step=step)
+        return _sender_to(getattr(logger, "experiment", None), getattr(logger, "run_id", None))
+    except Exception:  # asking for the experiment may open it
+        log.warning("A logger cannot be asked for figures", exc_info=True)
+        return None
+
+
+def _sender_to(experiment: Any, run: str | None) -> _Sender | None:
     if callable(getattr(experiment, "add_figure", None)):
         return lambda name, figure, epoch, step: experiment.add_figure(name, figure, global_step=step)
-    if callable(getattr(experiment, "log_figure", None)):
-        run = getattr(logger, "run_id", None)
-        if run is not None:
-            return lambda name, figure, epoch, step: experiment.log_figure(run, figure, f"{name}_{epoch:04d}.png")
-        return lambda name, figure, epoch, step: experiment.log_figure(figure_name=name, figure=figure, step=step)
-    return None
+    if not callable(getattr(experiment, "log_figure", None)):
+        return None
+    if run is not None:
+        return lambda name, figure, epoch, step: experiment.log_figure(run, figure, f"{name}_{epoch:04d}.png")
+    return lambda name, figure, epoch, step: experiment.log_figure(figure_name=name, figure=figure, step=step)
 
 
 def _image(figure: Figure) -> Any:
