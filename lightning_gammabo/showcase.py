@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gammabo.confusion import read_confusion
-from lightning_gammabo.records import SearchHistory
+from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.extras import check_extras
 from lightning_gammabo.report.figures import Kind
 from lightning_gammabo.report.html import write_report
@@ -43,14 +43,15 @@ class Showcase:
         if self._log_figures:
             check_extras("GammaLRSearch(log_figures=True)", "matplotlib")
 
-    def searched(self, trainer: Trainer, history: SearchHistory) -> None:
+    def searched(self, trainer: Trainer, history: SearchHistory, rates: Sequence[EpochRate]) -> None:
         """Log the pictures of the epoch that was just searched.
 
         Args:
             trainer: the Trainer, with the user's loggers in their places.
             history: with this epoch's record.
+            rates: what the epochs before were trained with.
         """
-        self._log(trainer, history)
+        self._log(trainer, history, rates=rates)
 
     def validated(self, trainer: Trainer, pl_module: LightningModule, history: SearchHistory) -> None:
         """Read the confusion matrices of the committed epoch, and log the first one's picture.
@@ -65,22 +66,30 @@ class Showcase:
             self.confusion[trainer.current_epoch] = found
             self._log(trainer, history, kinds=("confusion",))
 
-    def ended(self, trainer: Trainer, history: SearchHistory) -> None:
+    def ended(self, trainer: Trainer, history: SearchHistory, rates: Sequence[EpochRate]) -> None:
         """Write the report, if one is wanted.
 
         Args:
             trainer: the Trainer, in ``on_train_end``.
             history: all records.
+            rates: what each epoch was trained with.
         """
         path = self._report_file
         if path is None or not trainer.is_global_zero:
             return
         try:
-            write_report(history, path, confusion=self.confusion)
+            write_report(history, path, rates=rates, confusion=self.confusion)
         except Exception as error:
             rank_zero_warn(f"GammaLRSearch(report_file={str(path)!r}): the report could not be written ({error})")
 
-    def _log(self, trainer: Trainer, history: SearchHistory, kinds: Sequence[Kind] | None = None) -> None:
+    def _log(
+        self,
+        trainer: Trainer,
+        history: SearchHistory,
+        *,
+        kinds: Sequence[Kind] | None = None,
+        rates: Sequence[EpochRate] = (),
+    ) -> None:
         if self._log_figures and trainer.is_global_zero:
-            epoch, step = trainer.current_epoch, trainer.global_step
-            log_figures(trainer.loggers, history, epoch, step=step, kinds=kinds, confusion=self.confusion)
+            epoch, step, matrices = trainer.current_epoch, trainer.global_step, self.confusion
+            log_figures(trainer.loggers, history, epoch, step=step, kinds=kinds, rates=rates, confusion=matrices)

@@ -77,7 +77,7 @@ def write_report(
         epochs = [(record, list(_of_epoch(history, record))) for record in _spread(history)]
     page = _render(
         title=title,
-        summary=summary(history),
+        summary=summary(history, len(rates) or None),
         cost={name: value if isinstance(value, str) else f"{value:.4g}" for name, value in (cost or {}).items()},
         notes=list(notes),
         overview=overview,

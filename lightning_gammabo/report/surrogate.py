@@ -51,7 +51,8 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
         after: candidates that it knows; None for all.
 
     Returns:
-        A search that was told every result but those that were dropped; ``surrogate_at`` gives its belief.
+        A search that was told every result (of a dropped one its estimate, if it has one); ``surrogate_at`` gives its
+        belief.
 
     Raises:
         ValueError: if the search has no surrogate that can be rebuilt, or no candidate has a score.
@@ -65,10 +66,18 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
             f"{where}: the record does not say between which rates was searched; 'landscape' needs no range"
         )
     results = record.results[:after]
+    # as fit_rates has it: in a region the best rate may as well lie at an end
+    region = record.search == "gamma" and any(result.origin == "region" for result in record.results)
+    options: dict[str, Any] = {"inside": 0.0} if region else {}
     space = LearningRateSpace(record.lr_low, record.lr_high)
     try:
         search = make_search(
-            record.search, space, seed=record.seed, n_initial=record.n_initial, n_trials=len(record.results)
+            record.search,
+            space,
+            seed=record.seed,
+            n_initial=record.n_initial,
+            n_trials=len(record.results),
+            **options,
         )
     except ValueError:  # a list of candidates, or a search of the user's own
         search = None
@@ -77,10 +86,11 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
             f"{where}: the search {record.search!r} has no surrogate to show; 'landscape' shows its scores"
         )
     for result in results:
-        if result.state is not TrialState.DROPPED:
+        score = result.score if result.score is not None else result.estimate
+        if score is not None or result.state is not TrialState.DROPPED:
             search.enqueue(result.lr, result.origin)
-            search.tell(search.ask(), result.score)
-    if not any(space.has_place(result.lr) for result in results if result.state is TrialState.COMPLETE):
+            search.tell(search.ask(), score)
+    if not any(space.has_place(told.trial.lr) for told in search.told if told.score is not None):
         raise ValueError(f"{where}: no candidate has a score, so the surrogate knows nothing")
     return search
 

@@ -24,11 +24,12 @@ _AT_THE_EDGE = 1.05
 """a rate within this factor of the range's end lies at it"""
 
 
-def summary(history: SearchHistory) -> dict[str, list[str]]:
+def summary(history: SearchHistory, trained: int | None = None) -> dict[str, list[str]]:
     """What a reader wants to know first.
 
     Args:
         history: the records of one fit.
+        trained: epochs that were trained, searched or not; None if not known.
 
     Returns:
         Sentences by heading, in the order of reading.
@@ -42,7 +43,7 @@ def summary(history: SearchHistory) -> dict[str, list[str]]:
     return {
         "What was searched": _searched(history),
         "What was found": _found(history),
-        "What it cost": _cost(history),
+        "What it cost": _cost(history, trained),
         "What was left out": _left_out(history),
     }
 
@@ -129,18 +130,20 @@ def _moved(name: str, noun: str, first: Result, last: Result) -> list[str]:
 
 def _edges(record: EpochRecord) -> list[str]:
     chosen, low, high = record.chosen, record.lr_low, record.lr_high
-    if chosen is None or low is None or high is None:
+    narrow = any(result.origin == "region" for result in record.results)  # a later search moves on from its end
+    if chosen is None or low is None or high is None or narrow:
         return []
     at = {"lower": chosen.lr <= low * _AT_THE_EDGE, "upper": chosen.lr >= high / _AT_THE_EDGE}
     return [side for side, lies in at.items() if lies]
 
 
-def _cost(history: SearchHistory) -> list[str]:
-    passes, n = sum(r.train_passes for r in history), len(history)
-    plain = "the one epoch" if n == 1 else f"these {n} epochs"
+def _cost(history: SearchHistory, trained: int | None) -> list[str]:
+    n = max(len(history), trained or 0)
+    passes = sum(r.train_passes for r in history) + n - len(history)
+    plain = "the one epoch" if n == 1 else f"the {n} epochs"
     return [
         f"{passes:.1f} passes over the training data; a plain run takes {n} for {plain}, so the search made training "
-        f"{passes / n:.1f} times as costly.",
+        f"{passes / n:.2f} times as costly.",
         f"{sum(r.val_passes for r in history):.1f} passes over the validation data.",
         f"Searching took {duration(sum(r.seconds for r in history))}.",
     ]

@@ -59,8 +59,8 @@ def test_a_search_in_words() -> None:
             "In epoch 0 the committed rate lay at the upper end of the range: lr_max widens it.",
         ],
         "What it cost": [
-            "4.8 passes over the training data; a plain run takes 3 for these 3 epochs, so the search made training "
-            "1.6 times as costly.",
+            "4.8 passes over the training data; a plain run takes 3 for the 3 epochs, so the search made training "
+            "1.58 times as costly.",
             "7.0 passes over the validation data.",
             "Searching took 2 min 10 s.",
         ],
