@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_gammabo.beside_bars import beside_bars
 from lightning_gammabo.epoch_runner import arm, disarm
 from lightning_gammabo.policy import SearchPolicy, make_policy
 from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.figures import Kind, plot
+from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.report.table import history_table
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
@@ -248,7 +250,7 @@ class GammaLRSearch(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have the epoch, after all hooks at its start."""
         if self._session.enter_epoch(trainer):
-            arm(trainer, lambda fetcher, run: self._session.run_epoch(trainer, pl_module, fetcher, run))
+            arm(trainer, lambda fetcher, run: self._run_epoch(trainer, pl_module, fetcher, run))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note the rate that the batch is trained at."""
@@ -274,8 +276,9 @@ class GammaLRSearch(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
         if len(self.history):
-            rank_zero_info(history_table(self.history))
-            rank_zero_info(f"GammaLRSearch: {self._session.ledger.cost_in_words(trainer.current_epoch)}")
+            cost = self._session.ledger.cost_in_words(trainer.current_epoch)
+            with beside_bars():
+                rank_zero_info(f"{history_table(self.history)}\nGammaLRSearch: {cost}")
         self._session.showcase.ended(trainer, self.history, self.rates)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
@@ -305,6 +308,12 @@ class GammaLRSearch(Callback):
         session.ledger.history = SearchHistory(self.history)
         session.showcase.confusion = dict(self.confusion)
         return {**self.__dict__, "_trainer": None, "_session": session}
+
+    def _run_epoch(
+        self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]
+    ) -> None:
+        with shielded(trainer):
+            self._session.run_epoch(trainer, pl_module, fetcher, run)
 
     def _leave(self, trainer: Trainer) -> None:
         disarm(trainer)
