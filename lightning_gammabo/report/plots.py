@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["plot_cost", "plot_landscape", "plot_schedule"]
 
 _NAMES = {"score": "score", "kappa": "kappa", "accuracy": "validation accuracy", "loss": "validation loss"}
+_BELOW = 3.0
+"""how far below the lowest rate tried a rate is still shown"""
 _WIDE = 20.0
 """losses further apart than this factor need a log scale: one rate that all but diverged hides all others"""
 
@@ -73,6 +75,8 @@ def plot_schedule(
     shown = [*(lr for _, lr, _ in tried), *(lr for r in rates for lr in (r.start, r.end))]
     if min(shown) > 0.0:
         log_scale(rate.yaxis, min(shown), max(shown))
+        # a schedule that ends near zero would squeeze all others
+        rate.set_ylim(bottom=max(min(shown), min(lr for _, lr, _ in tried) / _BELOW) / 1.5)
     rate.set_ylabel("learning rate", color=ink() if ax is None else BLUE)
     legend_above(rate)
 
@@ -128,9 +132,16 @@ def plot_cost(history: SearchHistory, ax: Axes | None = None) -> Axes:
     epochs = [record.epoch for record in history]
     through = [_passes(record, lost=False) for record in history]
     short = [_passes(record, lost=True) for record in history]
-    again = [max(0.0, r.train_passes - a - b) for r, a, b in zip(history, through, short, strict=True)]
+    left = [max(0.0, r.train_passes - a - b) for r, a, b in zip(history, through, short, strict=True)]
+    rest = [passes * (record.commit == "copy") for passes, record in zip(left, history, strict=True)]
+    again = [passes * (record.commit != "copy") for passes, record in zip(left, history, strict=True)]
     base = [0.0] * len(epochs)
-    kinds = (("candidates", through, BLUE), ("cut short", short, ORANGE), ("trained again (replay)", again, GREEN))
+    kinds = (
+        ("candidates", through, BLUE),
+        ("cut short", short, ORANGE),
+        ("rest of the kept epoch", rest, GREEN),
+        ("trained again", again, GREY),
+    )
     for label, passes, colour in kinds:
         if any(passes):
             axes.bar(epochs, passes, bottom=base, color=colour, label=label, width=0.7)

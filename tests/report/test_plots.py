@@ -31,7 +31,9 @@ def history() -> SearchHistory:
     second = EpochRecord(
         epoch=2, results=(complete(0, 0.02),), chosen_number=0, reason="best score", train_passes=2.0, commit="replay"
     )
-    nothing = EpochRecord(epoch=4, results=(lost(0, 0.5),), chosen_number=None, reason="diverged", train_passes=1.25)
+    nothing = EpochRecord(
+        epoch=4, results=(lost(0, 0.5),), chosen_number=None, reason="diverged", train_passes=1.25, commit="replay"
+    )
     return SearchHistory([first, second, nothing])
 
 
@@ -138,7 +140,24 @@ def test_the_cost_counts_every_pass() -> None:
     heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
     assert heights == [[2.0, 1.0, 0.0], [0.25, 0.0, 0.25], [0.0, 1.0, 1.0]]
     assert axes.get_title(loc="left") == "5.5 passes for 3 epochs"
-    assert labels(drawn(axes)) == ["a plain run", "candidates", "cut short", "trained again (replay)"]
+    assert labels(drawn(axes)) == ["a plain run", "candidates", "cut short", "trained again"]
+
+
+def test_the_rest_of_a_kept_epoch_is_not_trained_again() -> None:
+    part = complete(0, 0.1, passes=0.25)
+    record = EpochRecord(epoch=0, results=(part, part), chosen_number=0, reason="best", train_passes=1.25)
+    axes = plot_cost(SearchHistory([record]))
+    assert labels(drawn(axes)) == ["a plain run", "candidates", "rest of the kept epoch"]
+    assert [bars[0].get_height() for bars in axes.containers] == [0.5, 0.75]
+
+
+def test_a_schedule_that_ends_near_zero_does_not_squeeze_the_others() -> None:
+    rates = [
+        EpochRate(epoch=0, start=0.1, end=0.1, steps=5, height=0.1),
+        EpochRate(epoch=1, start=0.1, end=1e-9, steps=5, height=0.1),
+    ]
+    rate, _ = plot_schedule(history(), rates=rates)
+    assert 1e-3 < rate.get_ylim()[0] < 0.01
 
 
 @pytest.mark.parametrize("plot", [plot_schedule, plot_cost])
