@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lightning_gammabo.bayesopt import Search
+from lightning_gammabo.bayesopt import Search, search_name
 from lightning_gammabo.determinant import Determinant
 from lightning_gammabo.epoch_runner import EpochRunner
 from lightning_gammabo.fit_rates import FitRates
@@ -117,13 +117,18 @@ class EpochSearch:
         if trained_at != current:
             self._rates.say_rollback(self._trainer.current_epoch, current, trained_at)
 
+    def _determinant(self, plan: EpochPlan) -> Determinant:
+        policy = self._plan.policy
+        # over the whole range there is no anchor yet
+        return Determinant("best" if plan.wide and policy.rule == "anchored" else policy.rule, errors=policy.errors)
+
     def _scheduler(self, plan: EpochPlan) -> HyperparameterScheduler:
         settings, epoch, history = self._settings, self._trainer.current_epoch, self._ledger.history
         budget = Budget(settings.max_overhead, settings.overhead_unit, self._plan)
         return HyperparameterScheduler(
             self._objective,
             self._keys,
-            Determinant(self._plan.policy.rule),
+            self._determinant(plan),
             n_trials=plan.n_trials,
             fraction=plan.fraction,
             progress=make_progress(self._trainer) if settings.progress else None,
@@ -143,10 +148,9 @@ class EpochSearch:
         return replace(plan, wide=True, n_trials=1 + len(candidates), factor=None)
 
     def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, anchor: float) -> EpochRecord:
-        guarded = self._plan.policy.guard and plan.fraction < 1.0
         return replace(
             record,
-            search=self._settings.policy.search if self._settings.candidates is None else "list",
+            search=search_name(self._settings.policy.search) if self._settings.candidates is None else "list",
             lr_low=proposals.space.low,
             lr_high=proposals.space.high,
             n_initial=plan.n_initial,
@@ -154,7 +158,6 @@ class EpochSearch:
             policy=self._settings.policy.name,
             anchor=anchor,
             fraction=plan.fraction,
-            scorings=record.scorings + guarded,
         )
 
     def _is_sane(self, outcome: Outcome) -> bool:

@@ -16,6 +16,7 @@ from lightning_gammabo.ledger import Ledger
 from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.objective import Objective
 from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
+from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.resume import ResumePoint
 from lightning_gammabo.run_plan import RunPlan, RunShape
 from lightning_gammabo.settings import SearchSettings
@@ -151,6 +152,12 @@ class FitSession:
             fetcher: the data fetcher.
             run: the Trainer's own way to train the epoch.
         """
+        with shielded(trainer):
+            self._run_epoch(trainer, pl_module, fetcher, run)
+
+    def _run_epoch(
+        self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]
+    ) -> None:
         assert self.plan is not None
         if goes_on_inside(trainer):
             self._finish_restarted(trainer, fetcher, run)

@@ -3,21 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_gammabo.confusion import read_confusion
 from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.extras import check_extras
-from lightning_gammabo.report.figures import Kind
+from lightning_gammabo.report.figures import Kind, plot
 from lightning_gammabo.report.html import write_report
 from lightning_gammabo.report.logging_figures import log_figures
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
+    from matplotlib.axes import Axes
 
-__all__ = ["Showcase"]
+__all__ = ["Pictured", "Showcase"]
+
+
+class Pictured:
+    """What a callback shows of its own fit, mixed into it: records and pictures."""
+
+    _session: Any
+
+    @property
+    def history(self) -> SearchHistory:
+        """One record for each searched epoch of the present fit, or of the last one."""
+        history: SearchHistory = self._session.ledger.history
+        return history
+
+    @property
+    def rates(self) -> list[EpochRate]:
+        """The learning rate of every epoch so far, searched or not."""
+        return list(self._session.rates.by_epoch)
+
+    @property
+    def confusion(self) -> dict[int, dict[str, list[list[float]]]]:
+        """By epoch and name: the confusion matrices that the module's metrics held when its validation ended."""
+        matrices: dict[int, dict[str, list[list[float]]]] = self._session.showcase.confusion
+        return matrices
+
+    def plot(self, kind: Kind = "schedule", epoch: int | None = None, ax: Axes | None = None) -> Axes:
+        """A picture of the search: :func:`lightning_gammabo.report.figures.plot` of this history.
+
+        Args:
+            kind: ``surrogate``, ``landscape``, ``schedule``, ``cost`` or ``confusion``.
+            epoch: which epoch's, for the kinds of one epoch; None for the last.
+            ax: draw here; None for a figure of its own.
+
+        Returns:
+            The main axes.
+        """
+        return plot(self.history, kind, epoch, ax, rates=self.rates, confusion=self.confusion)
 
 
 class Showcase:

@@ -121,8 +121,8 @@ def test_plot_draws_the_callbacks_own_history(tmp_path: Path) -> None:
 
 
 def test_the_rebuilt_search_proposes_what_the_run_tried(tmp_path: Path) -> None:
-    search = GammaLRSearch(n_iterations=4, n_later=4, min_steps=1)
-    fit(search, tmp_path, epochs=3)
+    search = GammaLRSearch(n_iterations=4, n_later=5, min_steps=1, when=[0.3, 0.6])
+    fit(search, tmp_path, epochs=4)
     proposed = 0
     for record in search.history:
         for k, result in enumerate(record.results):
@@ -130,6 +130,7 @@ def test_the_rebuilt_search_proposes_what_the_run_tried(tmp_path: Path) -> None:
                 assert rebuild_search(record, after=k).ask().lr == result.lr
                 proposed += 1
     assert proposed >= 5
+    assert any(result.origin == "region" for record in search.history for result in record.results)
     rates = [line for line in search.plot("schedule").lines if line.get_label() == "trained with"]
     assert rates[0].get_ydata()[0] == search.rates[0].start
 

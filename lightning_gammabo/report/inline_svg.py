@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from xml.etree import ElementTree
 
 from lightning_gammabo.report.drawing import BLUE, GREEN, GREY, ORANGE, apart
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     from matplotlib.figure import Figure
 
 __all__ = ["inline_svg", "page_style"]
@@ -63,6 +64,8 @@ def inline_svg(figure: Figure, name: str, words: str) -> str:
     Returns:
         An ``svg`` element; all text in it is escaped.
     """
+    from xml.etree import ElementTree  # Lightning is imported without it
+
     import matplotlib
 
     buffer = io.StringIO()
@@ -83,13 +86,13 @@ def inline_svg(figure: Figure, name: str, words: str) -> str:
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def _references(element: ElementTree.Element) -> Iterator[str]:
+def _references(element: Element) -> Iterator[str]:
     for value in element.attrib.values():
         for in_url, alone in _REFERENCE.findall(value):
             yield in_url or alone
 
 
-def _settle(element: ElementTree.Element, used: set[str], name: str) -> None:
+def _settle(element: Element, used: set[str], name: str) -> None:
     # without namespaces, as HTML has it; names that nothing refers to go, others become this figure's own
     element.tag = element.tag.rpartition("}")[2]
     settled = {}
