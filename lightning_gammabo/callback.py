@@ -92,7 +92,7 @@ class GammaLRSearch(Pictured, Callback):
         seed: of the search's own randomness; no global generator is touched.
         history_file: file to which the history is written after each searched epoch (``.jsonl`` or ``.csv``).
         progress: whether to show a bar for each search, under Lightning's own.
-        log_figures: whether to send pictures of each search to the loggers that take them (TensorBoard, W&B, MLflow).
+        log_figures: whether to send pictures to the loggers that take them (TensorBoard, W&B, MLflow).
         report_file: HTML file to which a report is written when the fit ends.
 
     Raises:
@@ -251,7 +251,6 @@ class GammaLRSearch(Pictured, Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check what can be checked before training."""
-        self._session.showcase.check()
         self._trainer = trainer
         self._session.prepare(trainer, pl_module)
 

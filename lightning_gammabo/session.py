@@ -78,6 +78,7 @@ class FitSession:
         Raises:
             ValueError: if the settings do not fit the module's LR schedulers or loaders.
         """
+        self.showcase.check()
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._be_idle("fast_dev_run is on")
         elif not LearningRates(trainer.optimizers).current():
