@@ -1,7 +1,8 @@
 """What is believed of the optimum's place before a score is seen: weak priors that the scores outvote.
 
-A prior ``pi(u)`` of the optimum's place multiplies the acquisition as ``pi(u) ** (strength / n)`` after ``n`` scores
-[Hvarfner2022pibo]: it steers the first proposals and fades as scores come in. All places are on the unit interval.
+A prior ``pi(u)`` of the optimum's place multiplies the acquisition as ``pi(u) ** power`` [Hvarfner2022pibo]. There a
+prior fades with the number of scores, ``power = strength / n``, as the warm start's does here; the belief in the
+inside of the range yields to what the scores say instead. All places are on the unit interval.
 
 References:
     [Hvarfner2022pibo] C. Hvarfner et al. piBO: Augmenting Acquisition Functions with User Beliefs for Bayesian
@@ -19,15 +20,22 @@ __all__ = ["WarmPrior", "inside_log_prior"]
 
 Array = npt.NDArray[np.float64]
 
+_NEAR_END = 0.3
+"""a best place so near to an end that the optimum may lie at it"""
 
-def inside_log_prior(places: Array) -> Array:
+
+def inside_log_prior(places: Array, best: float | None = None, tried: Array | None = None) -> Array:
     """A range is chosen around the optimum: ``ln(0.05 + 0.95 * 4 u (1 - u))``, 0 in the middle and -3 at the ends.
 
-    Without it, expected improvement spends two of its first proposals on the ends of the range, where the surrogate
-    knows least.
+    Without it, expected improvement spends its first proposals on the ends of the range, where the surrogate knows
+    least. What scores say against it counts more: where the best place lies near an end (within 0.3) and nothing was
+    tried between them, the places between are believed in no less than the best one. So an optimum at the end is
+    reached step by step, and one bad or diverged score beyond the best place brings the belief back.
 
     Args:
         places: ``g``.
+        best: place of the best score so far, in [0, 1] or beyond; None for the belief before any score.
+        tried: all places tried, diverged ones too, ``n``.
 
     Returns:
         ``g``.
@@ -35,8 +43,18 @@ def inside_log_prior(places: Array) -> Array:
     Example:
         >>> inside_log_prior(np.array([0.0, 0.5])).round(3).tolist()
         [-2.996, 0.0]
+        >>> inside_log_prior(np.array([0.0, 0.9, 1.0]), best=0.8, tried=np.array([0.4, 0.8])).round(3).tolist()
+        [-2.996, -0.419, -0.419]
     """
-    return np.asarray(np.log(0.05 + 0.95 * 4.0 * np.clip(places * (1.0 - places), 0.0, 0.25)))
+    prior = np.log(0.05 + 0.95 * 4.0 * np.clip(places * (1.0 - places), 0.0, 0.25))
+    if best is None or tried is None:
+        return np.asarray(prior)
+    level = float(inside_log_prior(np.asarray([best]))[0]) if 0.0 <= best <= 1.0 else 0.0
+    if best <= _NEAR_END and not (tried < best).any():
+        prior = np.where(places <= best, np.maximum(prior, level), prior)
+    if best >= 1.0 - _NEAR_END and not (tried > best).any():
+        prior = np.where(places >= best, np.maximum(prior, level), prior)
+    return np.asarray(prior)
 
 
 @dataclass(frozen=True)

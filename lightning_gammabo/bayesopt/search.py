@@ -25,8 +25,9 @@ Array = npt.NDArray[np.float64]
 Surrogate = Literal["student_t", "gaussian"]
 Acquisition = Literal["log_ei", "ei", "pi", "thesis"]
 
-_PRIOR = (1.5, 1.5)
-"""Gamma prior of the precision on standardised scores: df = 3 + n, so that a variance exists from the first score on"""
+_PRIOR = (0.6, 3.0)
+"""Gamma prior of the precision on standardised scores: df = 1.2 + n, so that a variance exists from the first score on,
+and wide: few scores say little of how far the best one lies above them"""
 _THESIS_PRIOR = (1.0, 1.0)
 _MAX_POINTS = 256
 """the surrogate sees the better half and the newer half of so many scores, lest ask() grow without bound"""
@@ -70,10 +71,11 @@ class BayesOpt(AskTell):
             is the incumbent; if not, the incumbent is the best posterior mean among the rates tried. In the first case
             bad scores are drawn together (:class:`~lightning_gammabo.bayesopt._view.Units`).
         hyperparameters: ``"average"`` over the nodes or ``"maximise"`` (the best node alone).
-        precision_prior: concentration and rate of the Gamma prior for standardised scores; None for (1.5, 1.5), or
+        precision_prior: concentration and rate of the Gamma prior for standardised scores; None for (0.6, 3), or
             (1, 1) in the thesis's acquisition.
-        inside: how many scores the belief weighs as that the optimum lies inside the range rather than at its ends; it
-            fades as scores come in. 0 for none; the thesis's acquisition has none.
+        inside: how strongly it is believed that the optimum lies inside the range rather than at its ends: the power
+            of :func:`~lightning_gammabo.bayesopt._beliefs.inside_log_prior`. 0 for none, as for a narrow region about
+            a rate in use; the thesis's acquisition has none.
         thesis_reading: which reading of eqs. 13-15, see :func:`~lightning_gammabo.bayesopt.precision.thesis_estimate`.
         grid_size: number of places on the unit interval.
 
@@ -104,7 +106,7 @@ class BayesOpt(AskTell):
         deterministic: bool = True,
         hyperparameters: Literal["average", "maximise"] = "average",
         precision_prior: tuple[float, float] | None = None,
-        inside: float = 1.0,
+        inside: float = 2.0,
         thesis_reading: ThesisReading = "L2",
         grid_size: int = 512,
     ) -> None:
@@ -247,7 +249,7 @@ class BayesOpt(AskTell):
         n = belief.y.size
         total = np.zeros(places.shape)
         if self.inside and self.acquisition != "thesis":
-            total += self.inside / n * inside_log_prior(places)
+            total += self.inside * inside_log_prior(places, float(belief.x[belief.y.argmax()]), self._tried())
         if self._warm is not None and not self._warm.misleads(belief.rates[belief.y.argmax()]):
             rates = np.asarray([self.space.from_unit(u) for u in places])
             total += self._warm.strength / n * self._warm.log_prior(rates)

@@ -100,6 +100,22 @@ def test_the_inside_prior_prefers_the_middle_and_forbids_nothing() -> None:
     assert values[0] == values[-1] == pytest.approx(math.log(0.05))
 
 
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_inside_prior_yields_to_a_best_score_near_an_end(flip: bool) -> None:
+    def prior(best: float, tried: list[float]) -> np.ndarray:
+        mirrored = 1.0 - np.array([best, *tried]) if flip else np.array([best, *tried])
+        values = inside_log_prior(GRID, float(mirrored[0]), mirrored)
+        return values[::-1] if flip else values
+
+    plain = inside_log_prior(GRID)
+    lifted = prior(0.9, [0.2, 0.5])
+    np.testing.assert_allclose(lifted[90:], plain[90])
+    np.testing.assert_allclose(lifted[:90], plain[:90])
+    np.testing.assert_allclose(prior(1.5, [0.2])[:101], np.where(GRID >= 1.5, 0.0, plain))
+    np.testing.assert_allclose(prior(0.9, [0.2, 0.95]), plain)  # what lies beyond was seen to be worse
+    np.testing.assert_allclose(prior(0.6, [0.2]), plain)  # too far from the end to speak for it
+
+
 def test_warm_prior_looks_near_the_winner_and_somewhat_below() -> None:
     prior = WarmPrior(winner=0.1, strength=3.0)
     rates = np.geomspace(1e-4, 10.0, 501)
