@@ -1,8 +1,7 @@
 """What is believed of the optimum's place before a score is seen: weak priors that the scores outvote.
 
 A prior ``pi(u)`` of the optimum's place multiplies the acquisition as ``pi(u) ** power`` [Hvarfner2022pibo]. There a
-prior fades with the number of scores, ``power = strength / n``, as the warm start's does here; the belief in the
-inside of the range yields to what the scores say instead. All places are on the unit interval.
+prior fades with the number of scores; here it yields to what they say. All places are on the unit interval.
 
 References:
     [Hvarfner2022pibo] C. Hvarfner et al. piBO: Augmenting Acquisition Functions with User Beliefs for Bayesian
@@ -22,6 +21,8 @@ Array = npt.NDArray[np.float64]
 
 _NEAR_END = 0.3
 """a best place so near to an end that the optimum may lie at it"""
+_MOVE, _MOVE_SCALE = -0.5, 0.7
+"""by how much ``ln`` of the best rate moves from epoch to epoch, and how far from that it strays"""
 
 
 def inside_log_prior(places: Array, best: float | None = None, tried: Array | None = None) -> Array:
@@ -59,21 +60,24 @@ def inside_log_prior(places: Array, best: float | None = None, tried: Array | No
 
 @dataclass(frozen=True)
 class WarmPrior:
-    """What an epoch that was won by ``winner`` says of the next one's best rate: somewhat lower, within a decade.
+    """What an epoch that was won by ``winner`` says of the next one's best rate: near it, rather lower, seldom far.
 
-    ``ln lr ~ N(ln(0.7 winner), 2^2)`` and a uniform background of 0.02. The best rate and the edge of divergence both
-    move between epochs (by a factor of 4 after the first), which is why scores themselves are not carried over; a
-    joint process over rates and epochs, or the last epoch's posterior mean as prior mean, did worse than nothing.
+    ``ln lr ~ Cauchy(ln winner - 0.5, 0.7)``: median and half the interquartile range of the moves of the best rate from
+    one recorded epoch to the next. Scores themselves are not carried over: the best rate and the edge of divergence
+    both move. A joint process over rates and epochs, or the last epoch's posterior mean as prior mean, did worse than
+    nothing.
 
-    It misleads where the landscape has jumped. So it fades with every score, and it is dropped while the best rate of
-    this epoch lies outside one standard deviation of it.
+    It misleads where the landscape has jumped, which shows in the scores: so long as none reaches what was usual in
+    the epoch before, it is not used.
 
     Args:
         winner: the rate that won, > 0.
-        strength: how many scores it weighs as.
+        usual: the median of the scores of the epoch before.
+        strength: power of the prior; 0 for none.
     """
 
     winner: float
+    usual: float
     strength: float
 
     def starts(self) -> tuple[float, float]:
@@ -84,28 +88,25 @@ class WarmPrior:
         """
         return self.winner, 0.5 * self.winner
 
-    def _distance(self, rates: Array) -> Array:
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(np.maximum(rates, 0.0) / (0.7 * self.winner)) / 2.0)
-
     def misleads(self, best: float) -> bool:
-        """Whether this epoch's best rate so far contradicts it.
+        """Whether this epoch's scores contradict it.
 
         Args:
-            best: the best rate so far.
+            best: the best score so far.
 
         Returns:
-            True if it lies outside one standard deviation.
+            True if it is worse than what was usual in the epoch before.
         """
-        return bool(np.abs(self._distance(np.asarray([best])))[0] > 1.0)
+        return best < self.usual
 
     def log_prior(self, rates: Array) -> Array:
-        """Log density up to a constant.
+        """Log density up to a constant, times ``strength``.
 
         Args:
-            rates: learning rates, ``g``.
+            rates: learning rates, not negative, ``g``.
 
         Returns:
-            ``g``; not below ln 0.02.
+            ``g``; finite.
         """
-        return np.asarray(np.log(0.02 + np.exp(-0.5 * self._distance(rates) ** 2)))
+        move = np.log(np.maximum(rates, np.finfo(np.float64).tiny) / self.winner)
+        return np.asarray(-self.strength * np.log1p(((move - _MOVE) / _MOVE_SCALE) ** 2))

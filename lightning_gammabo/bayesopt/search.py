@@ -49,6 +49,7 @@ class _Belief:
     fitted: Fit
     best: float
     spread: float
+    top: float
 
 
 class BayesOpt(AskTell):
@@ -189,7 +190,7 @@ class BayesOpt(AskTell):
             best = max(best, float(believed.max()))
             fitted = fit(np.concatenate([x, pending]), np.concatenate([y, believed]), self._hyper, a, b)
         spread = (0.5 * raw.max() - 0.5 * raw.min()) / (0.5 * units.unit)
-        return _Belief(rates, x, y, units, fitted, best, float(spread))
+        return _Belief(rates, x, y, units, fitted, best, float(spread), float(raw.max()))
 
     # ------------------------------------------------------------------ what is proposed
 
@@ -246,14 +247,12 @@ class BayesOpt(AskTell):
         return gaussian_log_ei(mean, variance, best)
 
     def _log_beliefs(self, belief: _Belief, places: Array) -> Array:
-        n = belief.y.size
-        total = np.zeros(places.shape)
-        if self.inside and self.acquisition != "thesis":
-            total += self.inside * inside_log_prior(places, float(belief.x[belief.y.argmax()]), self._tried())
-        if self._warm is not None and not self._warm.misleads(belief.rates[belief.y.argmax()]):
-            rates = np.asarray([self.space.from_unit(u) for u in places])
-            total += self._warm.strength / n * self._warm.log_prior(rates)
-        return total
+        # the warm start's while the scores bear it out, else that the optimum lies inside the range
+        if self._warm is not None and not self._warm.misleads(belief.top):
+            return self._warm.log_prior(np.asarray([self.space.from_unit(u) for u in places]))
+        if not self.inside or self.acquisition == "thesis":
+            return np.zeros(places.shape)
+        return self.inside * inside_log_prior(places, float(belief.x[belief.y.argmax()]), self._tried())
 
     # ------------------------------------------------------------------ what callers may know
 
@@ -312,27 +311,28 @@ class BayesOpt(AskTell):
         return float(belief.rates[np.argmax(worth)])
 
     def warm_start(
-        self, previous: Mapping[float, float | None] | Iterable[tuple[float, float | None]], *, discount: float = 0.25
+        self, previous: Mapping[float, float | None] | Iterable[tuple[float, float | None]], *, strength: float = 1.0
     ) -> None:
-        """Begin where the epoch before ended: its winner and half of it first, then a prior near it that fades.
+        """Begin where the epoch before ended: its winner and half of it first, then a prior near it.
 
         See :class:`~lightning_gammabo.bayesopt._beliefs.WarmPrior` for what is carried over and when it is forgotten.
 
         Args:
-            previous: rates and scores of the epoch before; those without a finite score are left out, and with none
-                left the search stays cold.
-            discount: what a score of the epoch before is worth in scores of this one, 0 to 1.
+            previous: rates and scores of the epoch before, of the same kind as those of this one; those without a
+                finite score are left out, and with none left the search stays cold.
+            strength: power of the prior; 0 for the first rates alone.
 
         Raises:
-            ValueError: if ``discount`` is not between 0 and 1.
+            ValueError: if ``strength`` is negative or not finite.
         """
-        if not 0.0 <= discount <= 1.0:
-            raise ValueError(f"warm_start(discount={discount!r}): need a share between 0 and 1")
+        if not 0.0 <= strength < math.inf:
+            raise ValueError(f"warm_start(strength={strength!r}): need a finite number of at least 0")
         pairs = previous.items() if isinstance(previous, Mapping) else previous
         finite = [(lr, s) for lr, s in pairs if s is not None and math.isfinite(s) and lr > 0.0]
         if finite:
             winner = float(max(finite, key=lambda pair: pair[1])[0])
-            self._warm = WarmPrior(winner=winner, strength=discount * len(finite))
+            usual = float(np.median(np.clip([s for _, s in finite], -1e300, 1e300)))
+            self._warm = WarmPrior(winner=winner, usual=usual, strength=float(strength))
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which :meth:`load_state_dict` continues identically.
@@ -340,7 +340,7 @@ class BayesOpt(AskTell):
         Returns:
             Strings, numbers, None, lists and dictionaries only.
         """
-        warm = None if self._warm is None else [self._warm.winner, self._warm.strength]
+        warm = None if self._warm is None else [self._warm.winner, self._warm.usual, self._warm.strength]
         return {**super().state_dict(), "warm": warm}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -351,7 +351,7 @@ class BayesOpt(AskTell):
         """
         super().load_state_dict(state_dict)
         warm = state_dict["warm"]
-        self._warm = None if warm is None else WarmPrior(winner=float(warm[0]), strength=float(warm[1]))
+        self._warm = None if warm is None else WarmPrior(*map(float, warm))
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:

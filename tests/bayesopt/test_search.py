@@ -349,27 +349,34 @@ def test_warm_start_begins_at_the_winner_and_its_half() -> None:
 
 
 def test_warm_start_looks_near_and_is_forgotten() -> None:
-    warm, cold = make(), make()
-    warm.warm_start([(0.004, 1.0)] * 12)
-    for search in (warm, cold):
+    warm, cold, jumped = make(), make(), make()
+    for search, usual in ((warm, 0.4), (jumped, 0.6)):
+        search.warm_start([(0.004, usual)] * 12)
+    for search in (warm, cold, jumped):
         search.enqueue(0.004)
         search.enqueue(0.002)
         run(search, [0.5, 0.5])
-    assert warm.ask().lr < 0.02 < cold.ask().lr
-    jumped = make()
-    jumped.warm_start([(0.004, 1.0)] * 12)
+    proposed = cold.ask().lr
+    assert warm.ask().lr < 0.02 < proposed
+    assert jumped.ask().lr == proposed  # no score has reached what was usual
+
+
+def test_a_warm_start_in_a_landscape_that_jumped_finds_its_peak() -> None:
+    search = make()
+    search.warm_start([(0.004, 1.0)] * 12)
     for _ in range(10):
-        trial = jumped.ask()
-        jumped.tell(trial, -((math.log10(trial.lr) + 0.7) ** 2))
-    assert math.log10(jumped.suggest_best()) == pytest.approx(-0.7, abs=0.1)
+        trial = search.ask()
+        search.tell(trial, -((math.log10(trial.lr) + 0.7) ** 2))
+    assert math.log10(search.suggest_best()) == pytest.approx(-0.7, abs=0.1)
 
 
 def test_a_cold_start_needs_no_epoch_before() -> None:
     search = make()
     search.warm_start([(0.1, None), (0.0, 3.0)])
     assert search.state_dict()["warm"] is None
-    with pytest.raises(ValueError, match="between 0 and 1"):
-        search.warm_start([(0.1, 1.0)], discount=1.5)
+    for strength in (-0.5, math.inf, math.nan):
+        with pytest.raises(ValueError, match="at least 0"):
+            search.warm_start([(0.1, 1.0)], strength=strength)
 
 
 @pytest.mark.parametrize("acquisition", ["log_ei", "ei", "pi", "thesis"])
