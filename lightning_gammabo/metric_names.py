@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lightning_gammabo.objective import Measured, Objective
 from lightning_gammabo.records import Outcome
 
-__all__ = ["MetricKeys", "find_accuracy", "find_loss"]
+__all__ = ["MetricKeys", "NotLogged", "find_accuracy", "find_loss"]
 
 # names met in projects that train with Lightning, the most usual first; compared without case and separators, with
 # the prefixes some logging layers put before them ("ptl/val_loss") and what stands between ("val/cls/NLL")
@@ -19,6 +19,10 @@ _BARE = ("accuracy",)
 """names without a stage that were met as the validation's; taken where no other is found"""
 # an accuracy of this kind reads "overall", "multiclass", "mean"; other adjectives ("per_class") are not the accuracy
 _QUALIFIERS = r"(?:overall|multiclass|binary|mean|avg|total|macro|micro|cls|epoch)"
+
+
+class NotLogged(ValueError):
+    """What candidates are to be ranked by was not logged by one of them."""
 
 
 class MetricKeys:
@@ -64,7 +68,7 @@ class MetricKeys:
             else from the training steps.
 
         Raises:
-            ValueError: if a metric that was named is not among the logged ones.
+            NotLogged: if a metric that was named is not among the logged ones.
         """
         logged = outcome.metrics
         for argument, name in (
@@ -73,7 +77,7 @@ class MetricKeys:
             ("objective", self._objective.metric),
         ):
             if name is not None and name not in logged:
-                raise ValueError(
+                raise NotLogged(
                     f"GammaLRSearch({argument}={name!r}): no such metric was logged by the validation of a candidate; "
                     f"logged are {sorted(logged)}. Log it in `validation_step` or `on_validation_epoch_end`, or name "
                     "one of these (metrics logged by other callbacks or in `on_train_epoch_end` come too late)."
@@ -90,6 +94,30 @@ class MetricKeys:
             loss, source = None, "no loss"
         self.taken = f"{source}, " + (f"accuracy {accuracy_name!r}" if accuracy_name else "no accuracy")
         return Measured(loss=loss, accuracy=logged[accuracy_name] if accuracy_name else None, metrics=logged)
+
+    def batches(self, outcome: Outcome) -> tuple[list[str], list[Sequence[tuple[float, float]]]]:
+        """What a validation measured batch by batch, of the values that :meth:`measure` reads.
+
+        Args:
+            outcome: a candidate that came to its end.
+
+        Returns:
+            ``loss``, ``accuracy`` or the ranked metric's name, and for each mean and weight of every batch; those that
+            were logged as metric objects, or not by ``validation_step``, are not among them.
+        """
+        wanted = {
+            "loss": self._loss or find_loss(outcome.metrics),
+            "accuracy": self._accuracy or find_accuracy(outcome.metrics),
+        }
+        if self._objective.metric is not None:
+            wanted = {self._objective.metric: self._objective.metric}
+        found = {}
+        for name, key in wanted.items():
+            # a value that is logged by step and by epoch has two names in the metrics
+            logged = outcome.batches.get(key or "") or outcome.batches.get((key or "").removesuffix("_epoch"))
+            if logged:
+                found[name] = logged
+        return list(found), list(found.values())
 
 
 def find_loss(names: Iterable[str]) -> str | None:

@@ -2,39 +2,37 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
-
-from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
-from lightning_gammabo.determinant import Determinant
-from lightning_gammabo.epoch_runner import EpochRunner, make_iterator, watch_loader
-from lightning_gammabo.learning_rate import LearningRates, SchedulerGuard
+from lightning_gammabo.anchor import progress_of
+from lightning_gammabo.epoch_runner import EpochRunner, ScoringSet, make_iterator, scoring_loader, watch_loader
+from lightning_gammabo.epoch_search import EpochSearch
+from lightning_gammabo.fit_rates import FitRates
+from lightning_gammabo.learning_rate import LearningRates
+from lightning_gammabo.ledger import Ledger
 from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.objective import Objective
-from lightning_gammabo.records import EpochRecord, SearchHistory
-from lightning_gammabo.report.progress import make_progress
+from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
 from lightning_gammabo.resume import ResumePoint
-from lightning_gammabo.scheduler import HyperparameterScheduler
+from lightning_gammabo.run_plan import RunPlan, RunShape
 from lightning_gammabo.settings import SearchSettings
 from lightning_gammabo.trainer_state import (
     LoaderMark,
     check_lightning,
     goes_on_inside,
-    log_to_loggers,
     needs_native_batches,
+    shape_of_run,
     trains_weights,
 )
+from lightning_gammabo.voice import Voice
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
 __all__ = ["FitSession"]
-
-LOWERED = 10.0
-"""where all candidates diverged, rates from a tenth of the lowest of them on are not proposed any more"""
 
 
 class FitSession:
@@ -44,27 +42,27 @@ class FitSession:
         settings: what was asked for.
 
     Attributes:
-        history: the records so far.
+        ledger: the records so far.
+        rates: the rates of the fit.
         idle: why nothing is searched in this fit, or None.
+        plan: which epochs are searched and how; None before training starts.
     """
 
     def __init__(self, settings: SearchSettings) -> None:
-        self.history = SearchHistory()
         self.idle: str | None = None
+        self.plan: RunPlan | None = None
+        self._voice = Voice()
+        self.ledger = Ledger(settings.history_file, self._voice)
+        self.rates = FitRates(settings, self._voice)
         self._settings = settings
         self._objective = Objective(
             settings.objective, kappa_lambda=settings.kappa_lambda, mode=settings.objective_mode
         )
         self._keys = MetricKeys(self._objective, settings.monitor_loss, settings.monitor_accuracy)
-        self._lr_max = settings.lr_max
-        self._last_good: float | None = None
-        self._multiplier = 1.0
-        self._guarded = False
-        self._guard: SchedulerGuard | None = None
+        self._scoring: ScoringSet | None = None
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
-        self._said: set[str] = set()
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the Trainer before it trains.
@@ -74,7 +72,7 @@ class FitSession:
             pl_module: the user's module.
 
         Raises:
-            ValueError: if there are LR schedulers and they are refused.
+            ValueError: if the settings do not fit the module's LR schedulers or loaders.
         """
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._be_idle("fast_dev_run is on")
@@ -83,26 +81,45 @@ class FitSession:
         if self.idle is not None:
             return
         check_lightning(trainer)
-        if trainer.lr_scheduler_configs and self._settings.lr_schedulers == "error":
-            names = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
+        names = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
+        if names and self._settings.lr_schedulers == "error":
             raise ValueError(
                 f"GammaLRSearch(lr_schedulers='error'): the module configures {', '.join(names)}. Remove the LR "
                 "scheduler, or choose lr_schedulers='override' (set it aside) or 'scale' (multiply what it schedules)"
             )
+        if not names and self._settings.policy.anchor == "scheduler":
+            raise ValueError(
+                "GammaLRSearch(anchor='scheduler'): the module configures no LR scheduler. Configure one, or choose "
+                "anchor='cosine', 'linear', 'constant', 'plateau' or 'auto'"
+            )
+        own = scoring_loader(self._settings.score_dataloader, trainer, pl_module)
+        self._scoring = ScoringSet(self._settings.policy.score_samples, own, seed=self._settings.seed)
         self._unwatch = watch_loader(trainer, self._note_mark)
 
     def begin(self, trainer: Trainer) -> None:
-        """Go on exactly where a checkpoint was written.
+        """Plan the run; go on exactly where a checkpoint was written.
 
         Args:
             trainer: the Trainer, in ``on_train_start``.
         """
+        if self.idle is not None:
+            return
+        settings = self._settings
+        self.plan = RunPlan(
+            settings.policy,
+            self._shape_of(trainer),
+            start=settings.start_epoch,
+            stop=settings.stop_epoch,
+            every=settings.every_n_epochs,
+            cap=settings.max_overhead if settings.overhead_unit == "passes" else None,
+        )
         if self._resume is not None:
             self._resume.restore(trainer)
-        if self._guarded:
-            self._guard_schedulers(trainer)
+        self.rates.watch(trainer, epochs=self.plan.shape.epochs)
+        if not self.ledger.history and settings.candidates is None:
+            self._voice.inform(self.plan.in_words())
 
-    def plan(self, trainer: Trainer) -> bool:
+    def enter_epoch(self, trainer: Trainer) -> bool:
         """Whether the epoch that starts is to be taken over.
 
         Args:
@@ -111,10 +128,19 @@ class FitSession:
         Returns:
             True to have :meth:`run_epoch` called in place of the epoch loop.
         """
-        return self.idle is None and (self._resume is not None or self._settings.searches(trainer.current_epoch))
+        guard = self.rates.guard
+        if self.idle is not None or self.plan is None or guard is None:
+            return False
+        if self.rates.anchor == "plateau" and self.ledger.history and self._resume is None:
+            logged = {k: float(v) for k, v in trainer.callback_metrics.items() if v.numel() == 1}
+            guard.plateau.see(self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged)))
+        # an epoch that ended early, or whose length nobody knew, has left the rate behind
+        guard.follow(progress_of(trainer, 0))
+        watched = self._settings.policy.guard and bool(self.ledger.history)
+        return self._resume is not None or watched or self.plan.searches(trainer.current_epoch)
 
     def run_epoch(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
-        """Search the epoch, commit and record it.
+        """Search the epoch, commit and record it; or train it under watch.
 
         Args:
             trainer: the Trainer, inside the epoch.
@@ -122,6 +148,7 @@ class FitSession:
             fetcher: the data fetcher.
             run: the Trainer's own way to train the epoch.
         """
+        assert self.plan is not None
         if goes_on_inside(trainer):
             self._finish_restarted(trainer, fetcher, run)
             return
@@ -129,23 +156,37 @@ class FitSession:
             # the run that never stopped makes its iterator now; Lightning made this one's before the epoch's hooks
             self._mark = make_iterator(trainer, fetcher) or self._mark
             self._resume = None
-        if not self._settings.searches(trainer.current_epoch):
-            run(fetcher)
-            return
-        if self._guard is None:
-            self._guard_schedulers(trainer)
-        reason = self._nothing_to_search(trainer)
+        searched = self.plan.searches(trainer.current_epoch)
+        if searched and not self.rates.taken_over:
+            self.rates.take_over(trainer, epochs=self.plan.shape.epochs)
+        reason = self._nothing_to_search(trainer) if searched else None
         if reason is not None:
-            self._say_once(f"epoch {trainer.current_epoch} is not searched: {reason}")
+            self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
+        search = EpochSearch(
+            trainer,
+            self._settings,
+            self.plan,
+            rates=self.rates,
+            ledger=self.ledger,
+            objective=self._objective,
+            keys=self._keys,
+            voice=self._voice,
+        )
+        make_runner = functools.partial(
+            EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
+        )
+        self._mark = None
+        if searched and reason is None:
+            search.run(functools.partial(make_runner, scoring=self._scoring))
+            self._learn_size_of_validation(trainer)
+        elif self._settings.policy.guard and self.ledger.history and trains_weights(trainer):
+            search.train_watched(make_runner)
+        else:
             run(fetcher)
-            return
-        self._search(trainer, pl_module, fetcher, run)
 
     def end(self) -> None:
         """Leave the Trainer as it was found; safe to call twice."""
-        if self._guard is not None:
-            self._guard.release()
-            self._guard = None
+        self.rates.release()
         if self._unwatch is not None:
             self._unwatch()
             self._unwatch = None
@@ -161,13 +202,10 @@ class FitSession:
             What :meth:`load_state_dict` takes.
         """
         return {
-            "history": [record.to_dict() for record in self.history],
+            "history": [record.to_dict() for record in self.ledger.history],
+            "rates": self.rates.state_dict(),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
-            "lr_max": self._lr_max,
-            "last_good": self._last_good,
-            "multiplier": self._guard.multiplier if self._guard is not None else self._multiplier,
-            "guarded": self._guard is not None,
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
         }
 
@@ -177,47 +215,20 @@ class FitSession:
         Args:
             state: that dictionary.
         """
-        self.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
+        self.ledger.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
+        self.rates.load_state_dict(state["rates"])
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
-        self._lr_max = state["lr_max"]
-        self._last_good = state["last_good"]
-        self._multiplier = state["multiplier"]
-        self._guarded = state["guarded"]
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
 
-    def _search(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
-        settings, epoch = self._settings, trainer.current_epoch
-        replay = self._replays(trainer)
-        runner = EpochRunner(
-            trainer,
-            pl_module,
-            fetcher,
-            run,
-            mark=self._mark,
-            guard=self._guard,
-            replay=replay,
-            once=settings.n_trials == 1 and not replay,
-        )
-        progress = make_progress(trainer) if settings.progress else None
-        scheduler = HyperparameterScheduler(
-            self._objective, self._keys, Determinant(), n_trials=settings.n_trials, progress=progress
-        )
-        with runner:
-            if settings.n_trials > 1 or runner.replay:
-                self._say_stateful(runner.stateful)
-            current = runner.rates.reference
-            record = scheduler.search(runner, self._proposals(epoch), epoch=epoch, current_lr=current)
-        self._mark = None
-        self._say_once(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
-        self.history.append(record)
-        self._write_history(trainer)
-        log_to_loggers(trainer, _summary(record))
-        if record.chosen is not None:
-            self._last_good = record.chosen.lr
-            runner.commit(record.chosen.lr)
-        else:
-            runner.train_natively(self._rate_after_divergence(record))
+    def _shape_of(self, trainer: Trainer) -> RunShape:
+        replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
+        return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples)
+
+    def _learn_size_of_validation(self, trainer: Trainer) -> None:
+        # before the first search it may be a guess: Lightning asks for the loaders when it validates
+        if self.plan is not None:
+            self.plan.shape = replace(self.plan.shape, val_ratio=self._shape_of(trainer).val_ratio)
 
     def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:
         step = trainer.global_step
@@ -227,89 +238,13 @@ class FitSession:
             self._resume.restore(trainer)
 
     def _nothing_to_search(self, trainer: Trainer) -> str | None:
-        if LearningRates(trainer.optimizers, self._guard).reference <= 0.0:
+        if LearningRates(trainer.optimizers, self.rates.guard).reference <= 0.0:
             return "no optimizer has a learning rate above 0"
         return "nothing is trained in it" if not trains_weights(trainer) else None
-
-    def _replays(self, trainer: Trainer) -> bool:
-        if self._settings.commit == "replay":
-            return True
-        reason = needs_native_batches(trainer)
-        if reason is not None:
-            self._say_once(f"commit='copy' becomes 'replay' in this run, because of {reason}")
-        return reason is not None
-
-    def _proposals(self, epoch: int) -> Search:
-        settings = self._settings
-        # where a divergence has lowered the range's end below its beginning, the range goes down with it
-        lr_min = settings.lr_min if settings.lr_min < self._lr_max else self._lr_max / LOWERED
-        space = LearningRateSpace(lr_min, self._lr_max)
-        kind = settings.search if settings.candidates is None else "list"
-        return make_search(
-            kind,
-            space,
-            # one stream of its own for each epoch, so that a resumed run proposes what the other would have
-            seed=int(np.random.SeedSequence([settings.seed, epoch]).generate_state(1)[0]),
-            n_initial=settings.n_initial,
-            n_trials=settings.n_trials,
-            candidates=settings.candidates,
-        )
-
-    def _rate_after_divergence(self, record: EpochRecord) -> float:
-        lowest = min(result.lr for result in record.results)
-        self._lr_max = min(self._lr_max, lowest / LOWERED)
-        good = self._last_good
-        rate = good if good is not None and good < lowest else self._lr_max
-        rank_zero_warn(
-            f"GammaLRSearch: in epoch {record.epoch} {record.reason}; it is trained at {rate:.2e} from the state at "
-            f"its start, and rates above {self._lr_max:.2e} are not proposed any more"
-        )
-        return rate
-
-    def _guard_schedulers(self, trainer: Trainer) -> None:
-        schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
-        scale = self._settings.lr_schedulers == "scale"
-        self._guard = SchedulerGuard(schedulers, trainer.optimizers, scale=scale, multiplier=self._multiplier)
-        if schedulers and not scale:
-            names = ", ".join(sorted({type(scheduler).__name__ for scheduler in schedulers}))
-            rank_zero_warn(
-                f"GammaLRSearch sets {names} aside from epoch {trainer.current_epoch} on: the search writes the "
-                "learning rate. Choose lr_schedulers='scale' to have it multiply what the scheduler schedules."
-            )
-
-    def _write_history(self, trainer: Trainer) -> None:
-        if self._settings.history_file is not None and trainer.is_global_zero:
-            self.history.save(self._settings.history_file)
 
     def _note_mark(self, mark: LoaderMark) -> None:
         self._mark = mark
 
     def _be_idle(self, why: str) -> None:
         self.idle = why
-        self._say_once(f"no epoch is searched: {why}")
-
-    def _say_stateful(self, paths: list[str]) -> None:
-        if paths:
-            shown = ", ".join(paths[:3])
-            message = f"{shown}: a live iterator cannot be put back; it goes on from epoch trained to epoch trained"
-            self._say_once(message, say=rank_zero_warn)
-
-    def _say_once(self, message: str, say: Callable[[str], None] = rank_zero_info) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            say(f"GammaLRSearch: {message}")
-
-
-def _summary(record: EpochRecord) -> dict[str, float]:
-    summary = {
-        "gamma/candidates": float(len(record.results)),
-        "gamma/search_seconds": record.seconds,
-        "gamma/train_passes": record.train_passes,
-        "gamma/val_passes": record.val_passes,
-    }
-    chosen = record.chosen
-    if chosen is not None:
-        values = {"lr": chosen.lr, "score": chosen.score, "loss": chosen.loss, "accuracy": chosen.accuracy}
-        values["kappa" if record.objective.startswith("kappa") else "objective"] = chosen.kappa
-        summary |= {f"gamma/{name}": float(value) for name, value in values.items() if value is not None}
-    return summary
+        self._voice.inform(f"no epoch is searched: {why}")

@@ -1,22 +1,14 @@
-"""What a search leaves behind: trials, results, one record for each searched epoch.
-
-Everything here is frozen and holds plain values, so that a record can be written as JSON, put into a checkpoint and
-read back with ``weights_only=True``. Nothing here knows of networks, of Lightning or of BoTorch.
-"""
+"""Trials, their results, and one record for each epoch: frozen, plain values."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
-__all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "SearchHistory", "Trial", "TrialState"]
+__all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "Trial", "TrialState"]
 
 
 class TrialState(str, Enum):
@@ -63,22 +55,26 @@ class Outcome:
         metrics: every scalar that it logged, by name.
         train_loss: mean training loss of its last quarter; None if ``training_step`` returns none.
         val_loss: mean of the losses that ``validation_step`` returns; None if it returns none.
+        batches: mean and weight of each validation batch, by the name of what was logged as a mean.
         steps: optimizer steps that it trained.
         passes: passes over the training data.
         val_passes: passes over the validation data.
         seconds: wall time.
         message: why it did not come to its end.
+        behind: of a DROPPED one: its training loss over the leader's, on the same batches.
     """
 
     state: TrialState
     metrics: Mapping[str, float] = field(default_factory=dict)
     train_loss: float | None = None
     val_loss: float | None = None
+    batches: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     steps: int = 0
     passes: float = 1.0
     val_passes: float = 1.0
     seconds: float = 0.0
     message: str = ""
+    behind: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +94,9 @@ class Result:
         seconds: wall time of training and validation.
         passes: passes over the training data; a candidate that was cut short has less than 1.
         origin: as in :class:`Trial`.
-        message: why it diverged or failed.
+        message: why it was dropped, diverged or failed.
+        parts: the score with one validation batch left out, for each of them: what pairs two candidates.
+        estimate: of a DROPPED one: what the surrogate takes its score for.
 
     Raises:
         ValueError: if ``score`` does not fit ``state``.
@@ -117,6 +115,8 @@ class Result:
     passes: float = 0.0
     origin: str = "acquisition"
     message: str = ""
+    parts: tuple[float, ...] = ()
+    estimate: float | None = None
 
     def __post_init__(self) -> None:
         complete = self.state is TrialState.COMPLETE
@@ -166,6 +166,7 @@ class EpochRecord:
         anchor: value of the anchor at the epoch's start, 1 at the height of its schedule: the schedule's height is the
             chosen rate divided by it.
         fraction: share of the epoch that each candidate was to train.
+        scorings: validations on what candidates are scored on.
 
     Raises:
         ValueError: if ``chosen_number`` names no result.
@@ -188,6 +189,7 @@ class EpochRecord:
     policy: str = "thesis"
     anchor: float = 1.0
     fraction: float = 1.0
+    scorings: int = 0
 
     def __post_init__(self) -> None:
         if self.chosen_number is not None and self.chosen_number not in {r.number for r in self.results}:
@@ -219,7 +221,14 @@ class EpochRecord:
             An equal record.
         """
         results = tuple(
-            Result(**{**_known(Result, result), "state": TrialState(result["state"])}) for result in plain["results"]
+            Result(
+                **{
+                    **_known(Result, result),
+                    "state": TrialState(result["state"]),
+                    "parts": tuple(result.get("parts", ())),
+                }
+            )
+            for result in plain["results"]
         )
         return cls(**{**_known(cls, plain), "results": results})
 
@@ -227,114 +236,3 @@ class EpochRecord:
 def _known(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
     names = {f.name for f in fields(cls)}
     return {key: value for key, value in plain.items() if key in names}
-
-
-class SearchHistory(Sequence[EpochRecord]):
-    """The records of one fit, in order of epochs; grows by :meth:`append` and is otherwise read only."""
-
-    def __init__(self, records: Iterable[EpochRecord] = ()) -> None:
-        self._records = list(records)
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._records[index]
-
-    def __iter__(self) -> Iterator[EpochRecord]:
-        return iter(self._records)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SearchHistory) and self._records == other._records
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"SearchHistory({len(self)} epochs)"
-
-    def append(self, record: EpochRecord) -> None:
-        """Add the newest record.
-
-        Args:
-            record: the record of the epoch that was just searched.
-        """
-        self._records.append(record)
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One flat row for each candidate, ready for ``pandas.DataFrame``.
-
-        Returns:
-            Rows with the epoch's and the candidate's plain fields, ``chosen`` and one ``metrics/NAME`` for each metric.
-        """
-        rows = []
-        for record in self:
-            for result in record.results:
-                row: dict[str, Any] = {"epoch": record.epoch, "chosen": result.number == record.chosen_number}
-                row |= {f.name: getattr(result, f.name) for f in fields(Result) if f.name != "metrics"}
-                row["state"] = result.state.value
-                row |= {f"metrics/{name}": value for name, value in result.metrics.items()}
-                rows.append(row)
-        return rows
-
-    def to_jsonl(self) -> str:
-        """JSON lines, one record a line.
-
-        Returns:
-            The text; empty for no records.
-        """
-        return "".join(json.dumps(_finite(record.to_dict()), allow_nan=False) + "\n" for record in self)
-
-    @classmethod
-    def from_jsonl(cls, text: str) -> SearchHistory:
-        """Read :meth:`to_jsonl` back.
-
-        Args:
-            text: JSON lines.
-
-        Returns:
-            An equal history (metrics that were not finite come back as NaN).
-        """
-        return cls(EpochRecord.from_dict(_nan(json.loads(line))) for line in text.splitlines() if line.strip())
-
-    def to_csv(self) -> str:
-        """The :meth:`rows` as comma-separated values with a header.
-
-        Returns:
-            The text; empty for no records.
-        """
-        rows = self.rows()
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        out = io.StringIO()
-        if rows:
-            writer = csv.DictWriter(out, names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        return out.getvalue()
-
-    def save(self, path: str | Path) -> Path:
-        """Write the history, by the ending of its name: ``.csv`` as CSV, else JSON lines.
-
-        Args:
-            path: file to write.
-
-        Returns:
-            The path.
-        """
-        path = Path(path)
-        path.write_text(self.to_csv() if path.suffix == ".csv" else self.to_jsonl(), encoding="utf-8")
-        return path
-
-
-# JSON has no NaN: a metric that is not finite is written as null
-def _finite(plain: Any) -> Any:
-    if isinstance(plain, float) and not math.isfinite(plain):
-        return None
-    if isinstance(plain, dict):
-        return {key: _finite(value) for key, value in plain.items()}
-    return [_finite(value) for value in plain] if isinstance(plain, list) else plain
-
-
-def _nan(plain: dict[str, Any]) -> dict[str, Any]:
-    for result in plain["results"]:
-        result["metrics"] = {k: math.nan if v is None else v for k, v in result["metrics"].items()}
-    return plain
