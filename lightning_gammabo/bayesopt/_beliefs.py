@@ -10,6 +10,8 @@ References:
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -79,6 +81,24 @@ class WarmPrior:
     winner: float
     usual: float
     strength: float
+
+    @classmethod
+    def of(cls, pairs: Iterable[tuple[float, float | None]], strength: float) -> WarmPrior | None:
+        """What rates and scores of an epoch say of the next one.
+
+        Args:
+            pairs: rates and scores.
+            strength: power of the prior.
+
+        Returns:
+            The prior; None where no rate has a finite score.
+        """
+        finite = [(lr, s) for lr, s in pairs if s is not None and math.isfinite(s) and lr > 0.0]
+        if not finite:
+            return None
+        winner = float(max(finite, key=lambda pair: pair[1])[0])
+        usual = float(np.median(np.clip([s for _, s in finite], -1e300, 1e300)))  # no overflow in between
+        return cls(winner=winner, usual=usual, strength=strength)
 
     def starts(self) -> tuple[float, float]:
         """The rates to try first.

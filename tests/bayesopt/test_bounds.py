@@ -130,3 +130,9 @@ def test_warm_prior_is_the_cauchy_of_the_move() -> None:
 @pytest.mark.parametrize(("best", "misleads"), [(0.5, False), (0.9, False), (0.49, True)])
 def test_warm_prior_knows_when_it_misleads(best: float, misleads: bool) -> None:
     assert WarmPrior(winner=0.1, usual=0.5, strength=1.0).misleads(best) is misleads
+
+
+def test_warm_prior_is_made_of_the_finite_scores() -> None:
+    pairs = [(0.1, 0.5), (0.2, None), (0.3, math.nan), (0.0, 9.0), (0.02, 0.7), (0.01, 0.1), (0.03, 0.6)]
+    assert WarmPrior.of(pairs, 1.5) == WarmPrior(winner=0.02, usual=0.55, strength=1.5)
+    assert WarmPrior.of([(0.2, None), (0.0, 9.0)], 1.0) is None

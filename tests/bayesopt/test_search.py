@@ -50,7 +50,7 @@ def test_every_kind_is_a_search(kind: str) -> None:
     assert not search.finished
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(
     scores=st.lists(SCORES, min_size=1, max_size=14),
     kind=st.sampled_from(FAST_KINDS),
@@ -66,7 +66,7 @@ def test_whatever_comes_back_proposals_are_finite_and_in_range(
         search.tell(trial, score)
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     scores=st.lists(SCORES, min_size=1, max_size=9),
     at=st.integers(0, 8),
@@ -430,6 +430,8 @@ def test_readings_of_the_thesis_are_told_apart(reading: str) -> None:
         ({"n_initial": -1}, "at least 0"),
         ({"grid_size": 2}, "at least 8"),
         ({"stop_below": -0.1}, "at least 0"),
+        ({"batch": "sobol"}, "'believer', 'qei'"),
+        ({"batch": "qei", "acquisition": "pi"}, "the choices are 'believer'"),
         ({"seed": -1}, "not negative"),
         ({"seed": 1.5}, "an integer"),
         ({"precision_prior": (0.4, 1.0)}, "concentration > 1/2"),
