@@ -14,6 +14,7 @@ import torch
 from botorch.acquisition.analytic import AnalyticAcquisitionFunction
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import Model
+from botorch.posteriors.posterior import Posterior
 from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
@@ -144,6 +145,12 @@ class StudentTProbabilityOfImprovement(_StudentTAcquisition):
         return (weights * _torch_t.log_cdf(z, df).exp()).sum(dim=-1)
 
 
+def _of(posterior: Posterior, name: str) -> Tensor:
+    # BoTorch's base class has neither a mean nor a variance; every posterior that analytic acquisitions take has both
+    values: Tensor = getattr(posterior, name)
+    return values
+
+
 class LogThesisExpectedImprovement(AnalyticAcquisitionFunction):
     """Log of the thesis's own acquisition (ch. 3.3): the Gaussian's EI with mean and variance estimated anew, q = 1.
 
@@ -210,11 +217,11 @@ class LogThesisExpectedImprovement(AnalyticAcquisitionFunction):
         """
         self.to(X)
         posterior = self.model.posterior(X, posterior_transform=self.posterior_transform)
-        mean, variance = (v.squeeze(-1).squeeze(-1) for v in (posterior.mean, posterior.variance))
+        mean, variance = (_of(posterior, name).squeeze(-1).squeeze(-1) for name in ("mean", "variance"))
         y = self.Y_observed.squeeze(-1)
         if self.reading == "L3":
             at_y = self.model.posterior(self.X_observed, posterior_transform=self.posterior_transform)
-            squares = (y - at_y.mean.squeeze(-1)).square().sum(dim=-1).expand_as(mean)
+            squares = (y - _of(at_y, "mean").squeeze(-1)).square().sum(dim=-1).expand_as(mean)
         else:
             squares = (y - mean.unsqueeze(-1)).square().sum(dim=-1)
         a_n, b_n = precision_posterior(self.concentration, self.rate, len(y), squares)

@@ -273,6 +273,37 @@ def test_an_optimum_at_an_end_is_reached(end: float) -> None:
         assert abs(SPACE.to_unit(search.suggest_best()) - end) < 0.02
 
 
+@pytest.mark.parametrize("factor", [1.1, 3.0])
+@pytest.mark.parametrize(("scores", "low", "high"), [((0.5, 0.6, 0.1), 0.5, 1.0), ((0.5, 0.1, 0.6), 0.0, 0.5)])
+def test_a_narrow_region_is_searched_beside_its_best_rate(factor: float, scores: Any, low: float, high: float) -> None:
+    """As a later search does it: the rate in use, both ends of the region, then what the search asks for."""
+    space = LearningRateSpace(0.02 / factor, 0.02 * factor)
+    search = make(space=space, inside=0.0)
+    for lr, score in zip((0.02, 0.02 * factor, 0.02 / factor), scores, strict=True):
+        search.enqueue(lr, origin="region")
+        search.tell(search.ask(), score)
+    first = search.ask()
+    search.tell(first, 0.55)
+    second = search.ask()
+    assert low < space.to_unit(first.lr) < high
+    assert low < space.to_unit(second.lr) < high
+    assert first.lr != second.lr
+
+
+def test_a_narrow_region_of_noise_is_explored() -> None:
+    """Scores that differ by nothing but noise draw no rate twice and do not pile up."""
+    space = LearningRateSpace(0.02 / 1.1, 0.02 * 1.1)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        search = make(space=space, seed=seed, inside=0.0)
+        for lr in (0.02, 0.02 * 1.1, 0.02 / 1.1):
+            search.enqueue(lr)
+        rates = run(search, [float(0.5 + 0.003 * rng.normal()) for _ in range(7)])
+        gaps = np.diff(sorted(space.to_unit(lr) for lr in rates))
+        assert gaps.min() > 0.5 / 512
+        assert gaps.max() < 0.5
+
+
 def test_all_diverged_goes_down_by_halves() -> None:
     search = make()
     rates = run(search, [None] * 8)
