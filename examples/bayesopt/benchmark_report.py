@@ -106,6 +106,15 @@ def earlier_rows(page: str) -> dict[str, dict[str, list[str]]]:
     return found
 
 
+def earlier_section(page: str, title: str) -> str:
+    """A section of a page, to stand where it was not run again; marked so."""
+    if f"### {title}\n" not in page:
+        return ""
+    note = "*(earlier: not run again; rows of the package are of its defaults of then)*"
+    body = page.split(f"### {title}\n")[1].split("\n### ")[0].replace(note, "").strip()
+    return f"### {title}\n\n{note}\n\n{body}\n"
+
+
 def unpaired(row: dict[str, Any], cells: list[str]) -> dict[str, float]:
     """Ratio and difference after 8 to a reference of which only the printed row is left: no pairs, no interval."""
     mean, se = (float(part) for part in cells[2].rstrip(")").split(" ("))
@@ -262,8 +271,9 @@ def other_bars(found: dict[str, Any]) -> list[list[str]]:
     return [[*row[:3], "yes" if row[3] else "**no**"] for row in rows]
 
 
-def sections(found: dict[str, Any], order: list[str], earlier: dict[str, dict[str, list[str]]] | None = None) -> str:
-    """All tables, for the docs."""
+def sections(found: dict[str, Any], order: list[str], page: str = "") -> str:
+    """All tables, for the docs; ``page`` is the earlier one."""
+    earlier = earlier_rows(page)
     bars = [row for search in ("gamma", "gamma_own_start") for row in regret_bars(found["regret"], search)]
     text = ["### Bars\n", table(["what", "bar", "measured", "holds"], bars + other_bars(found))]
     text += ["### Regret\n", regret_tables(found["regret"], order, earlier)]
@@ -277,6 +287,8 @@ def sections(found: dict[str, Any], order: list[str], earlier: dict[str, dict[st
         text += ["### Warm start\n", plain_table(found["warm"])]
     if "thesis" in found:
         text += ["### The thesis's claim\n", thesis_tables(found["thesis"])]
+    else:
+        text += [earlier_section(page, "The thesis's claim")]
     text += ["### Versions\n", ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n"]
     return "\n".join(text)
 
@@ -284,13 +296,12 @@ def sections(found: dict[str, Any], order: list[str], earlier: dict[str, dict[st
 def write_report(folder: Path, order: list[str], docs: Path | None = None) -> None:
     """Print the tables, write ``benchmark.md`` and ``benchmark.json``, and put them between the marks in ``docs``."""
     page = docs.read_text(encoding="utf-8") if docs else ""
-    earlier = earlier_rows(page)
-    found: dict[str, Any] = {"regret": regret_summary(folder / "regret", earlier)}
+    found: dict[str, Any] = {"regret": regret_summary(folder / "regret", earlier_rows(page))}
     for section in ("calibration", "cost", "warm", "thesis", "versions"):
         path = folder / f"{section}.json"
         if path.exists():
             found[section] = json.loads(path.read_text(encoding="utf-8"))
-    text = sections(found, order, earlier)
+    text = sections(found, order, page)
     (folder / "benchmark.md").write_text(text, encoding="utf-8")
     (folder / "benchmark.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(text)

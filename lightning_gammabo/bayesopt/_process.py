@@ -50,7 +50,7 @@ KERNELS: dict[str, Callable[[Array], Array]] = {"matern52": _matern52, "rbf": _r
 class HyperGrid:
     """The quadrature nodes of the hyperparameters and their prior.
 
-    The results are flat in all of these numbers (measured on learning-rate landscapes and on Krasser's function).
+    Results are flat in all of these numbers (measured on learning-rate landscapes).
 
     Args:
         kernel: ``"matern52"`` or ``"rbf"``.
