@@ -60,12 +60,12 @@ def test_cell(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     expected = fit(scenario, tmp_path)
     followed: dict[tuple[float, ...], Any] = {}
     for commit in ("copy", "replay"):
-        one = searching(commit=commit, n_initial=1, n_iterations=0)
+        one = searching(commit=commit, **{**scenario.search, "n_initial": 1, "n_iterations": 0})
         assert differences(expected, fit(scenario, tmp_path, one)) == [], f"one candidate, {commit}"
         assert len(one.history) > 0
         if not scenario.follows:
             continue
-        many = searching(commit=commit, lr_min=1e-3, lr_max=0.3)
+        many = searching(commit=commit, lr_min=1e-3, lr_max=0.3, **scenario.search)
         searched = fit(scenario, tmp_path, many)
         rates = tuple(record.chosen.lr for record in many.history)
         if rates not in followed:
