@@ -53,21 +53,29 @@ def _average(callback: Any) -> Any:
     return average.state_dict() if isinstance(average, torch.nn.Module) else None
 
 
+WAYS: dict[str, dict[str, Any]] = {
+    "copy": {},
+    "replay": {"commit": "replay"},
+    # candidates train a part of the epoch, and the winner goes on from there, under watch
+    "part": {"first_fraction": 0.6, "fraction": 0.4, "min_steps": 1, "guard": True},
+}
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_cell(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scenario = CELLS[name]
     expected = fit(scenario, tmp_path)
     followed: dict[tuple[float, ...], Any] = {}
-    for commit in ("copy", "replay"):
-        one = searching(commit=commit, **{**scenario.search, "n_initial": 1, "n_iterations": 0})
-        assert differences(expected, fit(scenario, tmp_path, one)) == [], f"one candidate, {commit}"
+    for way, arguments in WAYS.items():
+        one = searching(**{**arguments, **scenario.search, "n_initial": 1, "n_iterations": 0})
+        assert differences(expected, fit(scenario, tmp_path, one)) == [], f"one candidate, {way}"
         assert len(one.history) > 0
         if not scenario.follows:
             continue
-        many = searching(commit=commit, lr_min=1e-3, lr_max=0.3, **scenario.search)
+        many = searching(**arguments, lr_min=1e-3, lr_max=0.3, **scenario.search)
         searched = fit(scenario, tmp_path, many)
         rates = tuple(record.chosen.lr for record in many.history)
         if rates not in followed:
             followed[rates] = fit(scenario, tmp_path, Follows(rates))
-        assert differences(followed[rates], searched) == [], f"many candidates, {commit}"
+        assert differences(followed[rates], searched) == [], f"many candidates, {way}"
