@@ -26,9 +26,12 @@ def fit(scenario: Scenario, out: Path, *callbacks: Callback) -> dict[str, Any]:
     options |= options.pop("precision of", dict)()
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     own = scenario.callbacks()
+    # whoever follows speaks last, as a search does
+    first = [callback for callback in callbacks if not isinstance(callback, Follows)]
+    last = [callback for callback in callbacks if isinstance(callback, Follows)]
     quiet["enable_checkpointing"] = any("Checkpoint" in type(callback).__name__ for callback in own)
     trainer = Trainer(
-        callbacks=[*callbacks, *own, calls], enable_model_summary=False, default_root_dir=out,
+        callbacks=[*first, *own, *last, calls], enable_model_summary=False, default_root_dir=out,
         **{"max_epochs": 3, "accelerator": "cpu", **quiet, **options},
     )  # fmt: skip
     module = scenario.module()
