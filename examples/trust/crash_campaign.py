@@ -155,9 +155,9 @@ def campaign(kills: int, seed: int, folder: Path) -> int:
         left = [path.name for path in run.iterdir() if path.suffix not in (".ckpt", ".jsonl", ".json")]
         well = not wrong and not unread and not left
         survived += deaths if well else 0
-        print(
-            f"run {runs:3d} ({name}): {deaths} kills, {'the same to the bit' if well else f'{wrong} {left} {unread}'}"
-        )
+        end = "the same to the bit" if well else f"differ: {wrong}; left: {left}; histories not whole: {unread}"
+        print(f"run {runs:3d} ({name}): {deaths} kills, {end}", flush=True)
+        runs += 1
         shutil.rmtree(run)
     print(f"survived {survived} of {done} kills in {runs} runs (seed {seed})")
     return done - survived

@@ -77,7 +77,7 @@ def main() -> None:
     grown = last[1] - first[1] - (last[5] - first[5])
     flat = grown < ALLOWED_MIB and last[3] == first[3] and last[4] == first[4]
     print(
-        f"from epoch {first[0]} to {last[0]}: memory {grown:+.1f} MiB beyond the history, files {last[3] - first[3]:+d}, "
+        f"from epoch {first[0]} to {last[0]}: {grown:+.1f} MiB beyond the history, files {last[3] - first[3]:+d}, "
         f"threads {last[4] - first[4]:+d}, objects {last[2] - first[2]:+d}: {'flat' if flat else 'NOT FLAT'} "
         f"({time.perf_counter() - began:.0f} s)"
     )
