@@ -1,9 +1,9 @@
 """Runs the identity suites on the lowest, or on the newest, versions that the package admits.
 
-``python examples/trust/versions.py lowest`` makes a virtual environment of its own, installs what the
-package names as lower bounds, and runs the tests of exactness, of resuming and of the search there. PyTorch's default wheels
-bring gigabytes of CUDA: ``--pip "--index-url URL"`` takes wheels from elsewhere, ``--hold torch=2.13.0`` keeps one
-package at another version than the bound.
+``python examples/trust/versions.py lowest`` makes a virtual environment of its own, installs what the package names as
+lower bounds, and runs the tests of exactness, of resuming and of the search there. PyTorch's default wheels bring
+gigabytes of CUDA: ``--pip "--index-url URL"`` takes wheels from elsewhere, ``--hold torch=2.13.0`` keeps one package at
+another version than the bound.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from tests.identity.fingerprint import differences
 from tests.identity.strategy_fit import OWN_PROCESSES
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 240.0
+PATIENCE = 500.0
 WHOLE = os.environ.get("GAMMABO_MATRIX") == "whole"
 
 
