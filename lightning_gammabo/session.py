@@ -14,6 +14,7 @@ from lightning_gammabo.fit_rates import FitRates
 from lightning_gammabo.learning_rate import LearningRates
 from lightning_gammabo.ledger import Ledger
 from lightning_gammabo.metric_names import MetricKeys
+from lightning_gammabo.neighbours import remarks
 from lightning_gammabo.objective import Objective
 from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
 from lightning_gammabo.report.progress import shielded
@@ -97,6 +98,9 @@ class FitSession:
                 "GammaLRSearch(anchor='scheduler'): the module configures no LR scheduler. Configure one, or choose "
                 "anchor='cosine', 'linear', 'constant', 'plateau' or 'auto'"
             )
+        scales = self._settings.lr_schedulers == "scale" or self._settings.policy.anchor == "scheduler"
+        for remark in remarks(trainer, scales=scales, keeps_history=self._settings.history_file is not None):
+            self._voice.inform(remark)
         own = scoring_loader(self._settings.score_dataloader, trainer, pl_module)
         self._scoring = ScoringSet(self._settings.policy.score_samples, own, seed=self._settings.seed)
         self._unwatch = watch_loader(trainer, self._note_mark)
@@ -121,7 +125,12 @@ class FitSession:
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
-        if not self.ledger.history and settings.candidates is None:
+        if self.plan.search_epochs == []:
+            self._voice.warn(
+                f"no epoch is searched: start_epoch={settings.start_epoch}, stop_epoch={settings.stop_epoch}, and the "
+                f"run has {self.plan.shape.epochs} epochs, from 0"
+            )
+        elif not self.ledger.history and settings.candidates is None:
             self._voice.inform(self.plan.in_words())
 
     def enter_epoch(self, trainer: Trainer) -> bool:
