@@ -68,6 +68,9 @@ class FitSession:
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
+        # of a plateau: the epoch at whose start it saw a loss last, and the loss that a checkpoint left to be seen
+        self._seen = 0
+        self._resumed_loss: float | None = None
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the Trainer before it trains.
@@ -145,9 +148,10 @@ class FitSession:
         guard = self.rates.guard
         if self.idle is not None or self.plan is None or guard is None:
             return False
-        if self.rates.anchor == "plateau" and self.ledger.history and self._resume is None:
-            logged = {k: float(v) for k, v in trainer.callback_metrics.items() if v.numel() == 1}
-            guard.plateau.see(self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged)))
+        if self.rates.anchor == "plateau" and self.ledger.history and trainer.current_epoch > self._seen:
+            loss = self._loss_of(trainer)
+            guard.plateau.see(loss if loss is not None or self._resume is None else self._resumed_loss)
+            self._seen = trainer.current_epoch
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
         guard.follow(progress_of(trainer, 0))
         watched = self._settings.policy.guard and bool(self.ledger.history)
@@ -228,6 +232,7 @@ class FitSession:
             "confusion": dict(self.showcase.confusion),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
+            "plateau": [self._seen, self._loss_of(trainer) if trainer is not None else None],
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
         }
 
@@ -242,7 +247,13 @@ class FitSession:
         self.showcase.confusion = dict(state.get("confusion", {}))
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
+        self._seen, self._resumed_loss = state["plateau"]
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
+
+    def _loss_of(self, trainer: Trainer) -> float | None:
+        # the validation loss that the Trainer has logged last
+        logged = {k: float(v) for k, v in trainer.callback_metrics.items() if v.numel() == 1}
+        return self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged))
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
