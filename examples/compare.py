@@ -40,11 +40,14 @@ class Classifier(LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._log_scores(batch, "test")
 
-    def _log_scores(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+    def measure(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images, labels = batch
         logits = self.net(images)
-        self.log(f"{split}_loss", cross_entropy(logits, labels), prog_bar=True)
-        self.log(f"{split}_acc", (logits.argmax(dim=1) == labels).float().mean(), prog_bar=True)
+        return {"loss": cross_entropy(logits, labels), "acc": (logits.argmax(dim=1) == labels).float().mean()}
+
+    def _log_scores(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+        for name, value in self.measure(batch).items():
+            self.log(f"{split}_{name}", value, prog_bar=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), **self.sgd)
