@@ -13,18 +13,13 @@ the run and its largest value is 4 times that; validation is measured 8 times in
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
-import torch
-from counter import SAMPLES
-from data import Pair, loader
 from fitting import Fitted, Run
-from networks import Counted
 from numpy.typing import NDArray
+from trainee import Trainee
 
 Floats = NDArray[np.float64]
 
@@ -34,51 +29,6 @@ DIVERGED = 1e6
 CURVE = 8
 OUTLIERS = 0.03
 LOOK = 5
-
-
-class Trainee:
-    """A network with its optimizer, trained by plain steps; rewound by copies of both."""
-
-    def __init__(self, run: Run) -> None:
-        self.module = run.module(run.lr)
-        self.optimizer = run.workload.optimizer(self.module.parameters(), run.lr)
-        splits = run.workload.splits(run.folder, run.seed)
-        self.val, self.batch = splits.val, run.workload.batch
-        self.batches = endless(loader(splits.train, self.batch, shuffle=True))
-
-    def keep(self) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
-        return copy.deepcopy((self.module.state_dict(), self.optimizer.state_dict()))
-
-    def rewind(self, state: tuple[dict[str, torch.Tensor], dict[str, object]]) -> None:
-        weights, optimizer = copy.deepcopy(state)
-        self.module.load_state_dict(weights)
-        self.optimizer.load_state_dict(optimizer)
-
-    def step(self, lr: float) -> float:
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-        loss = self.module.training_step(next(self.batches), 0)
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
-        return loss.item()
-
-    def validate(self, size: int) -> dict[str, float]:
-        return validate(self.module, (self.val[0][:size], self.val[1][:size]))
-
-
-def validate(module: Counted, pair: Pair) -> dict[str, float]:
-    SAMPLES.validated += len(pair[1])
-    module.eval()
-    with torch.no_grad():
-        scores = {f"val_{name}": float(value) for name, value in module.measure(pair).items()}
-    module.train()
-    return scores
-
-
-def endless(batches: torch.utils.data.DataLoader[Pair]) -> Iterator[Pair]:
-    while True:
-        yield from batches
 
 
 def clean(times: Floats, losses: Floats, *, by_validation: bool) -> Floats:
@@ -144,7 +94,10 @@ def try_rate(trainee: Trainee, lr: float, tau: int, first_loss: float, *, by_val
         return DIVERGED
     if by_validation and curve.max() >= first_loss:
         return float(curve[-1])
-    return forecast(np.arange(len(curve), dtype=float), curve, tau / every, by_validation=by_validation)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a spline through losses that explode
+        foretold = forecast(np.arange(len(curve), dtype=float), curve, tau / every, by_validation=by_validation)
+    return foretold if math.isfinite(foretold) else DIVERGED
 
 
 def autolrs(run: Run) -> Fitted:

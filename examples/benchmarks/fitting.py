@@ -58,14 +58,13 @@ class Fitted:
 
 
 class Rates(Callback):
-    """Notes the rate at which each epoch begins to train."""
+    """Notes the rate at which each epoch begins to train; not by a batch's hook, which would have a search replay."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        if batch_idx == 0:
-            self.rates.append(float(trainer.optimizers[0].param_groups[0]["lr"]))
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.rates.append(float(trainer.optimizers[0].param_groups[0]["lr"]))
 
 
 def quiet() -> None:

@@ -13,6 +13,7 @@ from autolrs import autolrs
 from fitting import Fitted, Run, fit, make_trainer
 from lightning.pytorch import Callback
 from lightning.pytorch.tuner import Tuner
+from pbt import pbt
 
 TRIALS = 8
 """As many runs as the grid has."""
@@ -86,4 +87,5 @@ TUNERS = {
     "optuna-median": optuna_trials(median_pruner),
     "optuna-hyperband": optuna_trials(hyperband_pruner),
     "autolrs": autolrs,
+    "pbt": pbt,
 }

@@ -12,12 +12,9 @@ for its loss.
 from __future__ import annotations
 
 import argparse
-import json
-import math
-import multiprocessing
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +24,9 @@ from data import pool
 from fitting import Run, quiet
 from methods import IGNORE_START, METHODS
 from workloads import GRID, WORKLOADS
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from noted import numbers, read_rows, rounded, run_all
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 
@@ -66,29 +66,11 @@ def measure(key: Key, folder: Path) -> dict[str, Any]:
     )
 
 
-def rounded(value: float) -> float | None:
-    """Six significant digits; a null for what is not finite."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
-
-
 def read(folder: Path) -> dict[Key, dict[str, Any]]:
     """All noted runs, in the order of their keys."""
-    lines = (line for path in sorted(folder.glob("*.jsonl")) for line in path.read_text(encoding="utf-8").splitlines())
-    rows = (json.loads(line) for line in lines)
+    rows = (row for path in sorted(folder.glob("*.jsonl")) for row in read_rows(path))
     found = {Key(*(row[name] for name in Key._fields)): row for row in rows}
     return dict(sorted(found.items()))
-
-
-def note(row: dict[str, Any], folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{row['workload']}-{row['epochs']}.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
-
-
-def numbers(text: str) -> list[int]:
-    """``0-4`` or ``0,2,5``."""
-    first, dash, last = text.partition("-")
-    return list(range(int(first), int(last) + 1)) if dash else [int(part) for part in text.split(",")]
 
 
 def starts(words: Sequence[str], method: str) -> list[float]:
@@ -106,19 +88,9 @@ def wanted(args: argparse.Namespace) -> Iterator[Key]:
                     yield Key(workload, method, args.epochs, seed, start)
 
 
-def run_all(keys: Sequence[Key], args: argparse.Namespace) -> None:
-    began = time.perf_counter()
-    with ProcessPoolExecutor(args.jobs, multiprocessing.get_context("fork")) as workers:
-        waiting = {workers.submit(measure, key, args.data_dir): key for key in keys}
-        for done, future in enumerate(as_completed(waiting), start=1):
-            row = future.result()
-            note(row, args.out)
-            left = (time.perf_counter() - began) / done * (len(keys) - done)
-            print(
-                f"{done}/{len(keys)}, {left / 60:.1f} min left: {' '.join(map(str, waiting[future]))}: "
-                f"{row['passes_all']:.2f} passes, test loss {row['test_loss']}",
-                flush=True,
-            )
+def say(row: dict[str, Any]) -> str:
+    key = " ".join(str(row[name]) for name in Key._fields)
+    return f"{key}: {row['passes_all']:.2f} passes, test loss {row['test_loss']}"
 
 
 def parse_args() -> argparse.Namespace:
@@ -140,7 +112,14 @@ def main() -> None:
     there = read(args.out)
     keys = [key for key in dict.fromkeys(wanted(args)) if key not in there]
     print(f"{len(keys)} runs to make, {len(there)} are there")
-    run_all(keys, args)
+    run_all(
+        keys,
+        measure,
+        say,
+        lambda row: args.out / f"{row['workload']}-{row['epochs']}.jsonl",
+        jobs=args.jobs,
+        arguments=[args.data_dir],
+    )
 
 
 if __name__ == "__main__":
