@@ -77,6 +77,15 @@ class BatchTape:
         self.fetched = 0
         self.done = False
 
+    def seek(self, position: int) -> None:
+        """Go on after some batches that were given out before.
+
+        Args:
+            position: how many of them.
+        """
+        self._position = self.fetched = position
+        self.done = self._batches[position - 1].done if position else False
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._fetcher, name)
 

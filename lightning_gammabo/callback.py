@@ -9,7 +9,8 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_gammabo.epoch_runner import arm, disarm
-from lightning_gammabo.records import SearchHistory
+from lightning_gammabo.policy import SearchPolicy, make_policy
+from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.table import history_table
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
@@ -23,36 +24,60 @@ __all__ = ["GammaLRSearch"]
 class GammaLRSearch(Callback):
     """Tunes the learning rate while training: searches it anew at the start of each epoch.
 
-    At the start of a searched epoch the state of the training is noted. Candidates train the epoch from that very
-    state, on the same batches, each at another rate; the first one at the rate that the optimizer would use now, the
-    others as Bayesian optimisation with a Gamma posterior of the precision proposes. Each is validated and scored; the
-    best one's weights, buffers, optimizer state, metric states and random numbers become the training's.
+    At the start of a searched epoch the state of the training is noted. Candidates train the epoch, or a part of it,
+    from that very state, on the same batches, each at another rate; the first one at the rate that the optimizer would
+    use now, the others as Bayesian optimisation with a Gamma posterior of the precision proposes. Each is validated and
+    scored; the chosen one's weights, buffers, optimizer state, metric states and random numbers become the training's,
+    and the epoch goes on from there.
 
-    With ``K = n_initial + n_iterations`` candidates a searched epoch costs ``K`` passes over the training data (one
-    more with ``commit="replay"``) and ``K + 1`` over the validation data. The validation score on which candidates
-    were chosen is optimistic: report on a split that the search has not seen.
+    When, how much and around which schedule is searched is the *policy*: ``epochwise`` (the default: a wide search in
+    the first epoch, then three short candidates every epoch around an anchored schedule), ``adaptive``, ``once``,
+    ``thorough``, or ``thesis`` (the published method, twelve full candidates every epoch). Each of its fields can be
+    set otherwise by the argument of the same name; None leaves the policy's.
+
+    The validation score on which candidates were chosen is optimistic: report on a split that the search has not seen.
 
     Args:
-        lr_min: lowest rate that is proposed.
-        lr_max: highest rate that is proposed. The configured rate may lie outside of the two; it is tried all the same.
-        n_initial: candidates before a surrogate is asked, the present rate among them (thesis ch. 4.2.1: two).
-        n_iterations: candidates that the search proposes after those (thesis ch. 4.2.1: ten).
-        search: which rate next: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),
+        policy: name of a policy, or a :class:`~lightning_gammabo.policy.SearchPolicy`.
+        lr_min: lowest rate that is proposed, at the height of the schedule; None for 1e-4, or 1e-5 for Adam and its like.
+        lr_max: highest rate that is proposed; None for 1, or 0.1 for Adam and its like. The configured rate may lie
+            outside of the two; it is tried all the same.
+        n_initial: candidates of the first search before the surrogate proposes, the present rate among them.
+        n_iterations: candidates of the first search that the surrogate proposes.
+        n_later: candidates of each later search.
+        when: ``every`` epoch, only the ``first``, or the first and those at a list of shares of the run.
+        first_fraction: share of the epoch that candidates of the first search train.
+        fraction: share of the epoch that candidates of later searches train.
+        min_steps: optimizer steps that a candidate trains at the least.
+        region: factor by which later searches may move the rate, either way, over the whole run.
+        anchor: schedule whose height is searched: ``auto``, ``cosine``, ``linear``, ``constant``, ``plateau``,
+            ``scheduler``.
+        rule: ``best`` score, or ``largest`` rate within one paired standard error of it.
+        drop_at: share of a candidate's training after which a hopeless one is dropped; 1 for never.
+        guard: whether an epoch that diverges after its search is rolled back.
+        score_samples: validation samples on which candidates are scored.
+        search: who proposes: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),
             ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``.
-        candidates: rates to try instead of a search, after the present one.
         objective: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (clipped at 0), ``loss``,
             ``accuracy``, or the name of a logged metric.
+        candidates: rates to try instead of a search, after the present one.
         objective_mode: ``min`` or ``max``: the direction of a metric named by ``objective``.
         kappa_lambda: lambda of eqs. 11 and 12, in (0, 1].
         monitor_loss: name of the logged validation loss; None to find it.
         monitor_accuracy: name of the logged validation accuracy; None to find it.
         commit: ``copy`` puts the winner's end state back; ``replay`` trains its epoch once more, natively, for
             callbacks that have to see its batches.
-        every_n_epochs: search every n-th epoch, from ``start_epoch`` on.
+        every_n_epochs: where every epoch is searched, search only every n-th one, from ``start_epoch`` on.
         start_epoch: first epoch that is searched, from 0.
         stop_epoch: first epoch that is not searched any more; None for none.
         lr_schedulers: what becomes of the user's LR schedulers: ``override`` sets them aside from the first searched
-            epoch on, ``scale`` lets the search multiply what they schedule, ``error`` refuses them.
+            epoch on, ``scale`` lets the search multiply what they schedule, ``error`` refuses them; None: as the anchor
+            has it.
+        score_dataloader: loader to score candidates on, or the name of the data module's or module's method that gives
+            it, so that the validation data stay unseen by the search; None for (a part of) the validation data.
+        max_overhead: what searches may cost at the most, in extra passes (or seconds) for each plain one; None for no
+            cap.
+        overhead_unit: ``passes`` or ``seconds``.
         seed: of the search's own randomness; no global generator is touched.
         history_file: file to which the history is written after each searched epoch (``.jsonl`` or ``.csv``).
         progress: whether to show a bar for each search, under Lightning's own.
@@ -61,24 +86,36 @@ class GammaLRSearch(Callback):
         ValueError: if an argument is out of its domain.
         TypeError: if an argument is of the wrong type.
 
-    Source: thesis ch. 3 (the method), ch. 4.2.1 (the numbers).
+    Source: thesis ch. 3 (the method), ch. 4.2.1 (the numbers of ``thesis``); docs/policies.md (the others).
 
     Example:
-        >>> callback = GammaLRSearch(lr_min=1e-3, lr_max=0.5, n_iterations=4)
+        >>> callback = GammaLRSearch("once", lr_min=1e-3, lr_max=0.5, n_iterations=2)
         >>> callback.history
         SearchHistory(0 epochs)
     """
 
     def __init__(
         self,
+        policy: str | SearchPolicy = "epochwise",
         *,
-        lr_min: float = 1e-4,
-        lr_max: float = 1.0,
-        n_initial: int = 2,
-        n_iterations: int = 10,
-        search: str = "gamma",
+        lr_min: float | None = None,
+        lr_max: float | None = None,
+        n_initial: int | None = None,
+        n_iterations: int | None = None,
+        n_later: int | None = None,
+        when: Literal["every", "first"] | Sequence[float] | None = None,
+        first_fraction: float | None = None,
+        fraction: float | None = None,
+        min_steps: int | None = None,
+        region: float | None = None,
+        anchor: Literal["auto", "cosine", "linear", "constant", "plateau", "scheduler"] | None = None,
+        rule: Literal["best", "largest"] | None = None,
+        drop_at: float | None = None,
+        guard: bool | None = None,
+        score_samples: int | None = None,
+        search: str | None = None,
+        objective: str | None = None,
         candidates: Sequence[float] | None = None,
-        objective: str = "kappa",
         objective_mode: Literal["min", "max"] = "max",
         kappa_lambda: float = 1.0,
         monitor_loss: str | None = None,
@@ -87,19 +124,34 @@ class GammaLRSearch(Callback):
         every_n_epochs: int = 1,
         start_epoch: int = 0,
         stop_epoch: int | None = None,
-        lr_schedulers: Literal["override", "scale", "error"] = "override",
+        lr_schedulers: Literal["override", "scale", "error"] | None = None,
+        score_dataloader: Any = None,
+        max_overhead: float | None = None,
+        overhead_unit: Literal["passes", "seconds"] = "passes",
         seed: int = 0,
         history_file: str | None = None,
         progress: bool = True,
     ) -> None:
         super().__init__()
+        self.policy = policy
         self.lr_min = lr_min
         self.lr_max = lr_max
         self.n_initial = n_initial
         self.n_iterations = n_iterations
+        self.n_later = n_later
+        self.when = when
+        self.first_fraction = first_fraction
+        self.fraction = fraction
+        self.min_steps = min_steps
+        self.region = region
+        self.anchor = anchor
+        self.rule = rule
+        self.drop_at = drop_at
+        self.guard = guard
+        self.score_samples = score_samples
         self.search = search
-        self.candidates = candidates
         self.objective = objective
+        self.candidates = candidates
         self.objective_mode = objective_mode
         self.kappa_lambda = kappa_lambda
         self.monitor_loss = monitor_loss
@@ -109,12 +161,15 @@ class GammaLRSearch(Callback):
         self.start_epoch = start_epoch
         self.stop_epoch = stop_epoch
         self.lr_schedulers = lr_schedulers
+        self.score_dataloader = score_dataloader
+        self.max_overhead = max_overhead
+        self.overhead_unit = overhead_unit
         self.seed = seed
         self.history_file = history_file
         self.progress = progress
-        self._settings = SearchSettings(
-            **{name: getattr(self, name) for name in SearchSettings.__dataclass_fields__}  # checks them
-        )
+        overrides = {name: vars(self)[name] for name in SearchPolicy.__dataclass_fields__ if name in vars(self)}
+        plain = {name: vars(self)[name] for name in SearchSettings.__dataclass_fields__ if name != "policy"}
+        self._settings = SearchSettings(policy=make_policy(policy, overrides), **plain)  # checks them
         self._session = FitSession(self._settings)
         self._trainer: Trainer | None = None
 
@@ -122,6 +177,11 @@ class GammaLRSearch(Callback):
     def history(self) -> SearchHistory:
         """One record for each searched epoch of the present fit, or of the last one."""
         return self._session.history
+
+    @property
+    def rates(self) -> list[EpochRate]:
+        """The learning rate of every epoch so far, searched or not."""
+        return list(self._session.rates)
 
     @property
     def state_key(self) -> str:
@@ -162,8 +222,22 @@ class GammaLRSearch(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Have the epoch, after all hooks at its start."""
-        if self._session.plan(trainer):
+        if self._session.enter_epoch(trainer):
             arm(trainer, lambda fetcher, run: self._session.run_epoch(trainer, pl_module, fetcher, run))
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Note the rate that the batch is trained at."""
+        self._session.batch_start(trainer, pl_module, batch, batch_idx)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Let the rate follow the anchor."""
+        self._session.batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note the rate that the epoch was trained at."""
+        self._session.leave_epoch(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""

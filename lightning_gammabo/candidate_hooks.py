@@ -8,19 +8,15 @@ is rewound with all the rest. The winner's log lines reach the loggers once, whe
 from __future__ import annotations
 
 import copy
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from torch import Tensor
-
 __all__ = [
-    "Diverged",
-    "InputSide",
     "LoggerTape",
-    "Probe",
+    "OnlyHooks",
     "has_batch_hooks",
     "hook_owner",
+    "nothing",
     "stand_ins",
     "takes_part",
 ]
@@ -35,12 +31,8 @@ _INPUT_HOOKS = (
 _BATCH_HOOKS = (*_INPUT_HOOKS, "on_train_batch_end")
 # callbacks of Lightning whose batch hooks do nothing but log: they take part, and the winner's lines are kept
 _OBSERVERS = ("LearningRateMonitor", "DeviceStatsMonitor")
-_CHECK_EVERY = 8
-"""steps between two looks at the loss where a look costs a synchronisation"""
-
-
-class Diverged(Exception):
-    """A candidate's loss is not finite; its epoch is cut short."""
+# ... and those that need not see the batches of a committed epoch: bars only show, ours writes rates in candidates too
+_INDIFFERENT = {"ProgressBar", "GammaLRSearch", *_OBSERVERS}
 
 
 def has_batch_hooks(callback: object) -> bool:
@@ -50,10 +42,10 @@ def has_batch_hooks(callback: object) -> bool:
         callback: one of the Trainer's callbacks.
 
     Returns:
-        False also for progress bars, which only show, and for monitors that only log.
+        False also for progress bars, which only show, for monitors that only log, and for the search itself.
     """
     names = {base.__name__ for base in type(callback).__mro__}
-    return any(has_hook(callback, hook) for hook in _BATCH_HOOKS) and not names & {"ProgressBar", *_OBSERVERS}
+    return any(has_hook(callback, hook) for hook in _BATCH_HOOKS) and not names & _INDIFFERENT
 
 
 def takes_part(callback: object) -> bool:
@@ -107,93 +99,25 @@ def stand_ins(callbacks: Iterable[object]) -> list[object]:
     Returns:
         The observers as they are, the others reduced to their input side.
     """
-    return [callback if _is_observer(callback) else InputSide(callback) for callback in callbacks]
+    return [callback if _is_observer(callback) else OnlyHooks(callback) for callback in callbacks]
 
 
-class InputSide:
-    """A callback of which only those hooks run that can change batches and gradients."""
-
-    def __init__(self, callback: object) -> None:
-        self._callback = callback
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith(("on_", "setup", "teardown")) and name not in _INPUT_HOOKS:
-            return _nothing
-        return getattr(self._callback, name)
-
-
-class Probe:
-    """Watches a candidate: its losses, its batches, and whether it diverges.
+class OnlyHooks:
+    """A callback of which only some hooks run.
 
     Args:
-        agree: makes one decision of all ranks' decisions: True if any says True.
-        distributed: whether there are other ranks.
-        synchronises: whether reading a loss waits for a device.
+        callback: the callback.
+        hooks: names of those that run; by default those that can change batches and gradients.
     """
 
-    state_key = "lightning_gammabo.Probe"
-
-    def __init__(self, agree: Callable[[bool], bool], *, distributed: bool, synchronises: bool) -> None:
-        self.batches = 0
-        self._agree = agree
-        self._distributed = distributed
-        self._every = _CHECK_EVERY if distributed or synchronises else 1
-        self._train: list[Tensor] = []
-        self._checked = 0
-        self._validation: list[Tensor] = []
+    def __init__(self, callback: object, hooks: Sequence[str] = _INPUT_HOOKS) -> None:
+        self._callback = callback
+        self._hooks = hooks
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("on_") or name in ("setup", "teardown", "state_dict"):
-            return _nothing
-        raise AttributeError(name)
-
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Note the step's loss; cut the candidate short where it is not finite.
-
-        Args:
-            trainer: not used.
-            pl_module: not used.
-            outputs: what ``training_step`` gave.
-            batch: not used.
-            batch_idx: not used.
-
-        Raises:
-            Diverged: on all ranks at the same step.
-        """
-        self.batches += 1
-        loss = _loss_of(outputs)
-        if loss is not None:
-            self._train.append(loss)
-        if self.batches % self._every == 0 and self._is_bad():
-            raise Diverged(f"training loss not finite at step {self.batches}")
-
-    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any) -> None:
-        """Note the loss that ``validation_step`` returns.
-
-        Args:
-            trainer: not used.
-            pl_module: not used.
-            outputs: what ``validation_step`` gave.
-            *args: batch and indices, not used.
-        """
-        loss = _loss_of(outputs)
-        if loss is not None:
-            self._validation.append(loss)
-
-    @property
-    def train_loss(self) -> float | None:
-        """Mean training loss of the last quarter of the steps, or None."""
-        return _mean(self._train[-max(1, len(self._train) // 4) :])
-
-    @property
-    def val_loss(self) -> float | None:
-        """Mean of the losses that ``validation_step`` returned, or None."""
-        return _mean(self._validation)
-
-    def _is_bad(self) -> bool:
-        fresh, self._checked = self._train[self._checked :], len(self._train)
-        bad = not all(math.isfinite(loss) for loss in map(float, fresh))
-        return self._agree(bad) if self._distributed else bad
+        if name.startswith(("on_", "setup", "teardown")) and name not in self._hooks:
+            return nothing
+        return getattr(self._callback, name)
 
 
 class LoggerTape:
@@ -263,18 +187,9 @@ def _copied(arguments: Any) -> Any:
         return arguments
 
 
-def _nothing(*args: Any, **kwargs: Any) -> None:
+def nothing(*args: Any, **kwargs: Any) -> None:
     """A hook that is set aside."""
 
 
 def _is_observer(callback: object) -> bool:
     return any(base.__name__ in _OBSERVERS for base in type(callback).__mro__)
-
-
-def _loss_of(outputs: Any) -> Tensor | None:
-    loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
-    return loss.detach() if isinstance(loss, Tensor) and loss.numel() == 1 else None
-
-
-def _mean(losses: Sequence[Tensor]) -> float | None:
-    return sum(map(float, losses)) / len(losses) if losses else None

@@ -6,36 +6,43 @@ A selector; it has nothing to do with the determinant of a matrix.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Literal
 
 from lightning_gammabo.records import Result, TrialState
 
-__all__ = ["Determinant"]
+__all__ = ["Determinant", "Rule", "leave_one_out", "paired_error"]
+
+Rule = Literal["best", "largest"]
 
 
 class Determinant:
-    """Picks the candidate with the highest score; ties go to the lower loss, then to the one tried first.
+    """Picks the winner among the candidates of one epoch.
 
-    The one tried first is the rate that the optimizer would have used anyway, so where nothing is gained nothing is
-    changed. The rule can be asked while candidates come in (:meth:`leads`), so only one end state has to be held.
+    ``best``: the highest score; ties go to the lower loss, then to the one tried first, which is the rate that the
+    optimizer would have used anyway: where nothing is gained nothing is changed.
+
+    ``largest``: the largest rate whose score is within ``errors`` paired standard errors of the best one's. Neighbours
+    differ by less than the noise of a validation, and what the noise decides should not lower the rate: by the next
+    epoch's score alone small rates look too good (short-horizon bias). Where candidates cannot be paired, or where all
+    pairs give the same difference, it is ``best``.
+
+    Args:
+        rule: the rule.
+        errors: paired standard errors that count as a tie.
+
+    Raises:
+        ValueError: if the rule is unknown.
     """
 
-    def leads(self, result: Result, leader: Result | None) -> bool:
-        """Whether a new result takes the lead.
-
-        Args:
-            result: the new one.
-            leader: the one that leads so far, or None.
-
-        Returns:
-            Whether it does; a diverged or failed candidate never does.
-        """
-        if result.state is not TrialState.COMPLETE:
-            return False
-        return leader is None or _rank(result) > _rank(leader)
+    def __init__(self, rule: Rule = "best", *, errors: float = 1.0) -> None:
+        if rule not in ("best", "largest"):
+            raise ValueError(f"rule={rule!r}: choose 'best' or 'largest'")
+        self.rule = rule
+        self.errors = errors
 
     def choose(self, results: Sequence[Result]) -> tuple[Result | None, str]:
-        """The winner among all results.
+        """The winner among all results so far.
 
         Args:
             results: the results of one epoch, in the order in which they were trained.
@@ -43,25 +50,91 @@ class Determinant:
         Returns:
             The winner, or None if no candidate completed; and the reason in words.
         """
-        leader: Result | None = None
-        for result in results:
-            if self.leads(result, leader):
-                leader = result
-        return leader, self._reason(leader, results)
+        complete = [result for result in results if result.state is TrialState.COMPLETE]
+        if not complete:
+            return None, f"all {len(results)} candidates diverged or failed" if results else "there was no candidate"
+        best = max(complete, key=_rank)  # of equals, the first
+        if self.rule == "largest":
+            near = [result for result in complete if self._ties(result, best)]
+            largest = max((best, *near), key=lambda result: result.lr)
+            if largest.lr > best.lr:
+                return largest, f"largest of {1 + len(near)} rates within one paired standard error of the best score"
+        return best, self._reason(best, complete)
+
+    def _ties(self, result: Result, best: Result) -> bool:
+        error = paired_error(result, best)
+        assert result.score is not None
+        assert best.score is not None
+        return result is not best and error is not None and best.score - result.score <= self.errors * error
 
     @staticmethod
-    def _reason(leader: Result | None, results: Sequence[Result]) -> str:
-        if leader is None:
-            return f"all {len(results)} candidates diverged or failed" if results else "there was no candidate"
-        complete = [r for r in results if r.state is TrialState.COMPLETE]
-        if len(results) == 1:
+    def _reason(best: Result, complete: Sequence[Result]) -> str:
+        if len(complete) == 1:
             return "the only candidate"
-        tied = [r for r in complete if r.score == leader.score and r.number != leader.number]
+        tied = [r for r in complete if r.score == best.score and r.number != best.number]
         if not tied:
             return f"highest score of {len(complete)} candidates"
-        if leader.loss is not None and all(r.loss is None or leader.loss < r.loss for r in tied):
+        if best.loss is not None and all(r.loss is None or best.loss < r.loss for r in tied):
             return f"highest score, shared with {len(tied)}, at the lowest loss"
         return f"highest score, shared with {len(tied)}, tried first"
+
+
+def paired_error(a: Result, b: Result) -> float | None:
+    """Standard error of the difference of two scores, measured on the same validation batches, by the jackknife.
+
+    With ``d_i`` the difference of the scores without batch ``i`` of ``B``:
+    ``sqrt((B - 1) / B * sum((d_i - mean(d))**2))``. What both candidates find hard cancels.
+
+    Args:
+        a: a result with ``parts``.
+        b: another one, of the same epoch.
+
+    Returns:
+        The error, in units of the score; None where there are no pairs, or fewer than two.
+
+    Source: B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM 1982, ch. 3.
+    """
+    pairs = len(a.parts)
+    if pairs < 2 or pairs != len(b.parts):
+        return None
+    differences = [left - right for left, right in zip(a.parts, b.parts, strict=True)]
+    mean = sum(differences) / pairs
+    return math.sqrt((pairs - 1) / pairs * sum((difference - mean) ** 2 for difference in differences))
+
+
+def leave_one_out(
+    batches: Sequence[Sequence[tuple[float, float]]], score: Callable[[Sequence[float]], float | None]
+) -> tuple[float, ...]:
+    """The score with one validation batch left out, for each batch.
+
+    Args:
+        batches: for each of some metrics, mean and weight of every batch.
+        score: gives the score of those metrics' means over the batches; None where it has none.
+
+    Returns:
+        As many scores as batches; empty where there are fewer than two, or one of the scores is not finite.
+
+    Example:
+        >>> leave_one_out([[(1.0, 2.0), (3.0, 2.0), (5.0, 1.0)]], lambda means: means[0])
+        (3.6666666666666665, 2.3333333333333335, 2.0)
+    """
+    count = len(batches[0]) if batches else 0
+    if count < 2 or any(len(metric) != count for metric in batches):
+        return ()
+    sums = [
+        (sum(value * weight for value, weight in metric), sum(weight for _, weight in metric)) for metric in batches
+    ]
+    scores = []
+    for index in range(count):
+        means = []
+        for (total, weights), metric in zip(sums, batches, strict=True):
+            value, weight = metric[index]
+            means.append((total - value * weight) / (weights - weight))
+        left = score(means)
+        if left is None or not math.isfinite(left):
+            return ()
+        scores.append(left)
+    return tuple(scores)
 
 
 def _rank(result: Result) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lightning_gammabo.objective import Measured, Objective
 from lightning_gammabo.records import Outcome
@@ -90,6 +90,30 @@ class MetricKeys:
             loss, source = None, "no loss"
         self.taken = f"{source}, " + (f"accuracy {accuracy_name!r}" if accuracy_name else "no accuracy")
         return Measured(loss=loss, accuracy=logged[accuracy_name] if accuracy_name else None, metrics=logged)
+
+    def batches(self, outcome: Outcome) -> tuple[list[str], list[Sequence[tuple[float, float]]]]:
+        """What a validation measured batch by batch, of the values that :meth:`measure` reads.
+
+        Args:
+            outcome: a candidate that came to its end.
+
+        Returns:
+            ``loss``, ``accuracy`` or the ranked metric's name, and for each mean and weight of every batch; those that
+            were logged as metric objects, or not by ``validation_step``, are not among them.
+        """
+        wanted = {
+            "loss": self._loss or find_loss(outcome.metrics),
+            "accuracy": self._accuracy or find_accuracy(outcome.metrics),
+        }
+        if self._objective.metric is not None:
+            wanted = {self._objective.metric: self._objective.metric}
+        found = {}
+        for name, key in wanted.items():
+            # a value that is logged by step and by epoch has two names in the metrics
+            logged = outcome.batches.get(key or "") or outcome.batches.get((key or "").removesuffix("_epoch"))
+            if logged:
+                found[name] = logged
+        return list(found), list(found.values())
 
 
 def find_loss(names: Iterable[str]) -> str | None:

@@ -63,22 +63,26 @@ class Outcome:
         metrics: every scalar that it logged, by name.
         train_loss: mean training loss of its last quarter; None if ``training_step`` returns none.
         val_loss: mean of the losses that ``validation_step`` returns; None if it returns none.
+        batches: mean and weight of each validation batch, by the name of what was logged as a mean.
         steps: optimizer steps that it trained.
         passes: passes over the training data.
         val_passes: passes over the validation data.
         seconds: wall time.
         message: why it did not come to its end.
+        behind: of a DROPPED one: its training loss over the leader's, on the same batches.
     """
 
     state: TrialState
     metrics: Mapping[str, float] = field(default_factory=dict)
     train_loss: float | None = None
     val_loss: float | None = None
+    batches: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
     steps: int = 0
     passes: float = 1.0
     val_passes: float = 1.0
     seconds: float = 0.0
     message: str = ""
+    behind: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +102,9 @@ class Result:
         seconds: wall time of training and validation.
         passes: passes over the training data; a candidate that was cut short has less than 1.
         origin: as in :class:`Trial`.
-        message: why it diverged or failed.
+        message: why it was dropped, diverged or failed.
+        parts: the score with one validation batch left out, for each of them: what pairs two candidates.
+        estimate: of a DROPPED one: what the surrogate takes its score for.
 
     Raises:
         ValueError: if ``score`` does not fit ``state``.
@@ -117,6 +123,8 @@ class Result:
     passes: float = 0.0
     origin: str = "acquisition"
     message: str = ""
+    parts: tuple[float, ...] = ()
+    estimate: float | None = None
 
     def __post_init__(self) -> None:
         complete = self.state is TrialState.COMPLETE
@@ -166,6 +174,7 @@ class EpochRecord:
         anchor: value of the anchor at the epoch's start, 1 at the height of its schedule: the schedule's height is the
             chosen rate divided by it.
         fraction: share of the epoch that each candidate was to train.
+        scorings: validations on what candidates are scored on.
 
     Raises:
         ValueError: if ``chosen_number`` names no result.
@@ -188,6 +197,7 @@ class EpochRecord:
     policy: str = "thesis"
     anchor: float = 1.0
     fraction: float = 1.0
+    scorings: int = 0
 
     def __post_init__(self) -> None:
         if self.chosen_number is not None and self.chosen_number not in {r.number for r in self.results}:
@@ -219,7 +229,14 @@ class EpochRecord:
             An equal record.
         """
         results = tuple(
-            Result(**{**_known(Result, result), "state": TrialState(result["state"])}) for result in plain["results"]
+            Result(
+                **{
+                    **_known(Result, result),
+                    "state": TrialState(result["state"]),
+                    "parts": tuple(result.get("parts", ())),
+                }
+            )
+            for result in plain["results"]
         )
         return cls(**{**_known(cls, plain), "results": results})
 
@@ -260,6 +277,14 @@ class SearchHistory(Sequence[EpochRecord]):
         """
         self._records.append(record)
 
+    def replace(self, records: Iterable[EpochRecord]) -> None:
+        """Have these records instead.
+
+        Args:
+            records: in order of epochs.
+        """
+        self._records[:] = records
+
     def rows(self) -> list[dict[str, Any]]:
         """One flat row for each candidate, ready for ``pandas.DataFrame``.
 
@@ -270,7 +295,7 @@ class SearchHistory(Sequence[EpochRecord]):
         for record in self:
             for result in record.results:
                 row: dict[str, Any] = {"epoch": record.epoch, "chosen": result.number == record.chosen_number}
-                row |= {f.name: getattr(result, f.name) for f in fields(Result) if f.name != "metrics"}
+                row |= {f.name: getattr(result, f.name) for f in fields(Result) if f.name not in ("metrics", "parts")}
                 row["state"] = result.state.value
                 row |= {f"metrics/{name}": value for name, value in result.metrics.items()}
                 rows.append(row)

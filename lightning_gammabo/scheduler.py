@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from lightning_gammabo.bayesopt import Search
-from lightning_gammabo.determinant import Determinant
+from lightning_gammabo.determinant import Determinant, leave_one_out
 from lightning_gammabo.metric_names import MetricKeys
-from lightning_gammabo.objective import Objective
+from lightning_gammabo.objective import Measured, Objective
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
 
@@ -49,6 +50,10 @@ class CandidateRunner(Protocol):
     def keep(self) -> None:
         """Hold the end state of the candidate trained last."""
 
+    @property
+    def holds(self) -> bool:
+        """Whether the candidate kept last can be committed without training it again."""
+
 
 class HyperparameterScheduler:
     """Searches one epoch.
@@ -59,6 +64,7 @@ class HyperparameterScheduler:
         determinant: which result wins.
         n_trials: candidates an epoch, the present rate among them.
         progress: shows how it goes on; None shows nothing.
+        affords: asked before each candidate but the first, with the results so far: whether it may be trained.
     """
 
     def __init__(
@@ -69,14 +75,25 @@ class HyperparameterScheduler:
         *,
         n_trials: int,
         progress: SearchProgress | None = None,
+        affords: Callable[[Sequence[Result]], bool] | None = None,
     ) -> None:
         self._objective = objective
         self._keys = keys
         self._determinant = determinant
         self._n_trials = n_trials
         self._progress = progress or SearchProgress()
+        self._affords = affords or (lambda results: True)
+        self._baselines = 0
 
-    def search(self, runner: CandidateRunner, proposals: Search, *, epoch: int, current_lr: float) -> EpochRecord:
+    def search(
+        self,
+        runner: CandidateRunner,
+        proposals: Search,
+        *,
+        epoch: int,
+        current_lr: float,
+        around: Sequence[float] = (),
+    ) -> EpochRecord:
         """Try candidates, the present rate first, and choose one.
 
         Args:
@@ -84,6 +101,7 @@ class HyperparameterScheduler:
             proposals: the next rate to try.
             epoch: the epoch, from 0.
             current_lr: the rate that the optimizer would use now.
+            around: rates to try next, before the search proposes.
 
         Returns:
             The record of the search; committing its choice is the caller's.
@@ -91,44 +109,58 @@ class HyperparameterScheduler:
         began = time.perf_counter()
         results: list[Result] = []
         leader: Result | None = None
+        kept: Result | None = None
         # the display comes first: while callbacks are set aside, Lightning's own bars lean on it
         self._progress.start(epoch, self._n_trials)
         try:
             val_passes = self._learn_reference(runner)
             proposals.enqueue(current_lr)
+            for lr in around:
+                proposals.enqueue(lr, origin="region")
             while len(results) < self._n_trials and not (results and proposals.finished):
+                if results and not runner.agree(self._affords(results)):
+                    break
                 trial: Trial = runner.agree(proposals.ask())
                 self._progress.candidate(trial.number, trial.lr, leader)
                 outcome = runner.train(trial.lr)
                 # one result for all ranks: what steps return, and seconds, differ between them
-                result: Result = runner.agree(self._judge(trial, outcome))
-                proposals.tell(trial, result.score)
+                result: Result = runner.agree(self._judge(trial, outcome, leader))
+                proposals.tell(trial, result.score if result.score is not None else result.estimate)
                 val_passes += outcome.val_passes
                 results.append(result)
-                if self._determinant.leads(result, leader):
-                    leader = result
+                leader, _ = self._determinant.choose(results)
+                if leader is result:
+                    kept = result
                     runner.keep()
         finally:
             self._progress.finish()
-        return self._record(runner, epoch, results, val_passes, time.perf_counter() - began)
+        return self._record(runner, epoch, results, kept, val_passes, time.perf_counter() - began)
 
     def _record(
-        self, runner: CandidateRunner, epoch: int, results: list[Result], val_passes: float, seconds: float
+        self,
+        runner: CandidateRunner,
+        epoch: int,
+        results: list[Result],
+        kept: Result | None,
+        val_passes: float,
+        seconds: float,
     ) -> EpochRecord:
         chosen, reason = self._determinant.choose(results)
-        again = runner.replay or chosen is None
-        trained_again = 0.0 if not again else 1.0 if chosen is None else chosen.passes
+        copied = chosen is not None and chosen is kept and not runner.replay and runner.holds
+        # a winner that trained a part of the epoch goes on from there
+        rest = 1.0 - chosen.passes if copied and chosen is not None else 1.0
         return EpochRecord(
             epoch=epoch,
             results=tuple(results),
             chosen_number=None if chosen is None else chosen.number,
             reason=reason,
             objective=self._objective.name,
-            commit="replay" if again else "copy",
-            train_passes=sum(result.passes for result in results) + trained_again,
+            commit="copy" if copied else "replay",
+            train_passes=sum(result.passes for result in results) + max(rest, 0.0),
             # the committed epoch is validated by the Trainer as well
             val_passes=val_passes + float(val_passes > 0),
             seconds=seconds,
+            scorings=sum(r.state is TrialState.COMPLETE for r in results) + self._baselines,
         )
 
     def _learn_reference(self, runner: CandidateRunner) -> float:
@@ -140,16 +172,18 @@ class HyperparameterScheduler:
         Returns:
             Passes over the validation data.
         """
+        self._baselines = 0
         if self._n_trials == 1 or not self._objective.uses_reference or self._objective.reference_loss is not None:
             return 0.0
         outcome = runner.baseline()
+        self._baselines = int(outcome is not None)
         loss = runner.agree(self._keys.reference(outcome) if outcome is not None else None)
         usable = loss is not None and math.isfinite(loss) and loss > 0.0
         # 0.0 says that there is none, so that it is not asked for again
         self._objective.reference_loss = loss if usable else 0.0
         return outcome.val_passes if outcome is not None else 0.0
 
-    def _judge(self, trial: Trial, outcome: Outcome) -> Result:
+    def _judge(self, trial: Trial, outcome: Outcome, leader: Result | None) -> Result:
         common: dict[str, Any] = {
             "number": trial.number,
             "lr": trial.lr,
@@ -159,18 +193,44 @@ class HyperparameterScheduler:
             "origin": trial.origin,
         }
         if outcome.state is not TrialState.COMPLETE:
-            return Result(state=outcome.state, message=outcome.message, **common)
+            estimate = self._estimate(outcome, leader)
+            return Result(state=outcome.state, message=outcome.message, estimate=estimate, **common)
         measured = self._keys.measure(outcome)
         goodness = self._objective.judge(measured)
         common |= {"accuracy": goodness.accuracy, "kappa": goodness.reported, "metrics": dict(measured.metrics)}
         finite = measured.loss is not None and math.isfinite(measured.loss)
         common["loss"] = measured.loss if finite else None
         if goodness.score is not None:
-            return Result(state=TrialState.COMPLETE, score=goodness.score, **common)
+            parts = self._parts(outcome, measured)
+            return Result(state=TrialState.COMPLETE, score=goodness.score, parts=parts, **common)
         lacking = self._objective.lacks(measured)
         if lacking is not None:
             return self._unmeasured(lacking, common)
         return Result(state=TrialState.DIVERGED, message="its score is not finite", **common)
+
+    def _parts(self, outcome: Outcome, measured: Measured) -> tuple[float, ...]:
+        """The score without each of the validation batches; what was not logged batch by batch stays as it is."""
+        names, batches = self._keys.batches(outcome)
+        metrics = dict(measured.metrics)
+
+        def score(means: Sequence[float]) -> float | None:
+            found = dict(zip(names, means, strict=True))
+            loss, accuracy = found.pop("loss", measured.loss), found.pop("accuracy", measured.accuracy)
+            return self._objective.judge(Measured(loss=loss, accuracy=accuracy, metrics=metrics | found)).score
+
+        return leave_one_out(batches, score)
+
+    def _estimate(self, outcome: Outcome, leader: Result | None) -> float | None:
+        """What the surrogate is told of a dropped candidate: as far behind in validation as it was in training."""
+        behind = outcome.behind
+        if behind is None or leader is None or leader.score is None:
+            return None
+        if self._objective.metric is not None or leader.loss is None or leader.loss <= 0.0:
+            return leader.score - (behind - 1.0) * abs(leader.score)
+        accuracy = None if leader.accuracy is None else leader.accuracy / behind
+        if self._objective.percent and accuracy is not None:
+            accuracy *= 100.0
+        return self._objective.judge(Measured(loss=leader.loss * behind, accuracy=accuracy, metrics={})).score
 
     def _unmeasured(self, lacking: str, common: dict[str, Any]) -> Result:
         if self._n_trials > 1:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lightning_gammabo.policy import SearchPolicy
+
 __all__ = ["SEARCH_NAMES", "SearchSettings"]
 
 SEARCH_NAMES = (
@@ -24,13 +26,10 @@ class SearchSettings:
         ValueError: if a value is out of its domain, or two contradict each other.
     """
 
-    lr_min: float
-    lr_max: float
-    n_initial: int
-    n_iterations: int
-    search: str
+    policy: SearchPolicy
+    lr_min: float | None
+    lr_max: float | None
     candidates: Sequence[float] | None
-    objective: str
     objective_mode: str
     kappa_lambda: float
     monitor_loss: str | None
@@ -39,7 +38,10 @@ class SearchSettings:
     every_n_epochs: int
     start_epoch: int
     stop_epoch: int | None
-    lr_schedulers: str
+    lr_schedulers: str | None
+    score_dataloader: Any
+    max_overhead: float | None
+    overhead_unit: str
     seed: int
     history_file: str | None
     progress: bool
@@ -48,41 +50,37 @@ class SearchSettings:
         self._check_range()
         self._check_counts()
         self._check_words()
+        self._check_schedulers()
         if self.candidates is not None:
             self._check_candidates(self.candidates)
 
     @property
-    def n_trials(self) -> int:
-        """Candidates in a searched epoch, the present rate among them."""
-        if self.candidates is not None:
-            return 1 + len(self.candidates)
-        return self.n_initial + self.n_iterations
-
-    def searches(self, epoch: int) -> bool:
-        """Whether an epoch is searched.
-
-        Args:
-            epoch: the epoch, from 0.
-
-        Returns:
-            Whether it lies between start and stop, on the grid of ``every_n_epochs``.
-        """
-        inside = self.start_epoch <= epoch and (self.stop_epoch is None or epoch < self.stop_epoch)
-        return inside and (epoch - self.start_epoch) % self.every_n_epochs == 0
+    def objective(self) -> str:
+        """What is ranked."""
+        return self.policy.objective
 
     def _check_range(self) -> None:
-        for name in ("lr_min", "lr_max", "kappa_lambda"):
-            _require_number(name, getattr(self, name))
-        if not 0.0 < self.lr_min < self.lr_max < math.inf:
+        for name in ("lr_min", "lr_max", "max_overhead"):
+            if getattr(self, name) is not None:
+                _require_number(name, getattr(self, name))
+        _require_number("kappa_lambda", self.kappa_lambda)
+        low = self.lr_min if self.lr_min is not None else min(self.lr_max or 1.0, 1.0) / 10.0
+        high = self.lr_max if self.lr_max is not None else max(low, 1.0) * 10.0
+        if not 0.0 < low < high < math.inf:
             raise ValueError(
                 f"lr_min={self.lr_min!r}, lr_max={self.lr_max!r}: need 0 < lr_min < lr_max < inf (log scale), "
                 "for example lr_min=1e-4, lr_max=1.0"
+            )
+        if self.max_overhead is not None and not 0.0 <= self.max_overhead < math.inf:
+            raise ValueError(
+                f"max_overhead={self.max_overhead!r}: the extra passes (or seconds) for each plain one, 0 or more, "
+                "for example 1.0; None for no cap"
             )
         if not 0.0 < self.kappa_lambda <= 1.0:
             raise ValueError(f"kappa_lambda={self.kappa_lambda!r}: lambda of eqs. 11 and 12 lies in (0, 1]")
 
     def _check_counts(self) -> None:
-        for name, least in (("n_initial", 1), ("n_iterations", 0), ("every_n_epochs", 1), ("start_epoch", 0)):
+        for name, least in (("every_n_epochs", 1), ("start_epoch", 0)):
             value = getattr(self, name)
             _require_int(name, value)
             if value < least:
@@ -100,14 +98,18 @@ class SearchSettings:
 
     def _check_words(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
-            "search": SEARCH_NAMES,
             "objective_mode": ("min", "max"),
             "commit": ("copy", "replay"),
             "lr_schedulers": ("override", "scale", "error"),
+            "overhead_unit": ("passes", "seconds"),
         }
         for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, allowed))}")
+            value = getattr(self, name)
+            if value not in allowed and not (name == "lr_schedulers" and value is None):
+                raise ValueError(f"{name}={value!r}: choose one of {', '.join(map(repr, allowed))}")
+        if self.policy.search not in SEARCH_NAMES:
+            names = ", ".join(map(repr, SEARCH_NAMES))
+            raise ValueError(f"search={self.policy.search!r}: choose one of {names}")
         for name in ("objective", "monitor_loss", "monitor_accuracy", "history_file"):
             value = getattr(self, name)
             if value is None and name != "objective":
@@ -118,6 +120,19 @@ class SearchSettings:
                 raise ValueError(f"{name}={value!r}: a name is not empty")
         if not isinstance(self.progress, bool):
             raise TypeError(f"progress={self.progress!r}: need True or False")
+
+    def _check_schedulers(self) -> None:
+        anchor = self.policy.anchor
+        if self.lr_schedulers == "scale" and anchor not in ("auto", "scheduler", "constant"):
+            raise ValueError(
+                f"lr_schedulers='scale', anchor={anchor!r}: the user's LR scheduler and the anchor would both move the "
+                "rate; choose anchor='scheduler' (scale the user's) or lr_schedulers='override' (set it aside)"
+            )
+        if self.lr_schedulers == "override" and anchor == "scheduler":
+            raise ValueError(
+                "lr_schedulers='override', anchor='scheduler': an LR scheduler that is set aside cannot be the anchor; "
+                "leave lr_schedulers out, or choose anchor='cosine'"
+            )
 
     @staticmethod
     def _check_candidates(candidates: Any) -> None:

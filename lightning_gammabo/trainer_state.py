@@ -14,6 +14,7 @@ A :class:`TrainerState` holds
 
 from __future__ import annotations
 
+import math
 import sys
 import types
 import weakref
@@ -26,6 +27,7 @@ from torch import Tensor
 from lightning_gammabo.candidate_hooks import has_batch_hooks, hook_owner
 from lightning_gammabo.object_image import ObjectImage
 from lightning_gammabo.rng import RngState
+from lightning_gammabo.run_plan import RunShape
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -40,6 +42,8 @@ __all__ = [
     "module_of",
     "needs_native_batches",
     "overrides",
+    "samples_of",
+    "shape_of_run",
     "train_loaders",
     "trains_weights",
     "unreplayable",
@@ -297,6 +301,49 @@ def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
     """
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None) -> RunShape:
+    """What is known of a run as it starts.
+
+    Args:
+        trainer: the Trainer, in ``on_train_start``.
+        replays: whether winners are trained once more.
+        scored: validation samples that candidates are scored on at the most; None for all of them.
+
+    Returns:
+        Epochs, batches and the size of the validation data, as far as loaders were requested.
+    """
+    length = trainer.num_training_batches
+    batches = length if isinstance(length, int) and length > 0 else None
+    accumulate = trainer.accumulate_grad_batches
+    epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else None
+    if trainer.max_steps is not None and trainer.max_steps > 0 and batches is not None:
+        by_steps = math.ceil(trainer.max_steps / math.ceil(batches / accumulate))
+        epochs = by_steps if epochs is None else min(epochs, by_steps)
+    trained = samples_of(train_loaders(trainer), trainer.limit_train_batches)
+    validated = samples_of(val_loaders(trainer), trainer.limit_val_batches) or (scored or 0)
+    ratio = min(validated, scored or validated) / trained if trained else 0.0
+    return RunShape(epochs=epochs, batches=batches, accumulate=accumulate, replays=replays, val_ratio=ratio)
+
+
+def samples_of(loaders: Iterable[Any], limit: float | None) -> int:
+    """How many samples loaders give in a pass.
+
+    Args:
+        loaders: the loaders.
+        limit: batches of each at the most, or a share of them; None for no limit.
+
+    Returns:
+        The number, as far as loaders tell it.
+    """
+    samples = 0
+    for loader in loaders:
+        size = getattr(loader, "batch_size", None) or 1
+        total = len(loader.dataset) if hasattr(getattr(loader, "dataset", None), "__len__") else 0
+        most = math.inf if limit is None or limit == 1.0 else limit * size if isinstance(limit, int) else limit * total
+        samples += int(min(total, most))
+    return samples
 
 
 def trains_weights(trainer: Trainer) -> bool:

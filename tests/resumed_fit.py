@@ -24,7 +24,7 @@ def fit(name: str, epochs: int, out: Path, checkpoint: str | None = None, **sear
     scenario = SCENARIOS[name]
     # another process has other random numbers behind it
     seed_everything(1 if checkpoint is None else 99, verbose=False)
-    callback = GammaLRSearch(**{**SEARCH, **scenario.search, **search})
+    callback = GammaLRSearch("thesis", **{**SEARCH, **scenario.search, **search})
     keep = ModelCheckpoint(out, filename="{epoch}", save_top_k=-1)
     options = {"max_epochs": epochs, "accelerator": "cpu", "logger": False, **scenario.trainer}
     quiet = {"enable_progress_bar": False, "enable_model_summary": False}

@@ -52,7 +52,7 @@ def main(out: str) -> None:
     fits: dict[str, Any] = {"plain": fit()}
     for commit in ("copy", "replay"):
         fits[f"{commit} one"] = fit(GammaLRSearch(n_initial=1, n_iterations=0, commit=commit))
-        search = GammaLRSearch(search="random", n_initial=1, n_iterations=2, commit=commit)
+        search = GammaLRSearch("thesis", search="random", n_initial=1, n_iterations=2, commit=commit)
         fits[f"{commit} many"] = fit(search)
         fits[f"{commit} history"] = search.history
         fits[f"{commit} followed"] = fit(Follows([record.chosen.lr for record in search.history]))

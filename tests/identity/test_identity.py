@@ -50,7 +50,7 @@ def fit(scenario: Scenario, *callbacks: Callback) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_one_candidate_is_the_plain_fit(name: str, commit: str) -> None:
     scenario = SCENARIOS[name]
-    search = GammaLRSearch(commit=commit, **{**scenario.search, "n_initial": 1, "n_iterations": 0})
+    search = GammaLRSearch("thesis", commit=commit, **{**scenario.search, "n_initial": 1, "n_iterations": 0})
     searched = fit(scenario, search)
     assert len(search.history) > 0
     assert differences(fit(scenario), searched) == []
@@ -60,7 +60,9 @@ def test_one_candidate_is_the_plain_fit(name: str, commit: str) -> None:
 @pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if scenario.follows])
 def test_many_candidates_are_the_plain_fit_at_the_chosen_rates(name: str, commit: str) -> None:
     scenario = SCENARIOS[name]
-    search = GammaLRSearch(commit=commit, search="random", **{"n_initial": 2, "n_iterations": 1, **scenario.search})
+    search = GammaLRSearch(
+        "thesis", commit=commit, search="random", **{"n_initial": 2, "n_iterations": 1, **scenario.search}
+    )
     searched = fit(scenario, search)
     rates = [record.chosen.lr for record in search.history]
     assert differences(fit(scenario, Follows(rates)), searched) == []

@@ -258,7 +258,7 @@ def test_under_lightnings_own_bars(kind: Any, leave: bool, tmp_path, capsys: pyt
 # an exception in Rich's thread is a warning of pytest's, and a warning is an error here
 @pytest.mark.parametrize("kind", [pl.callbacks.TQDMProgressBar, pl.callbacks.RichProgressBar])
 def test_a_search_leaves_the_users_display_whole(kind: Any, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
-    search = GammaLRSearch(n_initial=2, n_iterations=0, lr_schedulers="scale")
+    search = GammaLRSearch("thesis", n_initial=2, n_iterations=0, lr_schedulers="scale")
     fit([search, bar(kind, False)], tmp_path)
     out = capsys.readouterr().out
     for record in search.history:

@@ -1,0 +1,152 @@
+"""The validation that scores a candidate: a fixed part of the user's validation data, or loaders of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import operator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subset
+from torch.utils.data.distributed import DistributedSampler
+
+from lightning_gammabo.stand_in import replaced
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+__all__ = ["ScoringSet", "running_sums"]
+
+PAIRS = 8
+"""batches that a part of the data is read in at the least: as many pairs compare two candidates"""
+
+
+class ScoringSet:
+    """What candidates are scored on, the same for all candidates of a fit.
+
+    Args:
+        samples: validation samples, drawn once by ``seed``; None for the user's whole validation.
+        own: loader, or list of loaders, to score on instead of the user's; None for none.
+        seed: of the choice of samples.
+
+    Attributes:
+        share: share of the user's validation data that a scoring reads.
+        active: whether the validation loop reads these data now.
+    """
+
+    def __init__(self, samples: int | None, own: Any = None, *, seed: int = 0) -> None:
+        self.share = 1.0
+        self.active = False
+        self._samples = samples
+        self._own = own
+        self._seed = seed
+        self._made_for: list[Any] | None = None
+        self._combined: Any = None
+        self._limits: list[int | float] = []
+
+    @contextlib.contextmanager
+    def read_by(self, trainer: Trainer) -> Iterator[None]:
+        """Let the Trainer's validation loop read these data within the block.
+
+        Args:
+            trainer: the Trainer, inside ``fit``.
+
+        Yields:
+            Nothing.
+        """
+        if self._samples is None and self._own is None:
+            yield
+            return
+        loop: Any = trainer.fit_loop.epoch_loop.val_loop
+        loop.setup_data()  # as the user's own validation would, so that its loaders are there
+        if loop._combined_loader is None or not self._make(trainer, loop):
+            yield
+            return
+        with (
+            replaced(loop, "setup_data", lambda: None),
+            replaced(loop, "_combined_loader", self._combined),
+            replaced(loop, "_max_batches", self._limits),
+            replaced(loop, "_seen_batches_per_dataloader", defaultdict(int)),
+            replaced(self, "active", True),
+        ):
+            yield
+
+    def _make(self, trainer: Trainer, loop: Any) -> bool:
+        users = loop._combined_loader
+        if self._made_for is not None and all(map(operator.is_, users.flattened, self._made_for)):
+            return self._combined is not None
+        self._made_for = list(users.flattened)
+        self._combined, self.share = None, 1.0
+        if self._own is not None:
+            loaders = list(self._own) if isinstance(self._own, (list, tuple)) else [self._own]
+        else:
+            limits = zip(users.flattened, loop._max_batches, strict=True)
+            parts = [self._part_of(loader, limit, trainer) for loader, limit in limits]
+            if all(part is None for part in parts):
+                return False
+            loaders = [
+                mine if mine is not None else theirs for mine, theirs in zip(parts, users.flattened, strict=True)
+            ]
+        self.share = _size_of(loaders) / max(_size_of(users.flattened), 1.0)
+        # the user's own class of combination, of whichever Lightning this is
+        self._combined = type(users)(loaders if len(loaders) > 1 else loaders[0], "sequential")
+        self._limits = [len(loader) if hasattr(loader, "__len__") else math.inf for loader in loaders]
+        return True
+
+    def _part_of(self, loader: Any, limit: float, trainer: Trainer) -> Any:
+        """A loader of some samples of a map-style loader; None where it has no more of them, or is none."""
+        samples = self._samples
+        if samples is None or type(loader) is not DataLoader or loader.batch_size is None or limit < len(loader):
+            return None
+        if not isinstance(loader.sampler, (SequentialSampler, RandomSampler, DistributedSampler)):
+            return None
+        total = len(loader.dataset)
+        if total <= samples:
+            return None
+        draw = torch.Generator().manual_seed(self._seed)
+        chosen = torch.randperm(total, generator=draw)[:samples].sort().values.tolist()
+        if isinstance(loader.sampler, DistributedSampler):
+            ranks = trainer.world_size
+            chosen = chosen[: max(len(chosen) // ranks, 1) * ranks][trainer.global_rank :: ranks]
+        return DataLoader(
+            Subset(loader.dataset, chosen),
+            batch_size=max(1, min(loader.batch_size, math.ceil(len(chosen) / PAIRS))),
+            num_workers=loader.num_workers,
+            collate_fn=loader.collate_fn,
+            pin_memory=loader.pin_memory,
+            timeout=loader.timeout,
+            worker_init_fn=loader.worker_init_fn,
+            multiprocessing_context=loader.multiprocessing_context,
+        )
+
+
+def running_sums(trainer: Trainer) -> Mapping[str, tuple[Tensor, Tensor]]:
+    """What the validation that goes on has added up so far.
+
+    Args:
+        trainer: the Trainer, in ``on_validation_batch_end``.
+
+    Returns:
+        Sum and weight by name, for each plain value that is logged as a mean; the differences between two batches
+        are the batch's own mean. Metric objects add up inside and are not among them.
+    """
+    sums: dict[str, tuple[Tensor, Tensor]] = {}
+    results: Any = trainer.fit_loop.epoch_loop.val_loop._results
+    for result in results.values():
+        if result.is_tensor and result.meta.on_epoch and result.meta.is_mean_reduction:
+            name, loader = result.meta.name, result.meta.dataloader_idx
+            suffixed = name if loader is None else f"{name}/dataloader_idx_{loader}"
+            sums[suffixed] = (result.value, result.cumulated_batch_size)
+    return sums
+
+
+def _size_of(loaders: Any) -> float:
+    sizes = []
+    for loader in loaders:
+        data = getattr(loader, "dataset", loader)
+        sizes.append(float(len(data)) if hasattr(data, "__len__") else 1.0)
+    return sum(sizes)

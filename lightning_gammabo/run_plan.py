@@ -1,0 +1,287 @@
+"""One run's plan: which epochs are searched, how, and what that costs; and the cap that it is held to.
+
+Cost is counted in *passes*: one is a plain pass over the training data, forward and backward. A pass over the
+validation data is a forward only and counts a third of its samples' share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from lightning_gammabo.policy import EpochPlan, SearchPolicy
+from lightning_gammabo.records import EpochRecord, Result
+
+__all__ = ["Budget", "RunPlan", "RunShape"]
+
+FORWARD = 1.0 / 3.0
+"""a forward pass, in units of a forward and backward pass"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunShape:
+    """What is known of a run before it begins.
+
+    Args:
+        epochs: epochs that it will train; None where that is not known.
+        batches: batches of an epoch; None where that is not known.
+        accumulate: batches of an optimizer step.
+        val_ratio: validation samples for each training sample, as scored.
+        replays: whether the winner's epoch is trained once more.
+    """
+
+    epochs: int | None
+    batches: int | None
+    accumulate: int = 1
+    val_ratio: float = 0.0
+    replays: bool = False
+
+
+class RunPlan:
+    """Which epochs are searched, how, and what it is to cost.
+
+    Args:
+        policy: the policy that was asked for.
+        shape: what is known of the run.
+        start: first epoch that may be searched.
+        stop: first epoch that may not be searched any more; None for none.
+        every: of the epochs from ``start`` on, search each ``every``-th.
+        cap: extra passes for each plain one that the plan may cost; None for no cap.
+
+    Attributes:
+        policy: the policy, made smaller where the cap asks for it.
+        every: as the cap leaves it.
+    """
+
+    def __init__(
+        self,
+        policy: SearchPolicy,
+        shape: RunShape,
+        *,
+        start: int = 0,
+        stop: int | None = None,
+        every: int = 1,
+        cap: float | None = None,
+    ) -> None:
+        self.policy = policy
+        self.shape = shape
+        self.every = every
+        self._start = start
+        self._stop = stop
+        if cap is not None and shape.epochs is not None:
+            self._fit(cap * shape.epochs)
+
+    def searches(self, epoch: int) -> bool:
+        """Whether an epoch is searched.
+
+        Args:
+            epoch: the epoch, from 0.
+
+        Returns:
+            Whether it is the first one, or one of those that the policy names.
+        """
+        if epoch < self._start or (self._stop is not None and epoch >= self._stop):
+            return False
+        if epoch == self._start:
+            return True
+        when, epochs = self.policy.when, self.shape.epochs
+        if when == "first":
+            return False
+        if when == "every":
+            return (epoch - self._start) % self.every == 0
+        return epochs is not None and epoch in {round(float(share) * epochs) for share in when}
+
+    @property
+    def search_epochs(self) -> list[int] | None:
+        """The epochs that will be searched; None where the length of the run is not known."""
+        return None if self.shape.epochs is None else [e for e in range(self.shape.epochs) if self.searches(e)]
+
+    def epoch_plan(self, *, first: bool) -> EpochPlan:
+        """The search of an epoch.
+
+        Args:
+            first: whether it is the first of the run.
+
+        Returns:
+            Its plan, with the fraction that whole batches and optimizer steps make of it.
+        """
+        epochs = self.search_epochs
+        number = None if epochs is None else len(epochs)
+        if isinstance(self.policy.when, Sequence) and not isinstance(self.policy.when, str):
+            number = 1 + len(self.policy.when)
+        plan = self.policy.epoch_plan(first=first, searches=number)
+        until = self.until(plan)
+        share = 1.0 if until is None or self.shape.batches is None else until / self.shape.batches
+        return replace(plan, fraction=share)
+
+    def until(self, plan: EpochPlan) -> int | None:
+        """Batches that a candidate trains.
+
+        Args:
+            plan: the search of an epoch.
+
+        Returns:
+            The number, of whole optimizer steps; None for the whole epoch.
+        """
+        length, step = self.shape.batches, self.shape.accumulate
+        if length is None or plan.fraction >= 1.0:
+            return None
+        # 1e-9: a share of whole batches, as an epoch_plan has it, is not rounded up
+        batches = max(math.ceil(plan.fraction * length - 1e-9), self.policy.min_steps * step)
+        batches = math.ceil(batches / step) * step
+        return batches if batches < length else None
+
+    def extra(self, plan: EpochPlan, *, first: bool) -> float:
+        """What a search costs beyond the epoch itself.
+
+        Args:
+            plan: the search.
+            first: whether it is the first of the run, which validates the untrained network as well.
+
+        Returns:
+            Passes, validation included.
+        """
+        trained = (plan.n_trials - (not self.shape.replays)) * plan.fraction
+        validations = plan.n_trials + first + (self.policy.guard and plan.fraction < 1.0)
+        return trained + validations * self.shape.val_ratio * FORWARD
+
+    @property
+    def planned(self) -> float | None:
+        """Extra passes that the whole run is to cost; None where its length is not known."""
+        epochs = self.search_epochs
+        if epochs is None:
+            return None
+        return sum(self.extra(self.epoch_plan(first=e == epochs[0]), first=e == epochs[0]) for e in epochs)
+
+    def in_words(self) -> str:
+        """The plan with its cost, as a sentence.
+
+        Returns:
+            The words.
+        """
+        first, later = self.epoch_plan(first=True), self.epoch_plan(first=False)
+        text = f"policy {self.policy.name!r}: {_candidates(first)} in the first search"
+        epochs = self.search_epochs
+        if epochs is None:
+            rest = "" if self.policy.when == "first" else f", then {_candidates(later)}"
+            return f"{text}{rest}; the run's length is not known, so neither is the cost"
+        total = self.shape.epochs or 1
+        terms = ["1"]
+        if epochs:
+            terms.append(f"{_number((first.n_trials - (not self.shape.replays)) * first.fraction)}/{total}")
+        if len(epochs) > 1:
+            each = (later.n_trials - (not self.shape.replays)) * later.fraction
+            terms.append(f"{len(epochs) - 1}*{_number(each)}/{total}")
+            text += f", then {len(epochs) - 1} times {_candidates(later)}"
+        planned = self.planned or 0.0
+        validations = planned - sum(
+            (p.n_trials - (not self.shape.replays)) * p.fraction
+            for p in (self.epoch_plan(first=e == epochs[0]) for e in epochs)
+        )
+        terms.append(f"{validations / total:.2f} for validations")
+        return f"{text}; it costs at most {' + '.join(terms)} = {1.0 + planned / total:.2f} passes for each plain pass"
+
+    def _fit(self, allowed: float) -> None:
+        """Make the plan smaller until it costs no more than is allowed: the later searches rarer, the first shorter."""
+        while (self.planned or 0.0) > allowed:
+            policy = self.policy
+            later = self.search_epochs is not None and len(self.search_epochs) > 1
+            if policy.n_first > 5:
+                policy = replace(policy, n_iterations=max(policy.n_iterations - 1, 0), n_initial=_less(policy))
+            elif policy.n_later is not None and policy.n_later > 3:
+                policy = replace(policy, n_later=policy.n_later - 1)
+            elif policy.fraction > 0.2:
+                policy = replace(policy, fraction=policy.fraction / 2)
+            elif later and policy.when != "every":
+                policy = replace(policy, when="first")
+            elif later and self.every < (self.shape.epochs or 1):
+                self.every *= 2
+                continue
+            elif policy.first_fraction > 0.25:
+                policy = replace(policy, first_fraction=policy.first_fraction / 2)
+            elif policy.n_first > 2:
+                policy = replace(policy, n_iterations=max(policy.n_iterations - 1, 0), n_initial=_less(policy))
+            else:
+                self.policy = replace(policy, n_initial=1, n_iterations=0, n_later=1, when="first")
+                return
+            self.policy = policy
+
+
+class Budget:
+    """The cap on what searches cost, kept as the run goes.
+
+    Args:
+        cap: extra passes, or seconds, for each plain one; None for no cap.
+        unit: ``passes`` or ``seconds``.
+        plan: the run's plan.
+    """
+
+    def __init__(self, cap: float | None, unit: Literal["passes", "seconds"], plan: RunPlan) -> None:
+        self._cap = cap
+        self._unit = unit
+        self._plan = plan
+
+    def affords(self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int) -> bool:
+        """Whether one more candidate may be trained.
+
+        Args:
+            history: the searches so far.
+            results: the candidates of the present one.
+            plan: the present one's plan.
+            epoch: the epoch, from 0; where the run's length is not known, the cap is of the epochs until now.
+
+        Returns:
+            Whether the run stays below the cap with it, also where the winner has to be trained again.
+        """
+        if self._cap is None:
+            return True
+        allowed = self._cap * (self._plan.shape.epochs or epoch + 1)
+        if self._unit == "seconds":
+            return self._seconds(history, results) <= allowed * _seconds_of_a_pass(history, results)
+        validation = self._plan.shape.val_ratio * FORWARD
+        # a partial winner may have to be trained again; a whole one is taken over
+        saved = 1.0 if plan.fraction >= 1.0 and not self._plan.shape.replays else 0.0
+        guarded = self._plan.policy.guard and plan.fraction < 1.0
+        present = sum(result.passes + validation for result in results) + plan.fraction + (2 + guarded) * validation
+        return present - saved + sum(extra_passes(record, validation) for record in history) <= allowed
+
+    @staticmethod
+    def _seconds(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:
+        """Seconds that searches took, with one more candidate as long as the longest of this epoch."""
+        longest = max((result.seconds for result in results), default=0.0)
+        return sum(r.seconds for r in history) + sum(r.seconds for r in results) + longest
+
+
+def _seconds_of_a_pass(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:
+    trained = [*results, *(result for record in history for result in record.results)]
+    passes = sum(result.passes for result in trained)
+    return sum(result.seconds for result in trained) / passes if passes > 0.0 else 0.0
+
+
+def extra_passes(record: EpochRecord, validation: float) -> float:
+    """What a search cost beyond the epoch itself.
+
+    Args:
+        record: the search.
+        validation: what one scoring costs, in passes.
+
+    Returns:
+        Passes.
+    """
+    return record.train_passes - 1.0 + record.scorings * validation
+
+
+def _less(policy: SearchPolicy) -> int:
+    return policy.n_initial if policy.n_iterations > 0 else policy.n_initial - 1
+
+
+def _candidates(plan: EpochPlan) -> str:
+    where = "over the whole range" if plan.factor is None else f"within x{plan.factor:.2f} of the present rate"
+    share = "whole epochs" if plan.fraction >= 1.0 else f"{plan.fraction:.0%} of an epoch"
+    return f"{plan.n_trials} candidate{'s' * (plan.n_trials != 1)} {where}, {share}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
