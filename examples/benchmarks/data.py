@@ -6,20 +6,15 @@ library) and scikit-learn's diabetes. Images lie in the folder given by ``--data
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from batches import Pair
 from images import read_cifar, read_digits, read_mnist
-
-Pair = tuple[Tensor, Tensor]
+from torch import Tensor
 
 TEXT_LENGTH = 32
 """characters that the Transformer sees"""
@@ -103,30 +98,6 @@ def draw(source: str, folder: Path, seed: int, train: int, val: int) -> Splits:
     order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
     parts = (order[:train], order[train : train + val])
     return Splits(*((x[part], y[part]) for part in parts))
-
-
-class Rows(Dataset[Pair]):
-    """Tensors from which a whole batch is taken at once: a step of these networks is worth no more."""
-
-    def __init__(self, pair: Pair) -> None:
-        self.x, self.y = pair
-
-    def __len__(self) -> int:
-        return len(self.y)
-
-    def __getitem__(self, index: int) -> Pair:
-        return self.x[index], self.y[index]
-
-    def __getitems__(self, indices: list[int]) -> Pair:
-        return self.x[indices], self.y[indices]
-
-
-def whole(batch: Pair) -> Pair:
-    return batch
-
-
-def loader(pair: Pair, batch: int, *, shuffle: bool = False) -> DataLoader[Pair]:
-    return DataLoader(Rows(pair), batch_size=batch, shuffle=shuffle, collate_fn=whole)
 
 
 def chunks(pair: Pair, size: int = 1000) -> Iterator[Pair]:

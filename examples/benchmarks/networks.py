@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
+from batches import Pair
+from compare import Classifier
 from counter import SAMPLES
-from data import TEXT_LENGTH, Pair, corpus
+from data import TEXT_LENGTH, corpus
+from digits import small_cnn
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from compare import Classifier
-from digits import small_cnn
 
 Optimizer = Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
 """parameters and rate -> optimizer"""

@@ -11,14 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from entries import DEFAULT, ORACLE, Entry, difference, entries, untuned, within
 from methods import POLICIES
+from pages import table, write_between
 from pictures import draw_costs, draw_rates
 from run import RESULTS, read
 from workloads import WORKLOADS
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from pages import table, write_between
 
 DOCS = RESULTS.parent
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"

@@ -18,15 +18,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from counter import SAMPLES
 from data import pool
 from fitting import Run, quiet
 from methods import IGNORE_START, METHODS
-from workloads import GRID, WORKLOADS
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from noted import numbers, read_rows, rounded, run_all
+from workloads import GRID, WORKLOADS
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from batches import Pair, loader
 from counter import SAMPLES
-from data import Pair, loader
 from fitting import Run
 from networks import Counted
 from torch.utils.data import DataLoader

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from data import Pair, Splits, chunks, draw, loader, pool
+from batches import Pair, loader
+from data import Splits, chunks, draw, pool
 from networks import (
     CharTransformer,
     Counted,
