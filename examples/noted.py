@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import math
 import multiprocessing
+import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,17 @@ def note(row: Row, path: Path) -> None:
         file.write(json.dumps(row) + "\n")
 
 
+def forget(path: Path, *, which: Callable[[Row], bool]) -> None:
+    """Take rows out of a file, to have them measured again."""
+    kept = [row for row in read_rows(path) if not which(row)]
+    if path.exists():
+        path.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+
+
+def versions(*packages: str) -> Row:
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+
+
 def missing(settings: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
     """Settings of which no row tells."""
     return [s for s in settings if not any(s.items() <= row.items() for row in rows)]
@@ -58,7 +71,3 @@ def run_all(
             note(row, path_of(row))
             left = (time.perf_counter() - began) / done * (len(settings) - done)
             print(f"{done}/{len(settings)}, {left / 60:.1f} min left: {say(row)}", flush=True)
-
-
-def say_setting(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in row.items() if isinstance(value, (str, int, float)))

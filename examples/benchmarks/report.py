@@ -6,6 +6,7 @@ python examples/benchmarks/report.py
 from __future__ import annotations
 
 import argparse
+import json
 import operator
 import sys
 from pathlib import Path
@@ -155,6 +156,8 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder with results.md and images/")
     args = parser.parse_args()
     text = page(list(read(args.results).values()), args.docs / "images")
+    used = json.loads((args.results / "versions.json").read_text(encoding="utf-8"))
+    text += "\nVersions: " + ", ".join(f"{name} {version}" for name, version in used.items()) + ".\n"
     write_between(args.docs / "results.md", BEGIN, END, text)
     print(args.docs / "results.md")
 

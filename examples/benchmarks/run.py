@@ -12,9 +12,11 @@ for its loss.
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +26,12 @@ from counter import SAMPLES
 from data import pool
 from fitting import Run, quiet
 from methods import IGNORE_START, METHODS
-from noted import numbers, read_rows, rounded, run_all
+from noted import forget, numbers, read_rows, rounded, run_all, versions
 from workloads import GRID, WORKLOADS
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
+
+PACKAGES = ("torch", "lightning", "botorch", "scikit-learn", "optuna", "schedulefree", "prodigyopt", "dadaptation")
 
 
 class Key(NamedTuple):
@@ -65,10 +69,18 @@ def measure(key: Key, folder: Path) -> dict[str, Any]:
     )
 
 
+def key_of(row: dict[str, Any]) -> Key:
+    return Key(*(row[name] for name in Key._fields))
+
+
+def path_of(row: dict[str, Any], folder: Path) -> Path:
+    return folder / f"{row['workload']}-{row['epochs']}.jsonl"
+
+
 def read(folder: Path) -> dict[Key, dict[str, Any]]:
     """All noted runs, in the order of their keys."""
     rows = (row for path in sorted(folder.glob("*.jsonl")) for row in read_rows(path))
-    found = {Key(*(row[name] for name in Key._fields)): row for row in rows}
+    found = {key_of(row): row for row in rows}
     return dict(sorted(found.items()))
 
 
@@ -103,19 +115,26 @@ def parse_args() -> argparse.Namespace:
     add("--start", nargs="+", default=["1"], help="factors of the default rate; 'grid' for the eight half-decades")
     add("--jobs", type=int, default=1, help="processes")
     add("--out", type=Path, default=RESULTS)
+    add("--again", action="store_true", help="forget what is noted of these runs first")
     return parser.parse_args()
 
 
 def main() -> None:
     args = parse_args()
+    keys = list(dict.fromkeys(wanted(args)))
+    if args.again:
+        for path in {path_of(key._asdict(), args.out) for key in keys}:
+            forget(path, which=lambda row: key_of(row) in keys)
     there = read(args.out)
-    keys = [key for key in dict.fromkeys(wanted(args)) if key not in there]
-    print(f"{len(keys)} runs to make, {len(there)} are there")
+    todo = [key for key in keys if key not in there]
+    print(f"{len(todo)} runs to make, {len(there)} are there")
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "versions.json").write_text(json.dumps(versions(*PACKAGES)) + "\n", encoding="utf-8")
     run_all(
-        keys,
+        todo,
         measure,
         say,
-        lambda row: args.out / f"{row['workload']}-{row['epochs']}.jsonl",
+        partial(path_of, folder=args.out),
         jobs=args.jobs,
         arguments=[args.data_dir],
     )
