@@ -90,6 +90,19 @@ def run(
     }
 
 
+def quiet() -> None:
+    """For long series of short fits: no advice, no word from Lightning or a search below an error."""
+    ignore_advice()
+    warnings.filterwarnings("ignore", ".*`tree_.*` is deprecated.*|.*lr_scheduler.step.*")
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning_gammabo"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def ignore_advice() -> None:
+    """Lines that do not fit networks of this size, and one of Lightning about itself."""
+    warnings.filterwarnings("ignore", ".*does not have many workers.*|.*The number of training batches.*|.*LeafSpec.*")
+
+
 def compare(
     make: Callable[[], Classifier],
     loaders: Loaders,
@@ -101,8 +114,7 @@ def compare(
     accelerator: str = "cpu",
 ) -> None:
     """One searched run; a plain one of as many epochs, one of as many passes; tables, history and a picture."""
-    # lines of advice that do not fit networks of this size, and one of Lightning about itself
-    warnings.filterwarnings("ignore", ".*does not have many workers.*|.*The number of training batches.*|.*LeafSpec.*")
+    ignore_advice()
     sizes = {name: len(loader.dataset) for name, loader in loaders.items()}
     common = {"seed": seed, "accelerator": accelerator}
     print("{train} images to train, {val} to choose rates by, {test} to judge by\n".format(**sizes))

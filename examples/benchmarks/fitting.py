@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,14 +63,6 @@ class Rates(Callback):
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.rates.append(float(trainer.optimizers[0].param_groups[0]["lr"]))
-
-
-def quiet() -> None:
-    """Lines of advice that do not fit networks of this size, and one of Lightning about itself."""
-    warnings.filterwarnings("ignore", ".*does not have many workers.*|.*The number of training batches.*|.*LeafSpec.*")
-    warnings.filterwarnings("ignore", ".*`tree_.*` is deprecated.*|.*lr_scheduler.step.*")
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning_gammabo"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def make_trainer(epochs: int, callbacks: Sequence[Callback] = ()) -> Trainer:

@@ -15,6 +15,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.tuner import Tuner
 from pbt import pbt
 
+SKIP = slice(10, -1)
 TRIALS = 8
 """As many runs as the grid has."""
 
@@ -37,10 +38,13 @@ def finder(run: Run) -> Fitted:
 
 
 def finder_minimum(run: Run) -> Fitted:
-    """A tenth of the rate at which the same range test saw its least loss: the rule of thumb of older finders."""
+    """A tenth of the rate at which the same range test saw its least loss: the rule of thumb of older finders.
+
+    Without the first ten and the last point, as the suggestion has it.
+    """
     results = range_test(run).results
-    losses = torch.tensor(results["loss"]).nan_to_num(torch.inf, torch.inf)
-    return fit(run, run.module(results["lr"][int(losses.argmin())] / 10, "cosine"))
+    losses = torch.tensor(results["loss"])[SKIP].nan_to_num(torch.inf, torch.inf)
+    return fit(run, run.module(results["lr"][SKIP][int(losses.argmin())] / 10, "cosine"))
 
 
 def optuna_trials(make_pruner: Callable[[Run], Any]) -> Callable[[Run], Fitted]:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from compare import quiet
 from counter import SAMPLES
-from fitting import Fitted, Run, quiet
+from fitting import Fitted, Run
 from lightning.pytorch import seed_everything
 from trainee import Trainee
 

@@ -10,6 +10,7 @@ import json
 import operator
 import sys
 from pathlib import Path
+from statistics import mean, median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -59,14 +60,14 @@ def workload_table(found: dict[str, Entry]) -> str:
     return table(header, rows)
 
 
-def pooled(found: Found, label: str, kind: str, other: str) -> float | None:
-    """Mean over workloads of the mean difference."""
+def pooled(found: Found, label: str, kind: str, other: str) -> str:
+    """Mean over workloads of the mean differences, and their median."""
     gaps = [
         gap.mean
         for here in found.values()
         if label in here and other in here and (gap := difference(here[label], here[other], kind))
     ]
-    return sum(gaps) / len(gaps) if gaps else None
+    return f"{mean(gaps):+.2f} ({median(gaps):+.2f})" if gaps else "-"
 
 
 def summary_table(found: Found) -> str:
@@ -87,10 +88,9 @@ def summary_table(found: Found) -> str:
         oracles = [entries_.get(ORACLE) for entries_ in found.values() if label in entries_]
         passes = sum(entry.mean("passes") for entry in here) / len(here)
         total = sum(entry.mean("passes_all") for entry in here) / len(here)
-        gaps = [pooled(found, label, kind, ORACLE) for kind in ("accuracy", "loss")]
-        gaps.append(pooled(found, label, "loss", DEFAULT))
+        gaps = [pooled(found, label, kind, who) for who in (ORACLE, DEFAULT) for kind in ("accuracy", "loss")]
         row = [f"**{label}**" if here[0].ours else label, str(len(here)), f"{passes:.2f}", f"{total:.2f}"]
-        row += ["-" if gap is None else f"{gap:+.2f}" for gap in gaps]
+        row += gaps
         pairs = [(one, oracle) for one, oracle in zip(here, oracles, strict=True) if oracle]
         good = [within(*pair, "test_loss", operator.lt) for pair in pairs]
         row.append(f"{sum(good)} of {len(good)}")
@@ -124,7 +124,10 @@ def standing_table(found: Found) -> str:
 def section(epochs: int, found: Found, images: Path) -> str:
     text = [f"## {epochs} epochs\n"]
     if any(ORACLE in here for here in found.values()):
-        text += ["Means over workloads, differences against the tuned cosine of the same seed:\n", summary_table(found)]
+        text += [
+            "Means (medians) over workloads of differences by seed, against the tuned and the default cosine:\n",
+            summary_table(found),
+        ]
         text += [standing_table(found)]
         picture = draw_costs(found, images / f"benchmarks-{epochs}.svg")
         text += [f"![Test loss against cost, {epochs} epochs](images/{picture.name})\n"]

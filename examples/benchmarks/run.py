@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
+from compare import quiet
 from counter import SAMPLES
 from data import pool
-from fitting import Run, quiet
+from fitting import Run
 from methods import IGNORE_START, METHODS
 from noted import forget, numbers, read_rows, rounded, run_all, versions
 from workloads import GRID, WORKLOADS

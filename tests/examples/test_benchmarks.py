@@ -52,7 +52,7 @@ def test_what_a_search_throws_away_stays_counted(bench: SimpleNamespace, policy:
     run = bench.fitting.Run(bench.workloads.WORKLOADS["diabetes-sgd"], FOLDER, 2, 0)
     search = bench.methods.GammaLRSearch(policy, n_initial=2, n_iterations=1, drop_at=1.0, guard=False, progress=False)
     bench.counter.SAMPLES.reset()
-    bench.fitting.quiet()
+    bench.run.quiet()
     bench.fitting.fit(run, run.module(run.lr), [search])
     told = sum(record.train_passes for record in search.history) + run.epochs - len(search.history)
     assert bench.counter.SAMPLES.trained == pytest.approx(250 * told, abs=1)
