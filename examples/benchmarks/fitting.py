@@ -65,8 +65,9 @@ class Rates(Callback):
         self.rates.append(float(trainer.optimizers[0].param_groups[0]["lr"]))
 
 
-def make_trainer(epochs: int, callbacks: Sequence[Callback] = ()) -> Trainer:
+def make_trainer(epochs: int, callbacks: Sequence[Callback] = (), folder: str | None = None) -> Trainer:
     return Trainer(
+        default_root_dir=folder,
         accelerator="cpu",
         devices=1,
         max_epochs=epochs,

@@ -22,10 +22,9 @@ TRIALS = 8
 
 def range_test(run: Run) -> Any:
     """Lightning's own, with its own settings: 100 steps from 1e-8 to 1."""
-    trainer = make_trainer(run.epochs)
     # it writes a checkpoint, and shows a bar whatever the Trainer was told
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
-        trainer._default_root_dir = folder
+        trainer = make_trainer(run.epochs, folder=folder)
         train, val = run.workload.loaders(run.folder, run.seed)
         return Tuner(trainer).lr_find(run.module(run.lr), train, val)
 
