@@ -31,10 +31,11 @@ class RunningStatistics:
     """
 
     def __init__(self, module: nn.Module) -> None:
+        layers: list[Any] = [layer for layer in module.modules() if getattr(layer, "track_running_stats", False)]
         self._layers = [
             (layer, int(layer.num_batches_tracked), {name: getattr(layer, name).clone() for name in _NAMES})
-            for layer in module.modules()
-            if getattr(layer, "track_running_stats", False) and getattr(layer, "num_batches_tracked", None) is not None
+            for layer in layers
+            if isinstance(getattr(layer, "num_batches_tracked", None), Tensor)
             if all(isinstance(getattr(layer, name, None), Tensor) for name in _NAMES)
         ]
 
@@ -66,7 +67,7 @@ class RunningStatistics:
 
 
 def _weight_of_start(layer: Any, count: int) -> float | None:
-    """How much the start still weighs in the running statistics; None where there were no updates since."""
+    # how much the start still weighs in the running statistics; None where there were no updates since
     updates = int(layer.num_batches_tracked) - count
     if updates <= 0:
         return None

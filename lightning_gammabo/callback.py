@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_gammabo.bayesopt import SearchFactory
 from lightning_gammabo.epoch_runner import arm, disarm
+from lightning_gammabo.namespaces import join_namespaces
+from lightning_gammabo.objective import CustomObjective
 from lightning_gammabo.policy import SearchPolicy, make_policy
 from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.table import history_table
+from lightning_gammabo.schedule import LRSchedule
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
 
@@ -31,7 +36,7 @@ class GammaLRSearch(Callback):
     and the epoch goes on from there.
 
     When, how much and around which schedule is searched is the *policy*: ``epochwise`` (the default: a wide search in
-    the first epoch, then three short candidates every epoch around an anchored schedule), ``adaptive``, ``once``,
+    the first epoch, then short candidates every epoch around an anchored schedule), ``adaptive``, ``once``,
     ``thorough``, or ``thesis`` (the published method, twelve full candidates every epoch). Each of its fields can be
     set otherwise by the argument of the same name; None leaves the policy's.
 
@@ -39,8 +44,8 @@ class GammaLRSearch(Callback):
 
     Args:
         policy: name of a policy, or a :class:`~lightning_gammabo.policy.SearchPolicy`.
-        lr_min: lowest rate that is proposed, at the height of the schedule; None for 1e-4, or 1e-5 for Adam and its like.
-        lr_max: highest rate that is proposed; None for 1, or 0.1 for Adam and its like. The configured rate may lie
+        lr_min: lowest rate that is proposed, at the height of the schedule; None for 1e-4, or 1e-5 for Adam and such.
+        lr_max: highest rate that is proposed; None for 1, or 0.1 for Adam and such. The configured rate may lie
             outside of the two; it is tried all the same.
         n_initial: candidates of the first search before the surrogate proposes, the present rate among them.
         n_iterations: candidates of the first search that the surrogate proposes.
@@ -52,14 +57,18 @@ class GammaLRSearch(Callback):
         region: factor by which later searches may move the rate, either way, over the whole run.
         anchor: schedule whose height is searched: ``auto``, ``cosine``, ``linear``, ``constant``, ``plateau``,
             ``scheduler``.
-        rule: ``best`` score, or ``largest`` rate within one paired standard error of it.
+        rule: of later searches: ``best`` score, ``largest`` rate within the noise of it, or ``anchored``: the present
+            rate unless a larger one is better beyond the noise.
+        errors: paired standard errors that count as noise.
         drop_at: share of a candidate's training after which a hopeless one is dropped; 1 for never.
         guard: whether an epoch that diverges after its search is rolled back.
         score_samples: validation samples on which candidates are scored.
+        later_share: what later searches may cost at the most, in passes for each epoch; rarer ones keep to it.
         search: who proposes: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),
-            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``.
+            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``; or a
+            :class:`~lightning_gammabo.SearchFactory`.
         objective: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (clipped at 0), ``loss``,
-            ``accuracy``, or the name of a logged metric.
+            ``accuracy``, the name of a logged metric, or a :class:`~lightning_gammabo.CustomObjective`.
         candidates: rates to try instead of a search, after the present one.
         objective_mode: ``min`` or ``max``: the direction of a metric named by ``objective``.
         kappa_lambda: lambda of eqs. 11 and 12, in (0, 1].
@@ -94,6 +103,8 @@ class GammaLRSearch(Callback):
         SearchHistory(0 epochs)
     """
 
+    _trainer: Trainer | None = None
+
     def __init__(
         self,
         policy: str | SearchPolicy = "epochwise",
@@ -109,12 +120,14 @@ class GammaLRSearch(Callback):
         min_steps: int | None = None,
         region: float | None = None,
         anchor: Literal["auto", "cosine", "linear", "constant", "plateau", "scheduler"] | None = None,
-        rule: Literal["best", "largest"] | None = None,
+        rule: Literal["best", "largest", "anchored"] | None = None,
+        errors: float | None = None,
         drop_at: float | None = None,
         guard: bool | None = None,
         score_samples: int | None = None,
-        search: str | None = None,
-        objective: str | None = None,
+        later_share: float | None = None,
+        search: SearchFactory | str | None = None,
+        objective: CustomObjective | str | None = None,
         candidates: Sequence[float] | None = None,
         objective_mode: Literal["min", "max"] = "max",
         kappa_lambda: float = 1.0,
@@ -133,6 +146,7 @@ class GammaLRSearch(Callback):
         progress: bool = True,
     ) -> None:
         super().__init__()
+        join_namespaces(GammaLRSearch)
         self.policy = policy
         self.lr_min = lr_min
         self.lr_max = lr_max
@@ -146,9 +160,11 @@ class GammaLRSearch(Callback):
         self.region = region
         self.anchor = anchor
         self.rule = rule
+        self.errors = errors
         self.drop_at = drop_at
         self.guard = guard
         self.score_samples = score_samples
+        self.later_share = later_share
         self.search = search
         self.objective = objective
         self.candidates = candidates
@@ -171,17 +187,41 @@ class GammaLRSearch(Callback):
         plain = {name: vars(self)[name] for name in SearchSettings.__dataclass_fields__ if name != "policy"}
         self._settings = SearchSettings(policy=make_policy(policy, overrides), **plain)  # checks them
         self._session = FitSession(self._settings)
-        self._trainer: Trainer | None = None
 
     @property
     def history(self) -> SearchHistory:
         """One record for each searched epoch of the present fit, or of the last one."""
-        return self._session.history
+        return self._session.ledger.history
 
     @property
     def rates(self) -> list[EpochRate]:
         """The learning rate of every epoch so far, searched or not."""
-        return list(self._session.rates)
+        return list(self._session.rates.by_epoch)
+
+    def schedule(self) -> LRSchedule:
+        """What was found: the learning rate of every trained epoch, to be kept, looked at and replayed.
+
+        Returns:
+            The schedule; :class:`~lightning_gammabo.GammaSchedule` replays it.
+
+        Raises:
+            ValueError: if nothing was trained yet.
+        """
+        return LRSchedule(rates=tuple(self.rates), anchor=self._session.rates.anchor)
+
+    def export_schedule(self, path: str | Path) -> Path:
+        """Write :meth:`schedule` to a file.
+
+        Args:
+            path: file to write; its ending says how: ``.json``, ``.yaml`` or ``.yml``.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: if nothing was trained yet, or the ending is another.
+        """
+        return self.schedule().save(path)
 
     @property
     def state_key(self) -> str:
@@ -227,22 +267,25 @@ class GammaLRSearch(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note the rate that the batch is trained at."""
-        self._session.batch_start(trainer, pl_module, batch, batch_idx)
+        if self._session.rates.guard is not None:
+            self._session.rates.guard.on_train_batch_start(trainer, pl_module, batch, batch_idx)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Let the rate follow the anchor."""
-        self._session.batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        if self._session.rates.guard is not None:
+            self._session.rates.guard.on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note the rate that the epoch was trained at."""
-        self._session.leave_epoch(trainer)
+        self._session.rates.note_epoch(trainer.current_epoch)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
         if len(self.history):
             rank_zero_info(history_table(self.history))
+            rank_zero_info(f"GammaLRSearch: {self._session.ledger.cost_in_words(trainer.current_epoch)}")
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the Trainer as it was found."""
@@ -268,10 +311,14 @@ class GammaLRSearch(Callback):
     def __getstate__(self) -> dict[str, Any]:
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self._settings)
-        session.history = SearchHistory(self.history)
+        session.ledger.history = SearchHistory(self.history)
+        session.rates.by_epoch, session.rates.anchor = self.rates, self._session.rates.anchor
         return {**self.__dict__, "_trainer": None, "_session": session}
 
     def _leave(self, trainer: Trainer) -> None:
         disarm(trainer)
         self._session.end()
         self._trainer = None
+
+
+join_namespaces(GammaLRSearch)

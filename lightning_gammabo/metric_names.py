@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from lightning_gammabo.objective import Measured, Objective
 from lightning_gammabo.records import Outcome
 
-__all__ = ["MetricKeys", "find_accuracy", "find_loss"]
+__all__ = ["MetricKeys", "NotLogged", "find_accuracy", "find_loss"]
 
 # names met in projects that train with Lightning, the most usual first; compared without case and separators, with
 # the prefixes some logging layers put before them ("ptl/val_loss") and what stands between ("val/cls/NLL")
@@ -19,6 +19,10 @@ _BARE = ("accuracy",)
 """names without a stage that were met as the validation's; taken where no other is found"""
 # an accuracy of this kind reads "overall", "multiclass", "mean"; other adjectives ("per_class") are not the accuracy
 _QUALIFIERS = r"(?:overall|multiclass|binary|mean|avg|total|macro|micro|cls|epoch)"
+
+
+class NotLogged(ValueError):
+    """What candidates are to be ranked by was not logged by one of them."""
 
 
 class MetricKeys:
@@ -64,7 +68,7 @@ class MetricKeys:
             else from the training steps.
 
         Raises:
-            ValueError: if a metric that was named is not among the logged ones.
+            NotLogged: if a metric that was named is not among the logged ones.
         """
         logged = outcome.metrics
         for argument, name in (
@@ -73,7 +77,7 @@ class MetricKeys:
             ("objective", self._objective.metric),
         ):
             if name is not None and name not in logged:
-                raise ValueError(
+                raise NotLogged(
                     f"GammaLRSearch({argument}={name!r}): no such metric was logged by the validation of a candidate; "
                     f"logged are {sorted(logged)}. Log it in `validation_step` or `on_validation_epoch_end`, or name "
                     "one of these (metrics logged by other callbacks or in `on_train_epoch_end` come too late)."

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result
@@ -70,6 +69,9 @@ class RunPlan:
         self.every = every
         self._start = start
         self._stop = stop
+        if policy.when == "every" and policy.later_share is not None:
+            later = self.extra(self.epoch_plan(first=False), first=False)
+            self.every = max(every, math.ceil(later / policy.later_share - 1e-9))
         if cap is not None and shape.epochs is not None:
             self._fit(cap * shape.epochs)
 
@@ -144,7 +146,7 @@ class RunPlan:
             Passes, validation included.
         """
         trained = (plan.n_trials - (not self.shape.replays)) * plan.fraction
-        validations = plan.n_trials + first + (self.policy.guard and plan.fraction < 1.0)
+        validations = plan.n_trials + first
         return trained + validations * self.shape.val_ratio * FORWARD
 
     @property
@@ -218,7 +220,7 @@ class Budget:
         plan: the run's plan.
     """
 
-    def __init__(self, cap: float | None, unit: Literal["passes", "seconds"], plan: RunPlan) -> None:
+    def __init__(self, cap: float | None, unit: str, plan: RunPlan) -> None:
         self._cap = cap
         self._unit = unit
         self._plan = plan
@@ -243,13 +245,12 @@ class Budget:
         validation = self._plan.shape.val_ratio * FORWARD
         # a partial winner may have to be trained again; a whole one is taken over
         saved = 1.0 if plan.fraction >= 1.0 and not self._plan.shape.replays else 0.0
-        guarded = self._plan.policy.guard and plan.fraction < 1.0
-        present = sum(result.passes + validation for result in results) + plan.fraction + (2 + guarded) * validation
+        present = sum(result.passes + validation for result in results) + plan.fraction + 2 * validation
         return present - saved + sum(extra_passes(record, validation) for record in history) <= allowed
 
     @staticmethod
     def _seconds(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:
-        """Seconds that searches took, with one more candidate as long as the longest of this epoch."""
+        # seconds that searches took, with one more candidate as long as the longest of this epoch
         longest = max((result.seconds for result in results), default=0.0)
         return sum(r.seconds for r in history) + sum(r.seconds for r in results) + longest
 

@@ -11,16 +11,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from lightning_gammabo.bayesopt import Search
 from lightning_gammabo.determinant import Determinant, leave_one_out
-from lightning_gammabo.metric_names import MetricKeys
+from lightning_gammabo.metric_names import MetricKeys, NotLogged
 from lightning_gammabo.objective import Measured, Objective
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
 
 __all__ = ["CandidateRunner", "HyperparameterScheduler"]
+
+_NOT_FINITE = "its score is not finite"
 
 
 class CandidateRunner(Protocol):
@@ -65,6 +68,8 @@ class HyperparameterScheduler:
         n_trials: candidates an epoch, the present rate among them.
         progress: shows how it goes on; None shows nothing.
         affords: asked before each candidate but the first, with the results so far: whether it may be trained.
+        ranked_before: whether candidates were ranked earlier in this fit: then one that logs nothing to rank it by
+            fails, instead of ending the run.
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class HyperparameterScheduler:
         n_trials: int,
         progress: SearchProgress | None = None,
         affords: Callable[[Sequence[Result]], bool] | None = None,
+        ranked_before: bool = False,
     ) -> None:
         self._objective = objective
         self._keys = keys
@@ -83,6 +89,8 @@ class HyperparameterScheduler:
         self._n_trials = n_trials
         self._progress = progress or SearchProgress()
         self._affords = affords or (lambda results: True)
+        self._ranked_before = ranked_before
+        self._taken = ""
         self._baselines = 0
 
     def search(
@@ -132,6 +140,8 @@ class HyperparameterScheduler:
                 if leader is result:
                     kept = result
                     runner.keep()
+            if leader is None and self._validates_nothing(runner, results):
+                results = [_not_its_fault(result) for result in results]
         finally:
             self._progress.finish()
         return self._record(runner, epoch, results, kept, val_passes, time.perf_counter() - began)
@@ -195,21 +205,37 @@ class HyperparameterScheduler:
         if outcome.state is not TrialState.COMPLETE:
             estimate = self._estimate(outcome, leader)
             return Result(state=outcome.state, message=outcome.message, estimate=estimate, **common)
-        measured = self._keys.measure(outcome)
+        try:
+            measured = self._measured(outcome)
+        except NotLogged as missing:
+            return self._unmeasured(missing, outcome, common)
         goodness = self._objective.judge(measured)
         common |= {"accuracy": goodness.accuracy, "kappa": goodness.reported, "metrics": dict(measured.metrics)}
         finite = measured.loss is not None and math.isfinite(measured.loss)
         common["loss"] = measured.loss if finite else None
-        if goodness.score is not None:
-            parts = self._parts(outcome, measured)
-            return Result(state=TrialState.COMPLETE, score=goodness.score, parts=parts, **common)
+        if goodness.score is None:
+            return Result(state=TrialState.DIVERGED, message=_NOT_FINITE, **common)
+        self._ranked_before = True
+        parts = self._parts(outcome, measured)
+        return Result(state=TrialState.COMPLETE, score=goodness.score, parts=parts, **common)
+
+    def _measured(self, outcome: Outcome) -> Measured:
+        measured = self._keys.measure(outcome)
         lacking = self._objective.lacks(measured)
         if lacking is not None:
-            return self._unmeasured(lacking, common)
-        return Result(state=TrialState.DIVERGED, message="its score is not finite", **common)
+            raise NotLogged(
+                f"GammaLRSearch(objective={self._objective.name!r}) has nothing to rank candidates by: no validation "
+                f"{lacking} was logged or returned; logged are {sorted(measured.metrics)}. Log it in "
+                "`validation_step`, name it by monitor_loss=... or monitor_accuracy=..., or rank by a logged metric: "
+                "objective=... with objective_mode='min' or 'max'."
+            )
+        self._taken = self._taken or self._keys.taken
+        if self._keys.taken != self._taken:
+            raise NotLogged(f"ranked are {self._taken}; this candidate gave {self._keys.taken}")
+        return measured
 
     def _parts(self, outcome: Outcome, measured: Measured) -> tuple[float, ...]:
-        """The score without each of the validation batches; what was not logged batch by batch stays as it is."""
+        # the score without each of the validation batches; what was not logged batch by batch stays as it is
         names, batches = self._keys.batches(outcome)
         metrics = dict(measured.metrics)
 
@@ -221,7 +247,7 @@ class HyperparameterScheduler:
         return leave_one_out(batches, score)
 
     def _estimate(self, outcome: Outcome, leader: Result | None) -> float | None:
-        """What the surrogate is told of a dropped candidate: as far behind in validation as it was in training."""
+        # what the surrogate is told of a dropped candidate: as far behind in validation as it was in training
         behind = outcome.behind
         if behind is None or leader is None or leader.score is None:
             return None
@@ -232,13 +258,39 @@ class HyperparameterScheduler:
             accuracy *= 100.0
         return self._objective.judge(Measured(loss=leader.loss * behind, accuracy=accuracy, metrics={})).score
 
-    def _unmeasured(self, lacking: str, common: dict[str, Any]) -> Result:
-        if self._n_trials > 1:
-            raise ValueError(
-                f"GammaLRSearch(objective={self._objective.name!r}) has nothing to rank candidates by: no validation "
-                f"{lacking} was logged or returned; logged are {sorted(common['metrics'])}. Log it in "
-                "`validation_step`, name it by monitor_loss=... or monitor_accuracy=..., or rank by a logged metric: "
-                "objective=... with objective_mode='min' or 'max'."
-            )
-        # a single candidate needs no rank
-        return Result(state=TrialState.COMPLETE, score=0.0, message="nothing was logged", **common)
+    def _unmeasured(self, missing: NotLogged, outcome: Outcome, common: dict[str, Any]) -> Result:
+        common["metrics"] = dict(outcome.metrics)
+        if self._n_trials == 1 and self._objective.metric is None:
+            # a single candidate needs no rank
+            return Result(state=TrialState.COMPLETE, score=0.0, message="nothing was logged", **common)
+        if not self._ranked_before:
+            raise missing
+        return Result(state=TrialState.FAILED, message=str(missing), **common)
+
+    def _validates_nothing(self, runner: CandidateRunner, results: list[Result]) -> bool:
+        """Whether the validation gives no number before training either: then no rate is to blame.
+
+        Args:
+            runner: trains the candidates.
+            results: those of an epoch in which no candidate has a score.
+
+        Returns:
+            Whether it does not.
+        """
+        if all(result.message != _NOT_FINITE for result in results):
+            return False
+        outcome = runner.baseline()
+        if outcome is None:
+            return False
+        self._baselines += 1
+        try:
+            score = self._objective.judge(self._keys.measure(outcome)).score
+        except NotLogged:
+            return False
+        return bool(runner.agree(score is None))
+
+
+def _not_its_fault(result: Result) -> Result:
+    if result.message != _NOT_FINITE:
+        return result
+    return replace(result, state=TrialState.FAILED, message=f"{_NOT_FINITE}, nor is it before training")

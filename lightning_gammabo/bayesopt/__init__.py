@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.bayesopt._asktell import Search
-from lightning_gammabo.bayesopt._factory import make_search
+from lightning_gammabo.bayesopt._factory import SearchFactory, make_search, search_name
 from lightning_gammabo.bayesopt._view import SurrogateView
 from lightning_gammabo.bayesopt.baselines import GridSearch, ListSearch, RandomSearch, SobolSearch
 from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
@@ -37,12 +37,14 @@ __all__ = [
     "LogStudentTExpectedImprovement",
     "RandomSearch",
     "Search",
+    "SearchFactory",
     "SobolSearch",
     "StudentTExpectedImprovement",
     "StudentTPosterior",
     "StudentTProbabilityOfImprovement",
     "SurrogateView",
     "make_search",
+    "search_name",
 ]
 
 _NEEDS_BOTORCH = {

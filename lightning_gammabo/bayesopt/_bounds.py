@@ -113,7 +113,7 @@ def space_filling(rng: np.random.Generator, bounds: Bounds, tried: Array, cells:
             if bounds.allows(np.asarray([place])).all():
                 return place
     if not bounds.finite.size and math.isfinite(bounds.wall):
-        half = 0.5 * max(bounds.wall, 0.0)
+        half = 0.5 * min(max(bounds.wall, 0.0), 1.0)  # what diverged may lie far outside of the range
         if half == 0.0 or away_from(np.asarray([half]), tried, 0.5 / grid.size).all():
             return half
     allowed = bounds.allows(grid)

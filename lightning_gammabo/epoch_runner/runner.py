@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import math
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from lightning.pytorch.utilities.memory import is_oom_error
 from torch import Tensor
 
 from lightning_gammabo.batch_norm import RunningStatistics
 from lightning_gammabo.batch_tape import BatchTape
-from lightning_gammabo.candidate_hooks import LoggerTape, OnlyHooks, nothing, stand_ins, takes_part
+from lightning_gammabo.candidate_hooks import nothing
 from lightning_gammabo.epoch_runner.arming import Run, makes_iterator
-from lightning_gammabo.epoch_runner.scoring import ScoringSet, running_sums
+from lightning_gammabo.epoch_runner.aside import Aside
+from lightning_gammabo.epoch_runner.scoring import ScoringSet
 from lightning_gammabo.epoch_runner.validation import Validation
 from lightning_gammabo.learning_rate import LearningRates
-from lightning_gammabo.probe import Diverged, Dropped, Probe
-from lightning_gammabo.ranks import joined_over_ranks, mean_over_ranks
+from lightning_gammabo.probe import Diverged, Dropped, Probe, mean_loss
 from lightning_gammabo.rate_guard import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.stand_in import replaced
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochRunner"]
 
-_OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 BACK_OFF = 4.0
 """an epoch that diverged after its search is trained again at its rate divided by this"""
+SUSPICIOUS = 1.5
+"""an epoch whose training loss ends so many times above that of its search is validated before it is kept"""
 _TRIES = 3
-_RATE_HOOKS = ("on_train_batch_start", "on_train_batch_end")
 
 Sane = Callable[[Outcome], bool]
 
@@ -60,7 +60,8 @@ class EpochRunner:
         scoring: what candidates are scored on.
         until: batches that a candidate trains; None for the whole epoch.
         drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
-        sane: says of the end of the committed epoch whether it is to be kept; None to keep whatever it is.
+        watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
+        sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
 
     Attributes:
         rates: the learning rates at the start of the epoch.
@@ -81,6 +82,7 @@ class EpochRunner:
         scoring: ScoringSet | None = None,
         until: int | None = None,
         drop_at: float | None = None,
+        watched: bool = False,
         sane: Sane | None = None,
     ) -> None:
         self.rates = LearningRates(trainer.optimizers, guard)
@@ -101,11 +103,10 @@ class EpochRunner:
         keeps = reason is not None and not once
         self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
-        self._observed = [callback for callback in trainer.callbacks if takes_part(callback)]  # type: ignore[attr-defined]
-        self._guard = guard
-        self._loggers = [LoggerTape(logger) for logger in trainer.loggers]
+        self._aside = Aside(trainer, guard, self._validation)
         self._until = until
         self._drop_after = None if drop_at is None else _share_of(drop_at, until or trainer.num_training_batches)
+        self._watched = watched
         self._sane = sane
         self._fresh = True
         self._at = 0
@@ -151,10 +152,11 @@ class EpochRunner:
         """
         if not self._validation.repeatable:
             return None
-        began = time.perf_counter()
-        with self._set_aside() as probe:
-            metrics = self._validation.score(self._metrics_at_start)
-            outcome = self._outcome_of(TrialState.COMPLETE, probe, metrics, began)
+        if not self._fresh:
+            self._rewind()
+        with self._aside.entered() as probe:
+            metrics = self._aside.score()
+            outcome = self._aside.outcome(TrialState.COMPLETE, probe, metrics)
         self._fresh = False
         return outcome
 
@@ -168,26 +170,29 @@ class EpochRunner:
             What came of it; DIVERGED where a loss turned non-finite, DROPPED where it was hopelessly behind the one
             kept, FAILED where memory ran out.
         """
-        began = time.perf_counter()
         if not self._fresh:
             self._rewind()
         self._fresh = False
         self._ended = None
         self.rates.set(lr)
-        with self._set_aside(drop_after=self._drop_after) as probe:
+        with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
             try:
                 metrics = self._train_to_the_end()
                 self._losses = probe.losses
-                return self._outcome_of(TrialState.COMPLETE, probe, metrics, began)
+                return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
             except Diverged as diverged:
-                return self._outcome_of(TrialState.DIVERGED, probe, {}, began, str(diverged))
+                return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
             except Dropped as dropped:
-                return self._outcome_of(TrialState.DROPPED, probe, {}, began, str(dropped), behind=dropped.ratio)
-            except _OUT_OF_MEMORY as error:
-                torch.cuda.empty_cache()
-                return self._outcome_of(TrialState.FAILED, probe, {}, began, f"out of memory: {error}")
+                return self._aside.outcome(TrialState.DROPPED, probe, message=str(dropped), behind=dropped.ratio)
+            except Exception as error:
+                # where others train along, they wait for this one: the launcher has to end them all
+                if not _is_out_of_memory(error) or self._trainer.world_size > 1:
+                    raise
+                failed = self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
             finally:
                 self._at = self._loop.batch_progress.current.ready
+        torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
+        return failed
 
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""
@@ -220,8 +225,7 @@ class EpochRunner:
         leader.state.restore()
         self._leader = None
         self._validation.rewind()
-        for tape, calls in zip(self._loggers, leader.calls, strict=True):
-            tape.play(calls)
+        self._aside.play(leader.calls)
         if leader.done:
             self._show_epoch_as_done()
             return self._natively(lr, lambda: self._run_tail() if leader.tail else None, guarded=False)
@@ -243,14 +247,14 @@ class EpochRunner:
         return self._natively(lr, lambda: self._run(self._tape or self._fetcher))
 
     def _natively(self, lr: float, run: Callable[[], object], *, guarded: bool = True) -> float:
-        if self._sane is None or not guarded:
+        if not (self._watched and guarded):
             self.__dict__.pop("_start", None)  # its memory is the training's again
             with self._validation.kept():
                 run()
             return lr
         for _ in range(_TRIES):
             try:
-                with self._validation.kept(), self._watched(self._sane):
+                with self._validation.kept(), self._watch():
                     run()
             except Diverged:
                 lr /= BACK_OFF
@@ -279,14 +283,14 @@ class EpochRunner:
             self._run(self._tape or self._fetcher)
 
     @contextlib.contextmanager
-    def _watched(self, sane: Sane) -> Iterator[None]:
+    def _watch(self) -> Iterator[None]:
         """Raise :class:`Diverged` where the epoch's loss, or its validation at the end, is not sane."""
-        probe = self._probe()
+        probe = self._aside.probe()
         callbacks: list[Any] = self._trainer.callbacks  # type: ignore[attr-defined]
         native = self._loop.on_advance_end
 
         def checked_end(fetcher: Any) -> None:
-            if self._loop.done and not self._ends_sanely(probe, sane):
+            if self._loop.done and not self._ends_sanely(probe):
                 raise Diverged("the epoch's end is not sane")
             native(fetcher)
 
@@ -297,23 +301,27 @@ class EpochRunner:
         finally:
             callbacks.remove(probe)
 
-    def _ends_sanely(self, probe: Probe, sane: Sane) -> bool:
+    def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
-        if not self._validation.repeatable:
+        if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
             return True
         state = self._state()
         try:
-            with self._set_aside() as judge:
-                metrics = self._validation.score(self._metrics_at_start)
-                outcome = self._outcome_of(TrialState.COMPLETE, judge, metrics, time.perf_counter())
+            with self._aside.entered() as judge:
+                metrics = self._aside.score()
+                outcome = self._aside.outcome(TrialState.COMPLETE, judge, metrics)
         finally:
             state.restore()
-        return bool(self.agree(sane(outcome)))
+        return bool(self.agree(self._sane(outcome)))
+
+    def _looks_exploded(self, probe: Probe) -> bool:
+        # a validation is worth its cost only where the training loss has risen since the winner's first steps
+        first, last = mean_loss(self._rival), probe.train_loss
+        return bool(self.agree(first is not None and last is not None and last > SUSPICIOUS * first))
 
     def _state(self, **options: Any) -> TrainerState:
         kept = {"data": self._tape is None, "validation": self._validation.repeatable}
-        taking_part = [*self._observed, *([self._guard] if self._guard is not None else [])]
-        return TrainerState(self._trainer, callbacks=taking_part, **kept, **options)
+        return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept, **options)
 
     def _rewind(self) -> None:
         if self._tape is not None:
@@ -351,69 +359,11 @@ class EpochRunner:
         held = not native or overrides(self._module, "on_validation_model_zero_grad")
         if not self.replay:
             self._ended = self._state(defer=True, grads=held)
-            self._logged = [tape.take() for tape in self._loggers]
+            self._logged = self._aside.logged()
         if frees:
             self._module.on_validation_model_zero_grad()
         with self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext():
-            return self._validation.score(self._metrics_at_start)
-
-    @contextlib.contextmanager
-    def _set_aside(self, *, drop_after: int | None = None) -> Iterator[Probe]:
-        trainer: Any = self._trainer
-        probe = self._probe(drop_after=drop_after, rival=self._rival, read_sums=lambda: running_sums(self._trainer))
-        for tape in self._loggers:
-            tape.clear()
-        self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
-        self._steps_at_start = trainer.global_step
-        rates = [OnlyHooks(self._guard, _RATE_HOOKS)] if self._guard is not None else []
-        with (
-            replaced(trainer, "callbacks", [*rates, *stand_ins(self._observed), probe]),
-            replaced(trainer, "_loggers", list(self._loggers)),
-            replaced(trainer, "save_checkpoint", nothing),
-            self._validation.kept(),
-        ):
-            yield probe
-
-    def _probe(self, **options: Any) -> Probe:
-        trainer: Any = self._trainer
-        return Probe(
-            lambda flag: bool(trainer.strategy.reduce_boolean_decision(flag, all=False)),
-            distributed=trainer.world_size > 1,
-            synchronises=trainer.strategy.root_device.type != "cpu",
-            **options,
-        )
-
-    def _outcome_of(
-        self,
-        state: TrialState,
-        probe: Probe,
-        metrics: dict[str, float],
-        began: float,
-        message: str = "",
-        behind: float | None = None,
-    ) -> Outcome:
-        total = self._trainer.num_training_batches
-        known = isinstance(total, int) and total > 0
-        losses = {"train": probe.train_loss, "validation": probe.val_loss}
-        batches: dict[str, list[tuple[float, float]]] = {}
-        scored = state is TrialState.COMPLETE  # where one rank is, all are
-        if scored:
-            metrics = mean_over_ranks(metrics, self._trainer.world_size)
-            losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, self._trainer.world_size)
-            batches = joined_over_ranks(probe.val_batches, self._trainer.world_size)
-        return Outcome(
-            state=state,
-            metrics=metrics,
-            train_loss=losses["train"],
-            val_loss=losses["validation"],
-            batches=batches,
-            steps=self._trainer.global_step - self._steps_at_start,
-            passes=probe.batches / total if known else float(probe.batches > 0),
-            val_passes=self._validation.share if scored else 0.0,
-            seconds=time.perf_counter() - began,
-            message=message,
-            behind=behind,
-        )
+            return self._aside.score()
 
     def _show_epoch_as_done(self) -> None:
         bar: Any = self._trainer.progress_bar_callback
@@ -432,6 +382,10 @@ class _EndState:
         self.tail = tail
         self.at = at
         self.done = done
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or is_oom_error(error)
 
 
 def _share_of(share: float, batches: float) -> int | None:

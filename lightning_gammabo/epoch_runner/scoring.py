@@ -17,9 +17,9 @@ from torch.utils.data.distributed import DistributedSampler
 from lightning_gammabo.stand_in import replaced
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
+    from lightning.pytorch import LightningModule, Trainer
 
-__all__ = ["ScoringSet", "running_sums"]
+__all__ = ["ScoringSet", "running_sums", "scoring_loader"]
 
 PAIRS = 8
 """batches that a part of the data is read in at the least: as many pairs compare two candidates"""
@@ -98,13 +98,13 @@ class ScoringSet:
         return True
 
     def _part_of(self, loader: Any, limit: float, trainer: Trainer) -> Any:
-        """A loader of some samples of a map-style loader; None where it has no more of them, or is none."""
+        # a loader of some samples of a map-style loader; None where it has no more of them, or is none
         samples = self._samples
         if samples is None or type(loader) is not DataLoader or loader.batch_size is None or limit < len(loader):
             return None
         if not isinstance(loader.sampler, (SequentialSampler, RandomSampler, DistributedSampler)):
             return None
-        total = len(loader.dataset)
+        total = len(loader.dataset)  # type: ignore[arg-type]
         if total <= samples:
             return None
         draw = torch.Generator().manual_seed(self._seed)
@@ -122,6 +122,31 @@ class ScoringSet:
             worker_init_fn=loader.worker_init_fn,
             multiprocessing_context=loader.multiprocessing_context,
         )
+
+
+def scoring_loader(wanted: Any, trainer: Trainer, pl_module: LightningModule) -> Any:
+    """The loader that candidates are scored on, where the user names one.
+
+    Args:
+        wanted: the loader, or the name of a method that gives it; None for none.
+        trainer: the Trainer.
+        pl_module: the user's module.
+
+    Returns:
+        The loader, or None.
+
+    Raises:
+        ValueError: if there is no such method.
+    """
+    if not isinstance(wanted, str):
+        return wanted
+    for owner in (getattr(trainer, "datamodule", None), pl_module):
+        if callable(getattr(owner, wanted, None)):
+            return getattr(owner, wanted)()
+    raise ValueError(
+        f"GammaLRSearch(score_dataloader={wanted!r}): neither the data module nor the module has a method of that name "
+        "that gives a loader; write one, or pass the loader itself"
+    )
 
 
 def running_sums(trainer: Trainer) -> Mapping[str, tuple[Tensor, Tensor]]:

@@ -1,22 +1,14 @@
-"""What a search leaves behind: trials, results, one record for each searched epoch.
-
-Everything here is frozen and holds plain values, so that a record can be written as JSON, put into a checkpoint and
-read back with ``weights_only=True``. Nothing here knows of networks, of Lightning or of BoTorch.
-"""
+"""Trials, their results, and one record for each epoch: frozen, plain values."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
-__all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "SearchHistory", "Trial", "TrialState"]
+__all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "Trial", "TrialState"]
 
 
 class TrialState(str, Enum):
@@ -244,122 +236,3 @@ class EpochRecord:
 def _known(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
     names = {f.name for f in fields(cls)}
     return {key: value for key, value in plain.items() if key in names}
-
-
-class SearchHistory(Sequence[EpochRecord]):
-    """The records of one fit, in order of epochs; grows by :meth:`append` and is otherwise read only."""
-
-    def __init__(self, records: Iterable[EpochRecord] = ()) -> None:
-        self._records = list(records)
-
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._records[index]
-
-    def __iter__(self) -> Iterator[EpochRecord]:
-        return iter(self._records)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, SearchHistory) and self._records == other._records
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"SearchHistory({len(self)} epochs)"
-
-    def append(self, record: EpochRecord) -> None:
-        """Add the newest record.
-
-        Args:
-            record: the record of the epoch that was just searched.
-        """
-        self._records.append(record)
-
-    def replace(self, records: Iterable[EpochRecord]) -> None:
-        """Have these records instead.
-
-        Args:
-            records: in order of epochs.
-        """
-        self._records[:] = records
-
-    def rows(self) -> list[dict[str, Any]]:
-        """One flat row for each candidate, ready for ``pandas.DataFrame``.
-
-        Returns:
-            Rows with the epoch's and the candidate's plain fields, ``chosen`` and one ``metrics/NAME`` for each metric.
-        """
-        rows = []
-        for record in self:
-            for result in record.results:
-                row: dict[str, Any] = {"epoch": record.epoch, "chosen": result.number == record.chosen_number}
-                row |= {f.name: getattr(result, f.name) for f in fields(Result) if f.name not in ("metrics", "parts")}
-                row["state"] = result.state.value
-                row |= {f"metrics/{name}": value for name, value in result.metrics.items()}
-                rows.append(row)
-        return rows
-
-    def to_jsonl(self) -> str:
-        """JSON lines, one record a line.
-
-        Returns:
-            The text; empty for no records.
-        """
-        return "".join(json.dumps(_finite(record.to_dict()), allow_nan=False) + "\n" for record in self)
-
-    @classmethod
-    def from_jsonl(cls, text: str) -> SearchHistory:
-        """Read :meth:`to_jsonl` back.
-
-        Args:
-            text: JSON lines.
-
-        Returns:
-            An equal history (metrics that were not finite come back as NaN).
-        """
-        return cls(EpochRecord.from_dict(_nan(json.loads(line))) for line in text.splitlines() if line.strip())
-
-    def to_csv(self) -> str:
-        """The :meth:`rows` as comma-separated values with a header.
-
-        Returns:
-            The text; empty for no records.
-        """
-        rows = self.rows()
-        names = list(dict.fromkeys(name for row in rows for name in row))
-        out = io.StringIO()
-        if rows:
-            writer = csv.DictWriter(out, names, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        return out.getvalue()
-
-    def save(self, path: str | Path) -> Path:
-        """Write the history, by the ending of its name: ``.csv`` as CSV, else JSON lines.
-
-        Args:
-            path: file to write.
-
-        Returns:
-            The path.
-        """
-        path = Path(path)
-        path.write_text(self.to_csv() if path.suffix == ".csv" else self.to_jsonl(), encoding="utf-8")
-        return path
-
-
-# JSON has no NaN: a metric that is not finite is written as null
-def _finite(plain: Any) -> Any:
-    if isinstance(plain, float) and not math.isfinite(plain):
-        return None
-    if isinstance(plain, dict):
-        return {key: _finite(value) for key, value in plain.items()}
-    return [_finite(value) for value in plain] if isinstance(plain, list) else plain
-
-
-def _nan(plain: dict[str, Any]) -> dict[str, Any]:
-    for result in plain["results"]:
-        result["metrics"] = {k: math.nan if v is None else v for k, v in result["metrics"].items()}
-    return plain

@@ -1,0 +1,78 @@
+"""The book of a fit's searches: its history, the file it is written to, the loggers, and what it all cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lightning_gammabo.records import EpochRecord, SearchHistory
+from lightning_gammabo.trainer_state import log_to_loggers
+from lightning_gammabo.voice import Voice
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Keeps the records of one fit.
+
+    Args:
+        path: file to which the history is written after each search; None for none.
+        voice: says what a user should look at.
+
+    Attributes:
+        history: the records so far.
+    """
+
+    def __init__(self, path: str | None, voice: Voice) -> None:
+        self.history = SearchHistory()
+        self._path = path
+        self._voice = voice
+
+    def add(self, trainer: Trainer, record: EpochRecord) -> None:
+        """Keep a record, in place of an older one of the same epoch; tell file and loggers.
+
+        Args:
+            trainer: the Trainer.
+            record: the record.
+        """
+        self.history.replace([*(old for old in self.history if old.epoch != record.epoch), record])
+        log_to_loggers(trainer, _summary(record))
+        if self._path is None or not trainer.is_global_zero:
+            return
+        try:
+            self.history.save(self._path)
+        except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
+            self._voice.warn(f"history_file={str(self._path)!r} could not be written ({error}); training goes on")
+
+    def cost_in_words(self, epochs: int) -> str:
+        """What the searches cost, beside the plan.
+
+        Args:
+            epochs: epochs that were trained, searched or not.
+
+        Returns:
+            A sentence.
+        """
+        passes = sum(record.train_passes for record in self.history) + epochs - len(self.history)
+        scorings = sum(record.scorings for record in self.history)
+        return (
+            f"{passes:.1f} passes over the training data for {epochs} plain ones, {passes / max(epochs, 1):.2f} for "
+            f"each, and {scorings} validations of candidates"
+        )
+
+
+def _summary(record: EpochRecord) -> dict[str, float]:
+    summary = {
+        "gamma/candidates": float(len(record.results)),
+        "gamma/search_seconds": record.seconds,
+        "gamma/train_passes": record.train_passes,
+        "gamma/val_passes": record.val_passes,
+    }
+    chosen = record.chosen
+    if chosen is not None:
+        values = {"lr": chosen.lr, "score": chosen.score, "loss": chosen.loss, "accuracy": chosen.accuracy}
+        values["kappa" if record.objective.startswith("kappa") else "objective"] = chosen.kappa
+        summary |= {f"gamma/{name}": float(value) for name, value in values.items() if value is not None}
+    return summary
