@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from lightning.pytorch import seed_everything
 from trainee import Trainee
 
 MEMBERS = 4
+PROCESSES = 2
+"""Members that train at the same time; the others wait."""
 
 
 def trainable() -> Any:
@@ -64,7 +67,10 @@ def pbt(run: Run) -> Fitted:
 
     if not ray.is_initialized():
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        ray.init(num_cpus=MEMBERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        where = {"env_vars": {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"}}
+        ray.init(
+            num_cpus=PROCESSES, include_dashboard=False, log_to_driver=False, logging_level="ERROR", runtime_env=where
+        )
     seed_everything(run.seed, verbose=False)  # Ray draws from the global generators
     rates = tune.loguniform(*run.workload.range)
     low, high = map(math.log, run.workload.range)
