@@ -23,8 +23,8 @@ from lightning.pytorch import seed_everything
 from trainee import Trainee
 
 MEMBERS = 4
-PROCESSES = 2
-"""Members that train at the same time; the others wait."""
+PROCESSES = MEMBERS
+"""All members train at the same time: with fewer processes Ray stopped for good when members waited for each other."""
 
 
 def trainable() -> Any:
@@ -77,7 +77,6 @@ def pbt(run: Run) -> Fitted:
     population = PopulationBasedTraining(
         perturbation_interval=max(run.epochs // 10, 1),
         hyperparam_mutations={"lr": lambda: math.exp(np.random.uniform(low, high))},
-        synch=True,
     )
     with tempfile.TemporaryDirectory() as folder:
         tuner = tune.Tuner(
