@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import get_args
+from typing import Literal, get_args
 
-from lightning_gammabo.policy import Rule
 from lightning_gammabo.records import Result, TrialState
 
-__all__ = ["Determinant", "leave_one_out", "paired_error"]
+__all__ = ["Determinant", "Rule", "leave_one_out", "paired_error"]
+
+Rule = Literal["best", "largest", "anchored"]
 
 
 class Determinant:

@@ -14,11 +14,11 @@ from typing import Any, Literal, get_args
 
 from lightning_gammabo.anchor import AnchorName
 from lightning_gammabo.bayesopt import SearchFactory
+from lightning_gammabo.determinant import Rule
 from lightning_gammabo.objective import CustomObjective
 
-__all__ = ["POLICIES", "EpochPlan", "PolicyName", "Rule", "SearchPolicy", "make_policy"]
+__all__ = ["POLICIES", "EpochPlan", "PolicyName", "SearchPolicy", "make_policy"]
 
-Rule = Literal["best", "largest", "anchored"]
 PolicyName = Literal["epochwise", "adaptive", "once", "thorough", "thesis"]
 
 _ALONE_UNKNOWN = 10
@@ -86,7 +86,7 @@ class SearchPolicy:
 
     name: str = "custom"
     n_initial: int = 4
-    n_iterations: int = 4
+    n_iterations: int = 3
     n_later: int | None = 2
     when: Literal["every", "first"] | Sequence[float] = "every"
     first_fraction: float = 1.0

@@ -159,9 +159,6 @@ class FitSession:
         searched = self.plan.searches(trainer.current_epoch)
         if searched and not self.rates.taken_over:
             self.rates.take_over(trainer, epochs=self.plan.shape.epochs)
-        reason = self._nothing_to_search(trainer) if searched else None
-        if reason is not None:
-            self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
         search = EpochSearch(
             trainer,
             self._settings,
@@ -172,6 +169,9 @@ class FitSession:
             keys=self._keys,
             voice=self._voice,
         )
+        reason = (self._nothing_to_search(trainer) or search.too_dear()) if searched else None
+        if reason is not None:
+            self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
         make_runner = functools.partial(
             EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
         )
@@ -223,7 +223,8 @@ class FitSession:
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
-        return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples)
+        own = self._scoring.own_samples if self._scoring is not None else None
+        return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples, own=own)
 
     def _learn_size_of_validation(self, trainer: Trainer) -> None:
         # before the first search it may be a guess: Lightning asks for the loaders when it validates
