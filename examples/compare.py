@@ -41,11 +41,14 @@ class Classifier(LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._log_scores(batch, "test")
 
-    def _log_scores(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+    def measure(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images, labels = batch
         logits = self.net(images)
-        self.log(f"{split}_loss", cross_entropy(logits, labels), prog_bar=True)
-        self.log(f"{split}_acc", (logits.argmax(dim=1) == labels).float().mean(), prog_bar=True)
+        return {"loss": cross_entropy(logits, labels), "acc": (logits.argmax(dim=1) == labels).float().mean()}
+
+    def _log_scores(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+        for name, value in self.measure(batch).items():
+            self.log(f"{split}_{name}", value, prog_bar=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), **self.sgd)
@@ -88,6 +91,19 @@ def run(
     }
 
 
+def quiet() -> None:
+    """For long series of short fits: no advice, no word from Lightning or a search below an error."""
+    ignore_advice()
+    warnings.filterwarnings("ignore", ".*`tree_.*` is deprecated.*|.*lr_scheduler.step.*")
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning_gammabo"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def ignore_advice() -> None:
+    """Lines that do not fit networks of this size, and one of Lightning about itself."""
+    warnings.filterwarnings("ignore", ".*does not have many workers.*|.*The number of training batches.*|.*LeafSpec.*")
+
+
 def compare(
     make: Callable[[], Classifier],
     loaders: Loaders,
@@ -99,8 +115,7 @@ def compare(
     accelerator: str = "cpu",
 ) -> None:
     """One searched run; a plain one of as many epochs, one of as many passes; tables, history and a picture."""
-    # lines of advice that do not fit networks of this size, and one of Lightning about itself
-    warnings.filterwarnings("ignore", ".*does not have many workers.*|.*The number of training batches.*|.*LeafSpec.*")
+    ignore_advice()
     sizes = {name: len(loader.dataset) for name, loader in loaders.items()}
     common = {"seed": seed, "accelerator": accelerator}
     print("{train} images to train, {val} to choose rates by, {test} to judge by\n".format(**sizes))
