@@ -286,9 +286,9 @@ class GammaLRSearch(Pictured, Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
-        if len(self.history):
+        if len(self.history) and (plan := self._session.plan) is not None:
             with beside_bars():
-                cost = self._session.ledger.cost_in_words(trainer.current_epoch)
+                cost = self._session.ledger.cost_in_words(trainer.current_epoch, plan)
                 rank_zero_info(f"{history_table(self.history)}\nGammaLRSearch: {cost}")
         self._session.showcase.ended(trainer, self.history, self.rates)
 

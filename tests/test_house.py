@@ -35,7 +35,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "scheduler": GROUND | {"bayesopt", "determinant", "report"},
     "resume": GROUND | {"trainer_state"},
     "showcase": GROUND | {"report"},
-    "ledger": GROUND | {"trainer_state"},
+    "ledger": GROUND | {"run_plan", "trainer_state"},
     "fit_rates": GROUND | PLANS | {"bayesopt"},
     "epoch_search": MACHINERY,
     "session": MACHINERY | {"epoch_search", "resume", "showcase"},
