@@ -69,6 +69,17 @@ class EpochSearch:
         self._keys = keys
         self._voice = voice
 
+    def too_dear(self) -> str | None:
+        """Whether the epoch cannot be searched under the cap.
+
+        Returns:
+            Why not, in words, the same on all ranks; or None.
+        """
+        affords = self._budget.affords(self._ledger.history, [], self._epoch_plan(), self._trainer.current_epoch)
+        if self._trainer.world_size > 1:
+            affords = self._trainer.strategy.broadcast(affords)
+        return None if affords else f"max_overhead={self._settings.max_overhead} leaves nothing for it"
+
     def run(self, make_runner: MakeRunner) -> None:
         """Search the epoch, record it, and have the winner's epoch trained to its end.
 
@@ -122,14 +133,19 @@ class EpochSearch:
         # over the whole range there is no anchor yet
         return Determinant("best" if plan.wide and policy.rule == "anchored" else policy.rule, errors=policy.errors)
 
+    @property
+    def _budget(self) -> Budget:
+        return Budget(self._settings.max_overhead, self._settings.overhead_unit, self._plan)
+
     def _scheduler(self, plan: EpochPlan) -> HyperparameterScheduler:
         settings, epoch, history = self._settings, self._trainer.current_epoch, self._ledger.history
-        budget = Budget(settings.max_overhead, settings.overhead_unit, self._plan)
+        budget = self._budget
         return HyperparameterScheduler(
             self._objective,
             self._keys,
             self._determinant(plan),
             n_trials=plan.n_trials,
+            fraction=plan.fraction,
             progress=make_progress(self._trainer) if settings.progress else None,
             affords=lambda results: budget.affords(history, results, plan, epoch),
             ranked_before=any(old.chosen is not None for old in history),

@@ -26,6 +26,7 @@ LOWERED = 10.0
 """where all candidates diverged, rates from a tenth of the lowest of them on are not proposed any more"""
 ROLLED_BACK = 2.0
 """where an epoch diverged after its search, rates from half of its own on are not proposed any more"""
+_ROUNDING = 1e-9
 
 
 class FitRates:
@@ -125,9 +126,13 @@ class FitRates:
         around: list[float] = []
         if plan.factor is not None:
             near, far = current / plan.factor, current * plan.factor
-            low, high = (max(low, near), min(high, far)) if low < current < high else (near, far)
+            # a rate at an end of the range, give or take a rounding, is within it
+            inside = low * (1.0 - _ROUNDING) <= current <= high * (1.0 + _ROUNDING)
+            low, high = (max(low, near), min(high, far)) if inside else (near, far)
+            # also below the range nothing is proposed that has diverged
+            high = max(min(high, self._lr_max * self.anchor_value), current)
             # the larger first: should the last one diverge, the one before could not go on from where it stopped
-            around = [rate for rate in (high, low) if rate != current]
+            around = [rate for rate in (high, low) if not math.isclose(rate, current, rel_tol=_ROUNDING)]
         kind = settings.policy.search if settings.candidates is None else "list"
         search = make_search(
             kind,

@@ -179,9 +179,18 @@ class RateGuard:
         Returns:
             Plain values.
         """
-        names = ("height", "shape", "first", "first_anchor", "last", "batches", "_begin", "_scheduled", "_written")
-        plateau = [self.plateau.best, self.plateau.waited, self.plateau.shape]
-        return {"plateau": plateau, **{name.lstrip("_"): getattr(self, name) for name in names}}
+        return {
+            "height": self.height,
+            "shape": self.shape,
+            "first": self.first,
+            "first_anchor": self.first_anchor,
+            "last": self.last,
+            "batches": self.batches,
+            "begin": self._begin,
+            "scheduled": [list(rates) for rates in self._scheduled],
+            "written": [list(rates) for rates in self._written],
+            "plateau": [self.plateau.best, self.plateau.waited, self.plateau.shape],
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from a state; the optimizers' rates already contain it.

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
-from lightning_gammabo.records import EpochRecord, Result
+from lightning_gammabo.records import EpochRecord, Result, TrialState
 
-__all__ = ["Budget", "RunPlan", "RunShape"]
+__all__ = ["Budget", "RunPlan", "RunShape", "extra_passes"]
 
 FORWARD = 1.0 / 3.0
 """a forward pass, in units of a forward and backward pass"""
@@ -147,7 +147,23 @@ class RunPlan:
         """
         trained = (plan.n_trials - (not self.shape.replays)) * plan.fraction
         validations = plan.n_trials + first
-        return trained + validations * self.shape.val_ratio * FORWARD
+        return trained + validations * self.validation
+
+    def is_guarded(self, plan: EpochPlan) -> bool:
+        """Whether the end of a searched epoch is validated by the guard, before it is committed.
+
+        Args:
+            plan: the search of the epoch.
+
+        Returns:
+            True unless the winner has trained, and was scored at, the end of the epoch itself.
+        """
+        return self.policy.guard and (plan.fraction < 1.0 or self.shape.replays)
+
+    @property
+    def validation(self) -> float:
+        """What one scoring of a candidate costs, in passes."""
+        return self.shape.val_ratio * FORWARD
 
     @property
     def planned(self) -> float | None:
@@ -230,7 +246,7 @@ class Budget:
 
         Args:
             history: the searches so far.
-            results: the candidates of the present one.
+            results: the candidates of the present one; none to ask whether to search at all.
             plan: the present one's plan.
             epoch: the epoch, from 0; where the run's length is not known, the cap is of the epochs until now.
 
@@ -242,11 +258,17 @@ class Budget:
         allowed = self._cap * (self._plan.shape.epochs or epoch + 1)
         if self._unit == "seconds":
             return self._seconds(history, results) <= allowed * _seconds_of_a_pass(history, results)
-        validation = self._plan.shape.val_ratio * FORWARD
-        # a partial winner may have to be trained again; a whole one is taken over
-        saved = 1.0 if plan.fraction >= 1.0 and not self._plan.shape.replays else 0.0
-        present = sum(result.passes + validation for result in results) + plan.fraction + 2 * validation
-        return present - saved + sum(extra_passes(record, validation) for record in history) <= allowed
+        validation = self._plan.validation
+        complete = any(result.state is TrialState.COMPLETE for result in results)
+        # a whole epoch that leads is taken over; a part may have to be trained again, and so may a leader to which the
+        # rule comes back
+        held = complete and plan.fraction >= 1.0 and self._plan.policy.rule == "best"
+        # its own, the guard's, that of the untrained network, and once more where no candidate has a number
+        scorings = 1 + self._plan.is_guarded(plan) + (not history) + (not complete)
+        present = sum(result.passes + validation for result in results) + plan.fraction + scorings * validation
+        if held and not self._plan.shape.replays:
+            present -= 1.0
+        return present + sum(extra_passes(record, validation) for record in history) <= allowed
 
     @staticmethod
     def _seconds(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:

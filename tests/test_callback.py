@@ -151,7 +151,7 @@ def test_nothing_to_rank_by() -> None:
 
 def test_schedulers_are_set_aside_with_one_warning() -> None:
     search = GammaLRSearch("thesis", candidates=[0.02])
-    with pytest.warns(UserWarning, match=r"sets StepLR aside from epoch 0 on.*lr_schedulers='scale'") as warned:
+    with pytest.warns(UserWarning, match=r"StepLR set aside from epoch 0 on.*lr_schedulers='scale'") as warned:
         trainer = fit(Scheduled("step"), search)
     assert len([w for w in warned if "aside" in str(w.message)]) == 1
     assert trainer.optimizers[0].param_groups[0]["lr"] == search.history[1].chosen.lr
@@ -277,12 +277,13 @@ def test_a_lightning_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
         trainer.fit(Net(), DataLoader(TRAIN, 8), DataLoader(VAL, 10))
 
 
-def test_the_thesis_numbers_are_the_defaults() -> None:
+def test_the_thesis_numbers_are_those_of_its_policy() -> None:
     search = GammaLRSearch("thesis")
-    assert (search.n_initial, search.n_iterations, search.search, search.objective) == (2, 10, "gamma", "kappa")
     scenario = SCENARIOS["keeps state"]
     fit(scenario.module(), search, max_epochs=1)
-    assert len(search.history[0].results) == 12
+    record = search.history[0]
+    assert len(record.results) == 12
+    assert (record.n_initial, record.search, record.objective, record.policy) == (2, "gamma", "kappa", "thesis")
 
 
 def test_a_lightning_whose_loops_fetch_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,17 +21,13 @@ from lightning.pytorch.callbacks import (
 from lightning.pytorch.loggers import CSVLogger
 
 from lightning_gammabo.candidate_hooks import (
-    Diverged,
-    InputSide,
     LoggerTape,
-    Probe,
+    OnlyHooks,
     has_batch_hooks,
     hook_owner,
     stand_ins,
     takes_part,
 )
-
-NAN, INF = math.nan, math.inf
 
 
 class Preprocessing(Callback):
@@ -115,12 +110,12 @@ def test_observers_stand_for_themselves() -> None:
     monitor, changing = LearningRateMonitor(), Preprocessing()
     first, second = stand_ins([monitor, changing])
     assert first is monitor
-    assert isinstance(second, InputSide)
+    assert isinstance(second, OnlyHooks)
 
 
 def test_only_the_input_side_of_a_callback_runs() -> None:
     callback = Preprocessing()
-    side = InputSide(callback)
+    side = OnlyHooks(callback)
     batch = torch.ones(2)
     side.setup(None, None, stage="fit")
     side.on_train_batch_start(None, None, batch, 0)
@@ -135,110 +130,14 @@ def test_only_the_input_side_of_a_callback_runs() -> None:
         _ = side.nothing_of_the_kind
 
 
-# ---- the probe
-
-
-def probe(*, distributed: bool = False, synchronises: bool = False, agree: Any = bool) -> Probe:
-    return Probe(agree, distributed=distributed, synchronises=synchronises)
-
-
-def step(watching: Probe, outputs: Any) -> None:
-    watching.on_train_batch_end(None, None, outputs, None, watching.batches)
-
-
-def test_the_training_loss_is_that_of_the_last_quarter() -> None:
-    watching = probe()
-    assert watching.train_loss is None
-    for loss in range(1, 11):  # 10 steps: the last two
-        step(watching, {"loss": torch.tensor(float(loss))})
-    assert watching.batches == 10
-    assert watching.train_loss == 9.5
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_of_few_steps_the_last_one_counts(steps: int) -> None:
-    watching = probe()
-    for loss in range(steps):
-        step(watching, torch.tensor(float(loss)))
-    assert watching.train_loss == steps - 1
-
-
-@pytest.mark.parametrize("outputs", [None, {}, {"loss": None}, "text", {"loss": torch.zeros(3)}, torch.zeros(2), 0.5])
-def test_a_step_without_a_loss_is_counted_and_nothing_else(outputs: Any) -> None:
-    watching = probe()
-    step(watching, outputs)
-    watching.on_validation_batch_end(None, None, outputs, None, 0)
-    assert (watching.batches, watching.train_loss, watching.val_loss) == (1, None, None)
-
-
-def test_the_graph_of_a_loss_is_not_held() -> None:
-    watching = probe()
-    loss = torch.nn.Parameter(torch.tensor(2.0)) * 3.0
-    step(watching, {"loss": loss})
-    assert watching.train_loss == 6.0
-    assert not watching._train[0].requires_grad
-
-
-def test_the_validation_loss_is_the_mean_over_batches() -> None:
-    watching = probe()
-    for loss in (1.0, 2.0, 6.0):
-        watching.on_validation_batch_end(None, None, {"loss": torch.tensor([loss])}, None, 0, 0)
-    assert watching.val_loss == 3.0
-
-
-@pytest.mark.parametrize("loss", [NAN, INF, -INF])
-def test_a_loss_that_is_not_finite_ends_the_candidate_at_once(loss: float) -> None:
-    watching = probe()
-    step(watching, torch.tensor(1e38))
-    step(watching, None)
-    with pytest.raises(Diverged, match="training loss not finite at step 3"):
-        step(watching, torch.tensor(loss))
-
-
-def test_where_a_look_waits_for_a_device_it_is_taken_every_eighth_step() -> None:
-    watching = probe(synchronises=True)
-    for number in range(7):
-        step(watching, torch.tensor(NAN if number == 2 else 1.0))
-    with pytest.raises(Diverged, match="at step 8"):
-        step(watching, torch.tensor(1.0))
-
-
-def test_losses_are_looked_at_once() -> None:
-    watching = probe(synchronises=True)
-    looks: list[int] = []
-    watching._is_bad = lambda: looks.append(watching.batches) or Probe._is_bad(watching)  # type: ignore[method-assign, func-returns-value]
-    for _ in range(20):
-        step(watching, torch.tensor(1.0))
-    assert looks == [8, 16]
-    assert watching._checked == 16
-
-
-def test_all_ranks_end_at_the_same_step() -> None:
-    asked: list[bool] = []
-
-    def any_rank(bad: bool) -> bool:
-        asked.append(bad)
-        return len(asked) == 2  # the other rank diverges, this one does not
-
-    watching = probe(distributed=True, agree=any_rank)
-    for _ in range(15):
-        step(watching, torch.tensor(1.0))
-    with pytest.raises(Diverged, match="at step 16"):
-        step(watching, torch.tensor(1.0))
-    assert asked == [False, False]
-
-
-def test_one_rank_alone_asks_nobody() -> None:
-    watching = probe(agree=lambda bad: pytest.fail("asked"))
-    step(watching, torch.tensor(1.0))
-
-
-def test_other_hooks_of_a_probe_do_nothing() -> None:
-    watching = probe()
-    assert watching.on_train_epoch_end(None, None) is None
-    assert watching.setup(None, None, stage="fit") is watching.teardown() is watching.state_dict() is None
-    with pytest.raises(AttributeError, match="best_model_path"):
-        _ = watching.best_model_path
+def test_of_a_callback_only_the_hooks_that_are_named_run() -> None:
+    callback = Preprocessing()
+    only = OnlyHooks(callback, ["on_train_batch_end"])
+    batch = torch.ones(2)
+    only.on_train_batch_start(None, None, batch, 0)
+    only.on_train_batch_end(None, None, None, batch, 0)
+    assert callback.calls == ["on_train_batch_end"]
+    assert batch.tolist() == [1.0, 1.0]
 
 
 # ---- the tape of a logger

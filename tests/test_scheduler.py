@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -36,8 +36,11 @@ def bowl(lr: float) -> Outcome:
 class Runner:
     """A candidate runner that trains nothing and writes down what it is asked for."""
 
-    def __init__(self, train: Train = bowl, *, baseline: Outcome | None = None, replay: bool = False) -> None:
+    def __init__(
+        self, train: Train = bowl, *, baseline: Outcome | None = None, replay: bool = False, holds: bool = True
+    ) -> None:
         self.replay = replay
+        self.holds = holds
         self.calls: list[Any] = []
         self.kept: list[float] = []
         self._train = train
@@ -75,7 +78,8 @@ class Progress:
 def scheduler(n_trials: int = 4, *, objective: Objective | None = None, **options: Any) -> HyperparameterScheduler:
     objective = objective or Objective("kappa")
     keys = MetricKeys(objective, options.pop("monitor_loss", None), options.pop("monitor_accuracy", None))
-    return HyperparameterScheduler(objective, keys, Determinant(), n_trials=n_trials, **options)
+    determinant = options.pop("determinant", None) or Determinant()
+    return HyperparameterScheduler(objective, keys, determinant, n_trials=n_trials, **options)
 
 
 def listed(*rates: float) -> Search:
@@ -83,9 +87,15 @@ def listed(*rates: float) -> Search:
 
 
 def search(
-    runner: Runner, proposals: Search, *, current_lr: float = 0.01, epoch: int = 3, **options: Any
+    runner: Runner,
+    proposals: Search,
+    *,
+    current_lr: float = 0.01,
+    epoch: int = 3,
+    around: Sequence[float] = (),
+    **options: Any,
 ) -> EpochRecord:
-    return scheduler(**options).search(runner, proposals, epoch=epoch, current_lr=current_lr)
+    return scheduler(**options).search(runner, proposals, epoch=epoch, current_lr=current_lr, around=around)
 
 
 # ---- what is tried
@@ -143,7 +153,28 @@ def test_a_single_trial_is_the_present_rate_and_costs_no_baseline() -> None:
     assert runner.calls == [0.01]
     assert runner.kept == [0.01]
     assert record.reason == "the only candidate"
-    assert (record.train_passes, record.val_passes) == (1.0, 2.0)
+    assert (record.train_passes, record.val_passes, record.scorings) == (1.0, 2.0, 1)
+
+
+def test_a_region_is_tried_after_the_present_rate_and_before_the_search_proposes() -> None:
+    runner = Runner()
+    record = search(runner, listed(0.5, 0.6), around=[0.2, 0.05], n_trials=4)
+    assert runner.calls == ["baseline", 0.01, 0.2, 0.05, 0.5]
+    assert [result.origin for result in record.results] == ["current", "region", "region", "list"]
+
+
+@pytest.mark.parametrize("affordable", [0, 1, 2, 9])
+def test_what_cannot_be_afforded_is_not_trained(affordable: int) -> None:
+    asked: list[int] = []
+
+    def affords(results: Sequence[Result]) -> bool:
+        asked.append(len(results))
+        return len(results) <= affordable
+
+    record = search(Runner(), listed(0.1, 0.2, 0.3), n_trials=4, affords=affords)
+    # the present rate is trained anyway: it is the epoch itself
+    assert len(record.results) == min(1 + affordable, 4)
+    assert asked == list(range(1, min(1 + affordable, 3) + 1))
 
 
 # ---- what is kept and chosen
@@ -201,10 +232,19 @@ def test_replay_costs_one_pass_more(replay: bool) -> None:
     assert record.val_passes == 1.0 + 2.0 + 1.0  # reference, candidates, the committed epoch's own
 
 
+@pytest.mark.parametrize("holds", [True, False])
+def test_a_winner_of_a_part_goes_on_from_there_if_it_is_held(holds: bool) -> None:
+    record = search(Runner(lambda lr: complete(lr, 0.5, passes=0.25), holds=holds), listed(0.001), n_trials=2)
+    assert record.chosen_number == 1
+    assert record.commit == ("copy" if holds else "replay")
+    assert record.train_passes == 2 * 0.25 + (0.75 if holds else 1.0)
+
+
 def test_passes_count_what_was_cut_short() -> None:
     record = search(Runner(), listed(0.9, 0.1), n_trials=3)
     assert record.train_passes == 1.0 + 0.25 + 1.0
     assert record.val_passes == 1.0 + 1.0 + 0.0 + 1.0 + 1.0
+    assert record.scorings == 1 + 2  # the untrained network, and the two that came to their end
 
 
 def test_without_validation_no_pass_is_counted() -> None:
@@ -229,6 +269,84 @@ def test_the_record_names_epoch_and_objective() -> None:
     record = search(Runner(), listed(0.1), epoch=11, n_trials=2, objective=Objective("loss"))
     assert (record.epoch, record.objective) == (11, "loss")
     assert record.seconds > 0.0
+
+
+class TurnsBack(Determinant):
+    """Lets the second of three lead, and chooses the first in the end."""
+
+    def choose(self, results: Sequence[Result]) -> tuple[Result | None, str]:
+        return results[1 if len(results) == 2 else 0], "turned back"
+
+
+def test_a_winner_that_is_not_held_any_more_is_trained_again() -> None:
+    """The largest within one error of the best: a new best may bring an older candidate back."""
+    runner = Runner()
+    record = search(runner, listed(0.1, 0.2), determinant=TurnsBack(), n_trials=3)
+    assert runner.kept == [0.01, 0.1]
+    assert record.chosen_number == 0
+    assert record.commit == "replay"
+    assert record.train_passes == 3.0 + 1.0
+
+
+# ---- what pairs candidates, and what a dropped one is taken for
+
+
+def batches_of(**columns: list[float]) -> dict[str, list[tuple[float, float]]]:
+    return {f"val_{name}": [(value, 10.0) for value in values] for name, values in columns.items()}
+
+
+def test_the_parts_are_scores_without_a_batch() -> None:
+    outcome = complete(2.0, 0.5, batches=batches_of(loss=[1.0, 2.0, 3.0], acc=[0.6, 0.5, 0.4]))
+    result = search(Runner(lambda lr: outcome), listed(0.1), n_trials=2).results[0]
+    # the reference loss is 2: kappa is accuracy squared minus the logarithm of half the loss
+    expected = [kappa(0.45, 2.5 / 2.0), kappa(0.5, 2.0 / 2.0), kappa(0.55, 1.5 / 2.0)]
+    assert result.parts == pytest.approx(expected, rel=1e-12)
+
+
+def test_what_is_not_logged_batch_by_batch_stays_as_it_is() -> None:
+    # the accuracy is a metric object: only the loss is left out batch by batch
+    outcome = complete(2.0, 0.5, batches=batches_of(loss=[1.0, 3.0]))
+    result = search(Runner(lambda lr: outcome), listed(0.1), n_trials=2).results[0]
+    assert result.parts == pytest.approx([kappa(0.5, 3.0 / 2.0), kappa(0.5, 1.0 / 2.0)], rel=1e-12)
+
+
+def test_parts_of_a_logged_metric() -> None:
+    outcome = complete(metrics={"val_f1": 0.5}, batches={"val_f1": [(0.4, 1.0), (0.6, 1.0)]})
+    objective = Objective("val_f1", mode="min")
+    result = search(Runner(lambda lr: outcome), listed(0.1), n_trials=2, objective=objective).results[0]
+    assert result.parts == pytest.approx([-0.6, -0.4])
+
+
+def dropping(behind: float | None, leader: Outcome) -> Train:
+    dropped = Outcome(state=TrialState.DROPPED, passes=0.25, val_passes=0.0, message="behind", behind=behind)
+    return lambda lr: dropped if lr == 0.5 else leader
+
+
+@pytest.mark.parametrize(
+    ("objective", "leader", "estimate"),
+    [
+        ("loss", complete(2.0, 0.6), -3.0),
+        ("kappa", complete(2.0, 0.6), kappa(0.4, 3.0 / 2.0)),
+        ("kappa", complete(2.0, 60.0), kappa(0.4, 3.0 / 2.0)),
+        ("accuracy", complete(2.0, 0.6), 0.4),
+        ("val_acc", complete(2.0, 0.6), 0.6 - 0.5 * 0.6),
+        ("loss", complete(-2.0), 2.0 - 0.5 * 2.0),
+    ],
+)
+def test_a_dropped_candidate_is_told_as_far_behind_as_it_was(objective: str, leader: Outcome, estimate: float) -> None:
+    proposals = listed(0.5)
+    record = search(Runner(dropping(1.5, leader)), proposals, n_trials=2, objective=Objective(objective))
+    dropped = record.results[1]
+    assert (dropped.state, dropped.score, dropped.message) == (TrialState.DROPPED, None, "behind")
+    assert dropped.estimate == pytest.approx(estimate)
+    assert proposals.told[1].score == dropped.estimate  # type: ignore[attr-defined]
+    assert record.chosen_number == 0
+    assert record.train_passes == 1.0 + 0.25
+
+
+def test_a_diverged_candidate_is_told_as_none() -> None:
+    record = search(Runner(), listed(0.9), n_trials=2)
+    assert (record.results[1].state, record.results[1].estimate) == (TrialState.DIVERGED, None)
 
 
 # ---- the reference

@@ -1,4 +1,4 @@
-"""Every argument of GammaLRSearch outside its domain, and what the message says."""
+"""Arguments that the settings decide on: outside their domain, in contradiction, and as they are kept."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lightning_gammabo import GammaLRSearch
+from lightning_gammabo.policy import SearchPolicy, make_policy
 from lightning_gammabo.settings import SEARCH_NAMES, SearchSettings
 
 NAN, INF = math.nan, math.inf
@@ -40,9 +41,21 @@ def name_of(name: str, value: object) -> tuple[dict[str, object], type[Exception
     return {name: value}, TypeError, rf"{name}=.*: need a name, not {type(value).__name__}"
 
 
+def made(**arguments: Any) -> SearchSettings:
+    """The callback's defaults, some of them set otherwise."""
+    policy = {field.name for field in dataclasses.fields(SearchPolicy)}
+    parameters = inspect.signature(GammaLRSearch).parameters
+    plain = {
+        field.name: arguments.get(field.name, parameters[field.name].default)
+        for field in dataclasses.fields(SearchSettings)
+    }
+    overrides = {name: value for name, value in arguments.items() if name in policy}
+    return SearchSettings(**{**plain, "policy": make_policy("epochwise", overrides)})
+
+
 BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     # the range
-    ({"lr_min": 0.0}, ValueError, rf"lr_min=0.0, lr_max=1.0: {RANGE}"),
+    ({"lr_min": 0.0}, ValueError, rf"lr_min=0.0, lr_max=None: {RANGE}"),
     ({"lr_min": -1e-4}, ValueError, RANGE),
     ({"lr_min": NAN}, ValueError, RANGE),
     ({"lr_max": NAN}, ValueError, RANGE),
@@ -50,9 +63,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"lr_max": 0.0}, ValueError, RANGE),
     ({"lr_min": 0.1, "lr_max": 0.1}, ValueError, rf"lr_min=0.1, lr_max=0.1: {RANGE}"),
     ({"lr_min": 0.1, "lr_max": 0.01}, ValueError, rf"lr_min=0.1, lr_max=0.01: {RANGE}"),
-    ({"lr_min": 2.0}, ValueError, rf"lr_min=2.0, lr_max=1.0: {RANGE}"),
+    ({"lr_min": 2.0, "lr_max": 1.0}, ValueError, rf"lr_min=2.0, lr_max=1.0: {RANGE}"),
+    ({"lr_max": -1.0}, ValueError, rf"lr_min=None, lr_max=-1.0: {RANGE}"),
     number("lr_min", "0.1"),
-    number("lr_max", None),
     number("lr_max", True),
     number("lr_max", [1.0]),
     # lambda
@@ -62,15 +75,8 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"kappa_lambda": NAN}, ValueError, LAMBDA),
     number("kappa_lambda", "1"),
     # counts
-    least("n_initial", 0, 1),
-    least("n_initial", -2, 1),
-    least("n_iterations", -1, 0),
     least("every_n_epochs", 0, 1),
     least("start_epoch", -1, 0),
-    whole("n_initial", 2.0),
-    whole("n_initial", True),
-    whole("n_iterations", "10"),
-    whole("n_iterations", None),
     whole("every_n_epochs", 1.5),
     whole("start_epoch", None),
     whole("stop_epoch", 3.0),
@@ -84,7 +90,6 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     # words
     choice("search", "bayes", "gamma"),
     choice("search", "Gamma", "gamma"),
-    choice("search", None, "gamma"),
     choice("search", ["gamma"], "gamma"),
     choice("search", "list", "gamma"),  # that is what candidates= is for
     choice("objective_mode", "upwards", "min"),
@@ -92,9 +97,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     choice("commit", "move", "copy"),
     choice("commit", True, "copy"),
     choice("lr_schedulers", "ignore", "override"),
-    choice("lr_schedulers", None, "override"),
     # names
-    name_of("objective", None),
     name_of("objective", 3),
     name_of("objective", ["kappa"]),
     name_of("monitor_loss", 1),
@@ -106,6 +109,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"monitor_loss": ""}, ValueError, r"monitor_loss='': a name is not empty"),
     ({"monitor_accuracy": ""}, ValueError, r"monitor_accuracy='': a name is not empty"),
     ({"history_file": ""}, ValueError, r"history_file='': a name is not empty"),
+    ({"report_file": ""}, ValueError, r"report_file='': a name is not empty"),
+    name_of("report_file", 1),
+    ({"log_figures": "tensorboard"}, TypeError, r"log_figures='tensorboard': need True or False"),
     ({"progress": "yes"}, TypeError, r"progress='yes': need True or False"),
     ({"progress": None}, TypeError, r"progress=None: need True or False"),
     ({"progress": 1}, TypeError, r"progress=1: need True or False"),
@@ -123,8 +129,32 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"candidates": [0.1, "0.2"]}, TypeError, r"candidates='0.2': need a number, not str"),
     ({"candidates": [0.1, None]}, TypeError, r"candidates=None: need a number, not NoneType"),
     ({"candidates": [True]}, TypeError, r"candidates=True: need a number, not bool"),
-    # the call
-    ({"lr": 0.1}, TypeError, r"unexpected keyword argument 'lr'"),
+    # what searches may cost
+    number("max_overhead", "1"),
+    number("max_overhead", True),
+    (
+        {"max_overhead": -0.1},
+        ValueError,
+        r"max_overhead=-0.1: the extra passes \(or seconds\) for each plain one, 0 or ",
+    ),
+    ({"max_overhead": NAN}, ValueError, r"max_overhead=nan: .* None for no cap"),
+    ({"max_overhead": INF}, ValueError, r"max_overhead=inf: .* None for no cap"),
+    choice("overhead_unit", "minutes", "passes"),
+    choice("overhead_unit", None, "passes"),
+    # two that contradict each other
+    *(
+        (
+            {"lr_schedulers": "scale", "anchor": anchor},
+            ValueError,
+            rf"lr_schedulers='scale', anchor='{anchor}': .* both",
+        )
+        for anchor in ("cosine", "linear", "plateau")
+    ),
+    (
+        {"lr_schedulers": "override", "anchor": "scheduler"},
+        ValueError,
+        r"lr_schedulers='override', anchor='scheduler': .* choose anchor='cosine'",
+    ),
 ]
 
 
@@ -133,31 +163,46 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 )
 def test_a_bad_argument_is_refused_at_once(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        GammaLRSearch(**arguments)
+        made(**arguments)
 
 
-def test_every_argument_has_a_bad_value_in_the_table() -> None:
+def test_every_setting_has_a_bad_value_in_the_table() -> None:
     tried = {name for arguments, _, _ in BAD for name in arguments}
-    assert set(inspect.signature(GammaLRSearch).parameters) <= tried
+    # what scores candidates may be any loader, and a policy has a table of its own
+    assert {field.name for field in dataclasses.fields(SearchSettings)} - {"policy", "score_dataloader"} <= tried
 
 
-def test_arguments_are_named() -> None:
+def test_arguments_but_the_policy_are_named() -> None:
+    assert GammaLRSearch("once").policy == "once"
+    with pytest.raises(TypeError, match=r"policy=0.001: need a name or a SearchPolicy, not float"):
+        GammaLRSearch(1e-3)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="positional argument"):
-        GammaLRSearch(1e-3)  # type: ignore[misc]
+        GammaLRSearch("once", 1e-3)  # type: ignore[misc]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lr'"):
+        GammaLRSearch(lr=0.1)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         {},
+        {"policy": "thesis"},
+        {"policy": SearchPolicy(name="mine", n_later=2), "n_later": 3},
         {"lr_min": 1, "lr_max": 2},
         {"lr_min": np.float64(1e-3)},
+        {"lr_min": 3.0},
+        {"lr_max": 1e-6},
         {"kappa_lambda": 1},
         {"n_initial": 1, "n_iterations": 0},
         {"start_epoch": 4, "stop_epoch": 5},
         {"candidates": (0.1, 5)},
         {"objective": "val_f1", "objective_mode": "min"},
         {"history_file": Path("history.csv")},
+        {"max_overhead": 0, "overhead_unit": "seconds"},
+        {"lr_schedulers": "scale", "anchor": "scheduler"},
+        {"lr_schedulers": "override", "anchor": "cosine"},
+        {"score_dataloader": "score_dataloader"},
+        {"report_file": Path("report.html"), "log_figures": True},
         *({"search": name} for name in SEARCH_NAMES),
     ],
 )
@@ -167,38 +212,17 @@ def test_good_arguments_are_stored_as_given(arguments: dict[str, Any]) -> None:
         assert getattr(callback, name) is arguments.get(name, parameter.default)
 
 
-def made(**arguments: Any) -> SearchSettings:
-    callback = GammaLRSearch(**arguments)
-    return SearchSettings(**{field.name: getattr(callback, field.name) for field in dataclasses.fields(SearchSettings)})
-
-
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError, match="lr_min"):
         made().lr_min = 0.1  # type: ignore[misc]
 
 
-def test_the_defaults_are_the_numbers_of_the_thesis() -> None:
-    settings = made()
-    assert (settings.n_initial, settings.n_iterations, settings.n_trials) == (2, 10, 12)
-    assert (settings.search, settings.objective, settings.kappa_lambda) == ("gamma", "kappa", 1.0)
+def test_what_is_ranked_is_the_policys() -> None:
+    assert made().objective == "kappa"
+    assert made(objective="val_f1").objective == "val_f1"
 
 
-def test_the_present_rate_is_one_trial_more_than_the_candidates() -> None:
-    assert made(candidates=[0.1, 0.2], n_initial=9).n_trials == 3
-    assert made(n_initial=1, n_iterations=0).n_trials == 1
-
-
-@pytest.mark.parametrize(
-    ("arguments", "searched"),
-    [
-        ({}, list(range(10))),
-        ({"every_n_epochs": 3}, [0, 3, 6, 9]),
-        ({"start_epoch": 2}, list(range(2, 10))),
-        ({"stop_epoch": 2}, [0, 1]),
-        ({"start_epoch": 1, "stop_epoch": 8, "every_n_epochs": 3}, [1, 4, 7]),
-        ({"start_epoch": 20}, []),
-    ],
-)
-def test_which_epochs_are_searched(arguments: dict[str, int], searched: list[int]) -> None:
-    settings = made(**arguments)
-    assert [epoch for epoch in range(10) if settings.searches(epoch)] == searched
+def test_fields_of_a_policy_that_are_not_named_are_the_policys() -> None:
+    callback = GammaLRSearch("thesis")
+    overridable = [field.name for field in dataclasses.fields(SearchPolicy) if field.name != "name"]
+    assert [getattr(callback, name) for name in overridable] == [None] * len(overridable)

@@ -105,10 +105,11 @@ class EpochRunner:
         self._validation = Validation(trainer, scoring or ScoringSet(None))
         self._aside = Aside(trainer, guard, self._validation)
         self._until = until
-        self._drop_after = None if drop_at is None else _share_of(drop_at, until or trainer.num_training_batches)
+        self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
         self._watched = watched
         self._sane = sane
         self._fresh = True
+        self._lr = 0.0
         self._at = 0
         self._ended: TrainerState | None = None
         self._leader: _EndState | None = None
@@ -174,6 +175,7 @@ class EpochRunner:
             self._rewind()
         self._fresh = False
         self._ended = None
+        self._lr = lr
         self.rates.set(lr)
         with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
             try:
@@ -206,7 +208,7 @@ class EpochRunner:
             self.replay = True
             return
         done = self._until is None or self._at < self._until
-        self._leader = _EndState(self._ended, self._logged, self._tail, self._at, done)
+        self._leader = _EndState(self._ended, self._logged, self._tail, self._at, done, self._lr)
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch: put its end state back, and train what is left.
@@ -217,13 +219,14 @@ class EpochRunner:
         Returns:
             The reference rate that the epoch was trained at: another one where it diverged and was rolled back.
         """
-        leader = self._leader
-        if leader is None or not self.holds:
+        leader, held = self._leader, self.holds
+        self._leader = None
+        # the rule may have come back to a candidate that led before
+        if leader is None or not held or leader.lr != lr:
             return self.train_natively(lr)
         if self._tape is not None:
             self._tape.seek(leader.at)
         leader.state.restore()
-        self._leader = None
         self._validation.rewind()
         self._aside.play(leader.calls)
         if leader.done:
@@ -374,19 +377,20 @@ class EpochRunner:
 
 
 class _EndState:
-    __slots__ = ("at", "calls", "done", "state", "tail")
+    __slots__ = ("at", "calls", "done", "lr", "state", "tail")
 
-    def __init__(self, state: TrainerState, calls: list[Any], tail: bool, at: int, done: bool) -> None:
+    def __init__(self, state: TrainerState, calls: list[Any], tail: bool, at: int, done: bool, lr: float) -> None:
         self.state = state
         self.calls = calls
         self.tail = tail
         self.at = at
         self.done = done
+        self.lr = lr
 
 
 def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or is_oom_error(error)
 
 
-def _share_of(share: float, batches: float) -> int | None:
-    return max(1, math.ceil(share * batches)) if math.isfinite(batches) else None
+def _share_of(share: float | None, batches: float) -> int | None:
+    return max(1, math.ceil(share * batches)) if share is not None and share < 1.0 and math.isfinite(batches) else None

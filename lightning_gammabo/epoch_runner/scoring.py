@@ -6,7 +6,7 @@ import contextlib
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,6 +48,16 @@ class ScoringSet:
         self._combined: Any = None
         self._limits: list[int | float] = []
 
+    @property
+    def own_samples(self) -> int | None:
+        """Samples of the loaders that stand instead of the user's; None where there are none, or they do not tell."""
+        size = _size_of(self._owns) if self._own is not None else None
+        return None if size is None else int(size)
+
+    @property
+    def _owns(self) -> list[Any]:
+        return list(self._own) if isinstance(self._own, (list, tuple)) else [self._own]
+
     @contextlib.contextmanager
     def read_by(self, trainer: Trainer) -> Iterator[None]:
         """Let the Trainer's validation loop read these data within the block.
@@ -81,28 +91,29 @@ class ScoringSet:
             return self._combined is not None
         self._made_for = list(users.flattened)
         self._combined, self.share = None, 1.0
-        if self._own is not None:
-            loaders = list(self._own) if isinstance(self._own, (list, tuple)) else [self._own]
-        else:
-            limits = zip(users.flattened, loop._max_batches, strict=True)
-            parts = [self._part_of(loader, limit, trainer) for loader, limit in limits]
+        loaders, limits = self._owns, [math.inf] * len(self._owns)
+        if self._own is None:
+            pairs = list(zip(users.flattened, loop._max_batches, strict=True))
+            parts = [self._part_of(loader, limit, trainer) for loader, limit in pairs]
             if all(part is None for part in parts):
                 return False
-            loaders = [
-                mine if mine is not None else theirs for mine, theirs in zip(parts, users.flattened, strict=True)
-            ]
-        self.share = _size_of(loaders) / max(_size_of(users.flattened), 1.0)
+            # what is read whole keeps the user's limit
+            loaders = [whole if part is None else part for part, (whole, _) in zip(parts, pairs, strict=True)]
+            limits = [limit if part is None else math.inf for part, (_, limit) in zip(parts, pairs, strict=True)]
+        mine, theirs = _size_of(loaders), _size_of(users.flattened)
+        self.share = mine / theirs if mine is not None and theirs else 1.0
         # the user's own class of combination, of whichever Lightning this is
         self._combined = type(users)(loaders if len(loaders) > 1 else loaders[0], "sequential")
-        self._limits = [len(loader) if hasattr(loader, "__len__") else math.inf for loader in loaders]
+        self._limits = [min(limit, _batches_of(loader)) for loader, limit in zip(loaders, limits, strict=True)]
         return True
 
     def _part_of(self, loader: Any, limit: float, trainer: Trainer) -> Any:
         # a loader of some samples of a map-style loader; None where it has no more of them, or is none
         samples = self._samples
-        if samples is None or type(loader) is not DataLoader or loader.batch_size is None or limit < len(loader):
+        if samples is None or type(loader) is not DataLoader or loader.batch_size is None:
             return None
-        if not isinstance(loader.sampler, (SequentialSampler, RandomSampler, DistributedSampler)):
+        known = isinstance(loader.sampler, (SequentialSampler, RandomSampler, DistributedSampler))
+        if not known or limit < _batches_of(loader):
             return None
         total = len(loader.dataset)  # type: ignore[arg-type]
         if total <= samples:
@@ -114,7 +125,7 @@ class ScoringSet:
             chosen = chosen[: max(len(chosen) // ranks, 1) * ranks][trainer.global_rank :: ranks]
         return DataLoader(
             Subset(loader.dataset, chosen),
-            batch_size=max(1, min(loader.batch_size, math.ceil(len(chosen) / PAIRS))),
+            batch_size=max(1, min(loader.batch_size, len(chosen) // PAIRS)),
             num_workers=loader.num_workers,
             collate_fn=loader.collate_fn,
             pin_memory=loader.pin_memory,
@@ -136,17 +147,27 @@ def scoring_loader(wanted: Any, trainer: Trainer, pl_module: LightningModule) ->
         The loader, or None.
 
     Raises:
-        ValueError: if there is no such method.
+        TypeError: if it is no loader, nor the method gives one.
+        ValueError: if there is no such method, or the loader has no batch.
     """
-    if not isinstance(wanted, str):
-        return wanted
-    for owner in (getattr(trainer, "datamodule", None), pl_module):
-        if callable(getattr(owner, wanted, None)):
-            return getattr(owner, wanted)()
-    raise ValueError(
-        f"GammaLRSearch(score_dataloader={wanted!r}): neither the data module nor the module has a method of that name "
-        "that gives a loader; write one, or pass the loader itself"
-    )
+    loader = wanted
+    if isinstance(wanted, str):
+        owners = (getattr(trainer, "datamodule", None), pl_module)
+        methods = [getattr(owner, wanted) for owner in owners if callable(getattr(owner, wanted, None))]
+        if not methods:
+            raise ValueError(
+                f"GammaLRSearch(score_dataloader={wanted!r}): neither the data module nor the module has a method of "
+                "that name that gives a loader; write one, or pass the loader itself"
+            )
+        loader = methods[0]()
+    if wanted is not None and not hasattr(loader, "__iter__"):
+        raise TypeError(
+            f"GammaLRSearch(score_dataloader={wanted!r}): need a loader, or the name of a method that gives one, "
+            f"not {type(loader).__name__}"
+        )
+    if wanted is not None and hasattr(loader, "__len__") and len(loader) == 0:
+        raise ValueError(f"GammaLRSearch(score_dataloader={wanted!r}): the loader has no batch to score on")
+    return loader
 
 
 def running_sums(trainer: Trainer) -> Mapping[str, tuple[Tensor, Tensor]]:
@@ -169,9 +190,25 @@ def running_sums(trainer: Trainer) -> Mapping[str, tuple[Tensor, Tensor]]:
     return sums
 
 
-def _size_of(loaders: Any) -> float:
-    sizes = []
+def _size_of(loaders: Iterable[Any]) -> float | None:
+    # samples that this rank reads; None where one of the loaders does not tell
+    total = 0.0
     for loader in loaders:
-        data = getattr(loader, "dataset", loader)
-        sizes.append(float(len(data)) if hasattr(data, "__len__") else 1.0)
-    return sum(sizes)
+        sizes = [_length_of(getattr(loader, name, None)) for name in ("sampler", "dataset")]
+        known = [size for size in sizes if size is not None]
+        if not known:
+            return None
+        total += known[0]
+    return total
+
+
+def _batches_of(loader: Any) -> float:
+    length = _length_of(loader)
+    return math.inf if length is None else length
+
+
+def _length_of(part: Any) -> int | None:
+    try:
+        return len(part)
+    except (TypeError, NotImplementedError):
+        return None

@@ -112,13 +112,14 @@ def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
         logger.log_metrics(metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
-def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None) -> RunShape:
+def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: int | None = None) -> RunShape:
     """What is known of a run as it starts.
 
     Args:
         trainer: the Trainer, in ``on_train_start``.
         replays: whether winners are trained once more.
         scored: validation samples that candidates are scored on at the most; None for all of them.
+        own: samples of a loader that candidates are scored on instead; None where there is none.
 
     Returns:
         Epochs, batches and the size of the validation data, as far as loaders were requested.
@@ -133,7 +134,9 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None) -> RunS
     trained = samples_of(train_loaders(trainer), trainer.limit_train_batches)
     # a guess where they were not requested yet, until the first search
     validated = samples_of(val_loaders(trainer), trainer.limit_val_batches) or trained // 4
-    ratio = min(validated, scored or validated) / trained if trained else 0.0
+    if not trainer.enable_validation:
+        validated = own = 0
+    ratio = (min(validated, scored or validated) if own is None else own) / trained if trained else 0.0
     return RunShape(epochs=epochs, batches=batches, accumulate=accumulate, replays=replays, val_ratio=ratio)
 
 

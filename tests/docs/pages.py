@@ -57,6 +57,12 @@ class Block:
         lines = self.text.replace("\\\n", " ").splitlines()
         return [line for line in lines if line.strip() and not re.match(r"#|pip |make ", line)]
 
+    @property
+    def runs(self) -> bool:
+        if self.not_run is not None or self.kind in SHOWN or self.kind.startswith("{"):
+            return False
+        return self.kind != "bash" or bool(self.commands)
+
 
 def blocks_of(text: str) -> Iterator[Block]:
     for found in _BLOCK.finditer(text):
@@ -120,8 +126,9 @@ def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, names: d
     ran = 0
     try:
         for block in blocks_of((ROOT / page).read_text(encoding="utf-8")):
-            if block.not_run is None and block.kind not in SHOWN and not block.kind.startswith("{"):
-                ran += run_block(block, folder, monkeypatch, names)
+            if block.runs:
+                run_block(block, folder, monkeypatch, names)
+                ran += 1
     finally:
         plt.close("all")
         for path in folder.glob("*.py"):
@@ -129,7 +136,7 @@ def run_page(page: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, names: d
     return ran
 
 
-def run_block(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch, names: dict[str, Any]) -> bool:
+def run_block(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch, names: dict[str, Any]) -> None:
     if block.file is not None:
         (folder / block.file).write_text(block.text, encoding="utf-8")
     elif block.kind == "python":
@@ -141,10 +148,8 @@ def run_block(block: Block, folder: Path, monkeypatch: pytest.MonkeyPatch, names
     elif block.kind == "bash":
         for command in block.commands:
             run_command(command, folder, monkeypatch)
-        return bool(block.commands)
     else:
         raise AssertionError(f"a block of {block.kind!r}: nobody knows how to run it")
-    return True
 
 
 def run_doctest(text: str, names: dict[str, Any]) -> None:

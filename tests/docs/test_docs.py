@@ -10,15 +10,18 @@ from pathlib import Path
 import pytest
 
 from lightning_gammabo.policy import POLICIES, SearchPolicy
-from tests.docs.pages import PAGES, ROOT, SHOWN, blocks_of, run_block, run_page
+from tests.docs.pages import PAGES, ROOT, blocks_of, run_block, run_page
 
-# pages whose runs are counted in tests of their own
-OWN = {Path("README.md"), Path("docs/cli.md")}
+# pages with tests of their own
+OWN = {Path("README.md"), Path("docs/cli.md"), Path("docs/start.md")}
+
+
+def read(page: Path) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
 
 
 def has_blocks(page: Path) -> bool:
-    kinds = [block.kind for block in blocks_of((ROOT / page).read_text(encoding="utf-8")) if block.not_run is None]
-    return any(kind not in SHOWN and not kind.startswith("{") for kind in kinds)
+    return any(block.runs for block in blocks_of(read(page)))
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -27,21 +30,37 @@ def test_the_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert run_page(page, tmp_path, monkeypatch)
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_the_start_prints_what_it_says(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    page = Path("docs/start.md")
+    assert run_page(page, tmp_path, monkeypatch) == 4
+    (shown,) = [block.text for block in blocks_of(read(page)) if block.kind == "text"]
+    assert " ".join(shown.split()) in caplog.messages
+    out = capsys.readouterr().out
+    assert "SearchHistory(10 epochs)" in out
+    assert "no larger one of 2 rates is better beyond the noise" in out
+
+
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_a_block_that_is_not_run_says_why(page: Path) -> None:
-    for block in blocks_of((ROOT / page).read_text(encoding="utf-8")):
+    for block in blocks_of(read(page)):
         assert block.not_run != "", f"{page}: write `<!-- not run: why -->` before\n{block.text}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_links_lead_somewhere(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"```.*?```", "", read(page), flags=re.DOTALL)
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if ":" not in target]
     assert [target for target in targets if target and not (ROOT / page).parent.joinpath(target).exists()] == []
 
 
 def test_the_policies_page_has_the_fields() -> None:
-    page = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
+    page = read(Path("docs/policies.md"))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:2] == "| "]
     header = ["field", *(f"`{name}`" for name in POLICIES)]
     begin = rows.index(header) + 2 - 1  # the ruler is no row
@@ -94,6 +113,6 @@ def test_blocks_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     first, second, shown, indented, installs = blocks_of(text)
     assert (first.not_run, second.not_run, shown.kind, shown.not_run) == ("it needs two GPUs", "", "text", None)
     names: dict[str, int] = {}
-    assert run_block(indented, tmp_path, monkeypatch, names)
+    run_block(indented, tmp_path, monkeypatch, names)
     assert (names["x"], names["y"]) == (1, 2)
-    assert not run_block(installs, tmp_path, monkeypatch, names)
+    assert [block.runs for block in (first, second, shown, indented, installs)] == [False, False, False, True, False]
