@@ -95,7 +95,13 @@ class RunPlan:
     @property
     def search_epochs(self) -> list[int] | None:
         """The epochs that will be searched; None where the length of the run is not known."""
-        return None if self.shape.epochs is None else [e for e in range(self.shape.epochs) if self.searches(e)]
+        epochs, when = self.shape.epochs, self.policy.when
+        if epochs is None:
+            return None
+        if when == "every":
+            return list(range(self._start, epochs if self._stop is None else min(self._stop, epochs), self.every))
+        later = [] if isinstance(when, str) else [round(float(share) * epochs) for share in when]
+        return [e for e in sorted({self._start, *later}) if e < epochs and self.searches(e)]
 
     def epoch_plan(self, *, first: bool) -> EpochPlan:
         """The search of an epoch.
@@ -142,9 +148,8 @@ class RunPlan:
         Returns:
             Passes, validation included.
         """
-        trained = (plan.n_trials - (not self.shape.replays)) * plan.fraction
         validations = plan.n_trials + first + self.is_guarded(plan)
-        return trained + validations * self.shape.val_ratio * FORWARD
+        return self._trained(plan) + validations * self.shape.val_ratio * FORWARD
 
     def is_guarded(self, plan: EpochPlan) -> bool:
         """Whether the end of a searched epoch is validated by the guard, before it is committed.
@@ -161,9 +166,10 @@ class RunPlan:
     def planned(self) -> float | None:
         """Extra passes that the whole run is to cost; None where its length is not known."""
         epochs = self.search_epochs
-        if epochs is None:
-            return None
-        return sum(self.extra(self.epoch_plan(first=e == epochs[0]), first=e == epochs[0]) for e in epochs)
+        if not epochs:
+            return None if epochs is None else 0.0
+        later = self.extra(self.epoch_plan(first=False), first=False)
+        return self.extra(self.epoch_plan(first=True), first=True) + (len(epochs) - 1) * later
 
     def in_words(self) -> str:
         """The plan with its cost, as a sentence.
@@ -177,21 +183,21 @@ class RunPlan:
         if epochs is None:
             rest = "" if self.policy.when == "first" else f", then {_candidates(later)}"
             return f"{text}{rest}; the run's length is not known, so neither is the cost"
-        total = self.shape.epochs or 1
-        terms = ["1"]
+        total, planned = self.shape.epochs or 1, self.planned or 0.0
+        terms, trained = ["1"], 0.0
         if epochs:
-            terms.append(f"{_number((first.n_trials - (not self.shape.replays)) * first.fraction)}/{total}")
+            trained = self._trained(first)
+            terms.append(f"{_number(trained)}/{total}")
         if len(epochs) > 1:
-            each = (later.n_trials - (not self.shape.replays)) * later.fraction
-            terms.append(f"{len(epochs) - 1}*{_number(each)}/{total}")
+            trained += (len(epochs) - 1) * self._trained(later)
+            terms.append(f"{len(epochs) - 1}*{_number(self._trained(later))}/{total}")
             text += f", then {len(epochs) - 1} times {_candidates(later)}"
-        planned = self.planned or 0.0
-        validations = planned - sum(
-            (p.n_trials - (not self.shape.replays)) * p.fraction
-            for p in (self.epoch_plan(first=e == epochs[0]) for e in epochs)
-        )
-        terms.append(f"{validations / total:.2f} for validations")
+        terms.append(f"{(planned - trained) / total:.2f} for validations")
         return f"{text}; it costs at most {' + '.join(terms)} = {1.0 + planned / total:.2f} passes for each plain pass"
+
+    def _trained(self, plan: EpochPlan) -> float:
+        # passes that candidates train beyond the epoch itself, which one of them is the beginning of
+        return (plan.n_trials - (not self.shape.replays)) * plan.fraction
 
     def _fit(self, allowed: float) -> None:
         """Make the plan smaller until it costs no more than is allowed: the later searches rarer, the first shorter."""
