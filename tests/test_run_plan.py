@@ -372,7 +372,7 @@ def test_seconds_are_counted_with_one_more_as_long_as_the_longest() -> None:
     seconds=st.lists(st.floats(0.5, 2.0), min_size=60, max_size=60), cap=st.floats(0.5, 5.0), epochs=st.integers(2, 5)
 )
 def test_seconds_stay_below_the_cap(seconds: list[float], cap: float, epochs: int) -> None:
-    """Beyond the epochs themselves, in passes as long as the longest, where no candidate is longer than those before."""
+    """Beyond the epochs themselves, in passes as long as the longest; no candidate is longer than those before it."""
     plan = plan_of("thesis", RunShape(epochs=epochs, batches=100))
     budget = Budget(cap, "seconds", plan)
     history: list[EpochRecord] = []

@@ -348,6 +348,39 @@ def test_a_limited_validation_is_what_candidates_are_scored_on() -> None:
     assert {len(samples) for epoch, samples in seen if epoch != "sanity"} == {100}
 
 
+GAVE: list[tuple[float, int]] = []
+
+
+class Notes(Sees):
+    """Logs under several names, and writes down what each batch gave."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        super().validation_step(batch, batch_idx)
+        loss = self.loss(batch)
+        GAVE.append((float(loss), len(batch[0])))
+        self.log("val_metric", loss, on_step=True, on_epoch=True)
+        self.log("val_max", loss, reduce_fx="max")
+
+
+def test_what_is_left_out_is_what_the_batches_gave() -> None:
+    """Of a real validation, its last batch smaller than the others."""
+    search = GammaLRSearch("once", objective="val_metric_epoch", objective_mode="max", score_samples=61, **FEW)
+    GAVE.clear()
+    SEEN.clear()
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", callbacks=[search], num_sanity_val_steps=0, enable_checkpointing=False, **quiet
+    )
+    trainer.fit(Notes(), DataLoader(TRAIN, 4), DataLoader(NUMBERED, 50))
+    for number, result in enumerate(search.history[0].results):
+        batches = GAVE[number * 9 : number * 9 + 9]
+        assert [size for _, size in batches] == [7] * 8 + [5]
+        total = sum(loss * size for loss, size in batches)
+        assert result.score == pytest.approx(total / 61, rel=1e-6)
+        left = [(total - loss * size) / (61 - size) for loss, size in batches]
+        assert result.parts == pytest.approx(left, rel=1e-5)
+
+
 def test_a_name_that_is_wrong_is_refused_before_training() -> None:
     with pytest.raises(ValueError, match="score_dataloader='nowhere'"):
         fit(GammaLRSearch(score_dataloader="nowhere", **FEW))
