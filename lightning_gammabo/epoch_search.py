@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lightning_gammabo.bayesopt import Search
 from lightning_gammabo.determinant import Determinant
-from lightning_gammabo.epoch_runner import EpochRunner
+from lightning_gammabo.epoch_runner import BACK_OFF, EpochRunner
 from lightning_gammabo.fit_rates import FitRates
 from lightning_gammabo.ledger import Ledger
 from lightning_gammabo.metric_names import MetricKeys
@@ -113,7 +113,8 @@ class EpochSearch:
         self._rates.note_choice(record.chosen.lr)
         trained_at = runner.commit(record.chosen.lr)
         if trained_at != record.chosen.lr:
-            self._ledger.add(self._trainer, self._rates.after_rollback(record, trained_at))
+            times = round(math.log(record.chosen.lr / trained_at, BACK_OFF))
+            self._ledger.add(self._trainer, self._rates.after_rollback(record, trained_at, times=times))
 
     def train_watched(self, make_runner: MakeRunner) -> None:
         """Train the epoch natively; put it back where its loss turns non-finite.

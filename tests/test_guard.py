@@ -105,7 +105,8 @@ def test_it_is_put_back_and_trained_at_a_quarter(
 def test_it_may_be_put_back_more_than_once() -> None:
     search = GammaLRSearch(candidates=[6.4], **BY_RATE)
     searched = fit(Scenario(NanLate), search)
-    # 6.4, 1.6, 0.4, 0.1
+    # 6.4, 1.6, 0.4, 0.1: two candidates of two fifths, the rest of the epoch, and three times the epoch
+    assert [record.train_passes for record in search.history] == pytest.approx([0.4 * 2 + 0.6 + 3.0] * 3)
     assert [rate.start for rate in search.rates] == [0.1] * 3
     assert differences(fit(Scenario(NanLate), Follows([0.1] * 3)), searched) == []
 

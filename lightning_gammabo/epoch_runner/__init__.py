@@ -14,7 +14,7 @@ state is noted and the candidate is validated for its score. Then one of them is
 """
 
 from lightning_gammabo.epoch_runner.arming import arm, disarm, make_iterator, watch_loader
-from lightning_gammabo.epoch_runner.runner import EpochRunner
+from lightning_gammabo.epoch_runner.runner import BACK_OFF, EpochRunner
 from lightning_gammabo.epoch_runner.scoring import ScoringSet, scoring_loader
 
-__all__ = ["EpochRunner", "ScoringSet", "arm", "disarm", "make_iterator", "scoring_loader", "watch_loader"]
+__all__ = ["BACK_OFF", "EpochRunner", "ScoringSet", "arm", "disarm", "make_iterator", "scoring_loader", "watch_loader"]
