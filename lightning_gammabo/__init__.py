@@ -1,8 +1,55 @@
 """Tune the learning rate while training: a PyTorch Lightning callback with Bayesian optimisation."""
 
-from lightning_gammabo.callback import GammaLRSearch
-from lightning_gammabo.records import EpochRecord, Result, SearchHistory, Trial, TrialState
+from __future__ import annotations
 
-__all__ = ["EpochRecord", "GammaLRSearch", "Result", "SearchHistory", "Trial", "TrialState"]
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHistory, Trial, TrialState
+
+if TYPE_CHECKING:
+    from lightning_gammabo.bayesopt import SearchFactory
+    from lightning_gammabo.callback import GammaLRSearch
+    from lightning_gammabo.objective import CustomObjective
+    from lightning_gammabo.schedule import GammaSchedule, LRSchedule
+
+__all__ = [
+    "CustomObjective",
+    "EpochRate",
+    "EpochRecord",
+    "GammaLRSearch",
+    "GammaSchedule",
+    "LRSchedule",
+    "Result",
+    "SearchFactory",
+    "SearchHistory",
+    "Trial",
+    "TrialState",
+]
 
 __version__ = "0.1.0"
+
+# what imports torch or Lightning comes when it is asked for: every Trainer of an environment with this package imports
+# it, by the entry point of `environment`, and most of them want nothing of it
+_LATER = {
+    "CustomObjective": "objective",
+    "GammaLRSearch": "callback",
+    "GammaSchedule": "schedule",
+    "LRSchedule": "schedule",
+    "SearchFactory": "bayesopt",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    if name == "GammaLRSearch":
+        from lightning_gammabo.namespaces import join_namespaces
+
+        join_namespaces(found)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

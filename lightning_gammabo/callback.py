@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
+from lightning_gammabo.bayesopt import SearchFactory
+from lightning_gammabo.beside_bars import beside_bars
 from lightning_gammabo.epoch_runner import arm, disarm
+from lightning_gammabo.namespaces import join_namespaces
+from lightning_gammabo.objective import CustomObjective
 from lightning_gammabo.policy import SearchPolicy, make_policy
-from lightning_gammabo.records import EpochRate, SearchHistory
+from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.report.table import history_table
+from lightning_gammabo.schedule import LRSchedule
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
+from lightning_gammabo.showcase import Pictured
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -21,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["GammaLRSearch"]
 
 
-class GammaLRSearch(Callback):
+class GammaLRSearch(Pictured, Callback):
     """Tunes the learning rate while training: searches it anew at the start of each epoch.
 
     At the start of a searched epoch the state of the training is noted. Candidates train the epoch, or a part of it,
@@ -31,7 +38,7 @@ class GammaLRSearch(Callback):
     and the epoch goes on from there.
 
     When, how much and around which schedule is searched is the *policy*: ``epochwise`` (the default: a wide search in
-    the first epoch, then three short candidates every epoch around an anchored schedule), ``adaptive``, ``once``,
+    the first epoch, then short candidates every epoch around an anchored schedule), ``adaptive``, ``once``,
     ``thorough``, or ``thesis`` (the published method, twelve full candidates every epoch). Each of its fields can be
     set otherwise by the argument of the same name; None leaves the policy's.
 
@@ -52,14 +59,18 @@ class GammaLRSearch(Callback):
         region: factor by which later searches may move the rate, either way, over the whole run.
         anchor: schedule whose height is searched: ``auto``, ``cosine``, ``linear``, ``constant``, ``plateau``,
             ``scheduler``.
-        rule: ``best`` score, or ``largest`` rate within one paired standard error of it.
+        rule: of later searches: ``best`` score, ``largest`` rate within the noise of it, or ``anchored``: the present
+            rate unless a larger one is better beyond the noise.
+        errors: paired standard errors that count as noise.
         drop_at: share of a candidate's training after which a hopeless one is dropped; 1 for never.
         guard: whether an epoch that diverges after its search is rolled back.
         score_samples: validation samples on which candidates are scored.
+        later_share: what later searches may cost at the most, in passes for each epoch; rarer ones keep to it.
         search: who proposes: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),
-            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``.
+            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi``, ``grid``, ``random``, ``sobol``; or a
+            :class:`~lightning_gammabo.SearchFactory`.
         objective: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (clipped at 0), ``loss``,
-            ``accuracy``, or the name of a logged metric.
+            ``accuracy``, the name of a logged metric, or a :class:`~lightning_gammabo.CustomObjective`.
         candidates: rates to try instead of a search, after the present one.
         objective_mode: ``min`` or ``max``: the direction of a metric named by ``objective``.
         kappa_lambda: lambda of eqs. 11 and 12, in (0, 1].
@@ -81,6 +92,8 @@ class GammaLRSearch(Callback):
         seed: of the search's own randomness; no global generator is touched.
         history_file: file to which the history is written after each searched epoch (``.jsonl`` or ``.csv``).
         progress: whether to show a bar for each search, under Lightning's own.
+        log_figures: whether to send pictures to the loggers that take them (TensorBoard, W&B, MLflow).
+        report_file: HTML file to which a report is written when the fit ends.
 
     Raises:
         ValueError: if an argument is out of its domain.
@@ -93,6 +106,10 @@ class GammaLRSearch(Callback):
         >>> callback.history
         SearchHistory(0 epochs)
     """
+
+    _trainer: Trainer | None = None
+
+    _session: FitSession
 
     def __init__(
         self,
@@ -109,12 +126,14 @@ class GammaLRSearch(Callback):
         min_steps: int | None = None,
         region: float | None = None,
         anchor: Literal["auto", "cosine", "linear", "constant", "plateau", "scheduler"] | None = None,
-        rule: Literal["best", "largest"] | None = None,
+        rule: Literal["best", "largest", "anchored"] | None = None,
+        errors: float | None = None,
         drop_at: float | None = None,
         guard: bool | None = None,
         score_samples: int | None = None,
-        search: str | None = None,
-        objective: str | None = None,
+        later_share: float | None = None,
+        search: SearchFactory | str | None = None,
+        objective: CustomObjective | str | None = None,
         candidates: Sequence[float] | None = None,
         objective_mode: Literal["min", "max"] = "max",
         kappa_lambda: float = 1.0,
@@ -131,8 +150,11 @@ class GammaLRSearch(Callback):
         seed: int = 0,
         history_file: str | None = None,
         progress: bool = True,
+        log_figures: bool = False,
+        report_file: str | None = None,
     ) -> None:
         super().__init__()
+        join_namespaces(GammaLRSearch)
         self.policy = policy
         self.lr_min = lr_min
         self.lr_max = lr_max
@@ -146,9 +168,11 @@ class GammaLRSearch(Callback):
         self.region = region
         self.anchor = anchor
         self.rule = rule
+        self.errors = errors
         self.drop_at = drop_at
         self.guard = guard
         self.score_samples = score_samples
+        self.later_share = later_share
         self.search = search
         self.objective = objective
         self.candidates = candidates
@@ -165,23 +189,37 @@ class GammaLRSearch(Callback):
         self.max_overhead = max_overhead
         self.overhead_unit = overhead_unit
         self.seed = seed
-        self.history_file = history_file
-        self.progress = progress
+        self.history_file, self.report_file = history_file, report_file
+        self.progress, self.log_figures = progress, log_figures
         overrides = {name: vars(self)[name] for name in SearchPolicy.__dataclass_fields__ if name in vars(self)}
         plain = {name: vars(self)[name] for name in SearchSettings.__dataclass_fields__ if name != "policy"}
         self._settings = SearchSettings(policy=make_policy(policy, overrides), **plain)  # checks them
         self._session = FitSession(self._settings)
-        self._trainer: Trainer | None = None
 
-    @property
-    def history(self) -> SearchHistory:
-        """One record for each searched epoch of the present fit, or of the last one."""
-        return self._session.ledger.history
+    def schedule(self) -> LRSchedule:
+        """What was found: the learning rate of every trained epoch, to be kept, looked at and replayed.
 
-    @property
-    def rates(self) -> list[EpochRate]:
-        """The learning rate of every epoch so far, searched or not."""
-        return list(self._session.rates.by_epoch)
+        Returns:
+            The schedule; :class:`~lightning_gammabo.GammaSchedule` replays it.
+
+        Raises:
+            ValueError: if nothing was trained yet.
+        """
+        return LRSchedule(rates=tuple(self.rates), anchor=self._session.rates.anchor)
+
+    def export_schedule(self, path: str | Path) -> Path:
+        """Write :meth:`schedule` to a file.
+
+        Args:
+            path: file to write; its ending says how: ``.json``, ``.yaml`` or ``.yml``.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: if nothing was trained yet, or the ending is another.
+        """
+        return self.schedule().save(path)
 
     @property
     def state_key(self) -> str:
@@ -241,11 +279,18 @@ class GammaLRSearch(Callback):
         """Note the rate that the epoch was trained at."""
         self._session.rates.note_epoch(trainer.current_epoch)
 
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read what confusion matrices hold, before the module may reset them."""
+        if self._trainer is not None:
+            self._session.showcase.validated(trainer, pl_module, self.history)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
-        if len(self.history):
-            rank_zero_info(history_table(self.history))
-            rank_zero_info(f"GammaLRSearch: {self._session.ledger.cost_in_words(trainer.current_epoch)}")
+        if len(self.history) and (plan := self._session.plan) is not None:
+            with beside_bars():
+                cost = self._session.ledger.cost_in_words(trainer.current_epoch, plan)
+                rank_zero_info(f"{history_table(self.history)}\nGammaLRSearch: {cost}")
+        self._session.showcase.ended(trainer, self.history, self.rates)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the Trainer as it was found."""
@@ -272,9 +317,14 @@ class GammaLRSearch(Callback):
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self._settings)
         session.ledger.history = SearchHistory(self.history)
+        session.showcase.confusion = dict(self.confusion)
+        session.rates.by_epoch, session.rates.anchor = self.rates, self._session.rates.anchor
         return {**self.__dict__, "_trainer": None, "_session": session}
 
     def _leave(self, trainer: Trainer) -> None:
         disarm(trainer)
         self._session.end()
         self._trainer = None
+
+
+join_namespaces(GammaLRSearch)

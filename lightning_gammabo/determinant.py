@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 from lightning_gammabo.records import Result, TrialState
 
 __all__ = ["Determinant", "Rule", "leave_one_out", "paired_error"]
 
-Rule = Literal["best", "largest"]
+Rule = Literal["best", "largest", "anchored"]
 
 
 class Determinant:
@@ -27,17 +27,23 @@ class Determinant:
     epoch's score alone small rates look too good (short-horizon bias). Where candidates cannot be paired, or where all
     pairs give the same difference, it is ``best``.
 
+    ``anchored``: the present rate, unless a larger one scores better by more than ``errors`` paired standard errors;
+    then the best of those. That a smaller rate scores better after a few steps says little: it always does once the
+    loss is at the noise of its rate, however much the larger one achieves until the schedule has come down. That a
+    larger one does *in spite of that* says much. A smaller one is taken only where the present one did not come to
+    its end.
+
     Args:
         rule: the rule.
-        errors: paired standard errors that count as a tie.
+        errors: paired standard errors that count as a tie (``largest``), or that a larger rate has to be better by.
 
     Raises:
         ValueError: if the rule is unknown.
     """
 
     def __init__(self, rule: Rule = "best", *, errors: float = 1.0) -> None:
-        if rule not in ("best", "largest"):
-            raise ValueError(f"rule={rule!r}: choose 'best' or 'largest'")
+        if rule not in get_args(Rule):
+            raise ValueError(f"rule={rule!r}: choose one of {', '.join(map(repr, get_args(Rule)))}")
         self.rule = rule
         self.errors = errors
 
@@ -54,12 +60,30 @@ class Determinant:
         if not complete:
             return None, f"all {len(results)} candidates diverged or failed" if results else "there was no candidate"
         best = max(complete, key=_rank)  # of equals, the first
+        present = next((result for result in complete if result.origin == "current"), None)
+        if self.rule == "anchored" and present is not None:
+            return self._moved(present, complete)
         if self.rule == "largest":
             near = [result for result in complete if self._ties(result, best)]
             largest = max((best, *near), key=lambda result: result.lr)
             if largest.lr > best.lr:
                 return largest, f"largest of {1 + len(near)} rates within one paired standard error of the best score"
         return best, self._reason(best, complete)
+
+    def _moved(self, present: Result, complete: Sequence[Result]) -> tuple[Result, str]:
+        if len(complete) == 1:
+            return present, self._reason(present, complete)
+        better = [r for r in complete if r.lr > present.lr and not self._within(present, r)]
+        if not better:
+            return present, f"no larger one of {len(complete)} rates is better beyond the noise"
+        return max(better, key=_rank), f"a larger rate, better by more than {self.errors:g} paired standard errors"
+
+    def _within(self, present: Result, other: Result) -> bool:
+        # where candidates cannot be paired, nothing is known to be better
+        error = paired_error(other, present)
+        assert other.score is not None
+        assert present.score is not None
+        return error is None or other.score - present.score <= self.errors * error
 
     def _ties(self, result: Result, best: Result) -> bool:
         error = paired_error(result, best)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lightning_gammabo.bayesopt import Search
+from lightning_gammabo.bayesopt import Search, search_name
 from lightning_gammabo.determinant import Determinant
 from lightning_gammabo.epoch_runner import BACK_OFF, EpochRunner
 from lightning_gammabo.fit_rates import FitRates
@@ -129,6 +129,11 @@ class EpochSearch:
         if trained_at != current:
             self._rates.say_rollback(self._trainer.current_epoch, current, trained_at)
 
+    def _determinant(self, plan: EpochPlan) -> Determinant:
+        policy = self._plan.policy
+        # over the whole range there is no anchor yet
+        return Determinant("best" if plan.wide and policy.rule == "anchored" else policy.rule, errors=policy.errors)
+
     @property
     def _budget(self) -> Budget:
         return Budget(self._settings.max_overhead, self._settings.overhead_unit, self._plan)
@@ -139,8 +144,9 @@ class EpochSearch:
         return HyperparameterScheduler(
             self._objective,
             self._keys,
-            Determinant(self._plan.policy.rule),
+            self._determinant(plan),
             n_trials=plan.n_trials,
+            fraction=plan.fraction,
             progress=make_progress(self._trainer) if settings.progress else None,
             affords=lambda results: budget.affords(history, results, plan, epoch),
             ranked_before=any(old.chosen is not None for old in history),
@@ -158,10 +164,9 @@ class EpochSearch:
         return replace(plan, wide=True, n_trials=1 + len(candidates), factor=None)
 
     def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, anchor: float) -> EpochRecord:
-        guarded = self._plan.is_guarded(plan) or (self._plan.policy.guard and record.commit == "replay")
         return replace(
             record,
-            search=self._settings.policy.search if self._settings.candidates is None else "list",
+            search=search_name(self._settings.policy.search) if self._settings.candidates is None else "list",
             lr_low=proposals.space.low,
             lr_high=proposals.space.high,
             n_initial=plan.n_initial,
@@ -169,7 +174,6 @@ class EpochSearch:
             policy=self._settings.policy.name,
             anchor=anchor,
             fraction=plan.fraction,
-            scorings=record.scorings + guarded,
         )
 
     def _is_sane(self, outcome: Outcome) -> bool:

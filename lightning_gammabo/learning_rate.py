@@ -14,7 +14,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from lightning_gammabo.rate_guard import RateGuard
 
-__all__ = ["LearningRates", "default_range", "groups_of", "rates_of", "write_rate"]
+__all__ = ["LearningRates", "default_range", "groups_of", "moved", "rates_of", "write_rate"]
 
 _ADAPTIVE = ("adam", "rmsprop", "lion", "adan", "sophia", "lamb", "adopt", "muon")
 """what the names of optimizers contain that divide the gradient by its size: their rates are smaller"""
@@ -78,13 +78,29 @@ class LearningRates:
             if self._guard.height != self._height * ratio:
                 self._guard.rescale(self._height * ratio)
             return self.current()
-        targets = [lr if base == self.reference else base * ratio for base in self._base]
-        if lr == self.reference:
-            targets = self._present
+        targets = self._present if lr == self.reference else moved(self._base, self.reference, lr)
         for group, rate in zip(groups_of(self._optimizers), targets, strict=True):
             if float(group["lr"]) != rate:
                 write_rate(group, rate)
         return self.current()
+
+
+def moved(rates: Sequence[float], reference: float, lr: float) -> list[float]:
+    """Rates moved by one multiplier, so that their ratios stay.
+
+    Args:
+        rates: rates, one for each group.
+        reference: the reference rate among them, above zero.
+        lr: what the reference rate becomes.
+
+    Returns:
+        The rates; those that stood at the reference rate are ``lr`` to the bit.
+
+    Example:
+        >>> moved([0.1, 0.2], 0.1, 0.5)
+        [0.5, 1.0]
+    """
+    return [lr if rate == reference else rate * (lr / reference) for rate in rates]
 
 
 def groups_of(optimizers: Sequence[Any]) -> list[dict[str, Any]]:

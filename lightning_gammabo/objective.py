@@ -18,11 +18,12 @@ scale. Ties go to the lower loss.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["Goodness", "Measured", "Objective", "ObjectiveName", "kappa", "kappa_original"]
+__all__ = ["CustomObjective", "Goodness", "Measured", "Objective", "ObjectiveName", "kappa", "kappa_original"]
 
 ObjectiveName = Literal["kappa", "kappa_original", "kappa_thesis", "loss", "accuracy"]
 
@@ -104,16 +105,52 @@ class Goodness:
     accuracy: float | None
 
 
+class CustomObjective(ABC):
+    """An objective of one's own: a subclass says in :meth:`score` how good a candidate is.
+
+    It must not remember one candidate while it scores the next: candidates are compared.
+
+    Example:
+        >>> class Balanced(CustomObjective):
+        ...     def __init__(self, weight: float = 0.5) -> None:
+        ...         self.weight = weight
+        ...
+        ...     def score(self, measured: Measured) -> float:
+        ...         f1, recall = measured.metrics["val_f1"], measured.metrics["val_recall"]
+        ...         return self.weight * f1 + (1 - self.weight) * recall
+        >>> Balanced().score(Measured(loss=0.5, accuracy=0.9, metrics={"val_f1": 0.5, "val_recall": 1.0}))
+        0.75
+    """
+
+    @property
+    def name(self) -> str:
+        """What records, tables and messages call it: the name of its class, unless a subclass says otherwise."""
+        return type(self).__name__
+
+    @abstractmethod
+    def score(self, measured: Measured) -> float:
+        """How good a candidate is.
+
+        Args:
+            measured: what its validation gave; the accuracy is a fraction here.
+
+        Returns:
+            The score, greater is better; one that is not finite says that the candidate diverged.
+        """
+
+
 class Objective:
     """Turns what was measured into a score.
 
     Args:
         name: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (eq. 12 clipped at 0, literally, for
-            reproduction), ``loss``, ``accuracy``, or the name of a logged metric.
+            reproduction), ``loss``, ``accuracy``, the name of a logged metric, or an objective of one's own.
         kappa_lambda: ``lambda`` of eqs. 11 and 12, in (0, 1].
         mode: ``min`` or ``max``: the direction of a metric named by ``name``.
 
     Attributes:
+        name: its name, for records and messages.
+        custom: the objective of one's own, or None.
         reference_loss: the untrained network's validation loss; the kappas measure the loss against it.
         percent: whether the accuracy is logged in per cent: known once one of them exceeded 1, and then true also of
             the 0.9 of a candidate that learned nothing.
@@ -122,14 +159,15 @@ class Objective:
         ValueError: if an argument is out of its domain.
     """
 
-    def __init__(self, name: str = "kappa", *, kappa_lambda: float = 1.0, mode: str = "max") -> None:
+    def __init__(self, name: CustomObjective | str = "kappa", *, kappa_lambda: float = 1.0, mode: str = "max") -> None:
         if not name:
             raise ValueError(f"objective={name!r}: name one of {list(get_args(ObjectiveName))} or a logged metric")
         if not 0.0 < kappa_lambda <= 1.0:
             raise ValueError(f"kappa_lambda={kappa_lambda!r}: lambda of eqs. 11 and 12 lies in (0, 1]")
         if mode not in ("min", "max"):
             raise ValueError(f"objective_mode={mode!r}: the direction of a metric is 'min' or 'max'")
-        self.name = name
+        self.custom = name if isinstance(name, CustomObjective) else None
+        self.name = name.name if isinstance(name, CustomObjective) else name
         self.kappa_lambda = kappa_lambda
         self.mode = mode
         self.reference_loss: float | None = None
@@ -138,17 +176,17 @@ class Objective:
     @property
     def is_kappa(self) -> bool:
         """Whether accuracy and loss are combined."""
-        return self.name.startswith("kappa") and self.name in get_args(ObjectiveName)
+        return self.custom is None and self.name.startswith("kappa") and self.name in get_args(ObjectiveName)
 
     @property
     def metric(self) -> str | None:
-        """Name of the logged metric that is ranked, or None for the built-in objectives."""
-        return None if self.name in get_args(ObjectiveName) else self.name
+        """Name of the logged metric that is ranked, or None for the built-in objectives and one's own."""
+        return None if self.custom is not None or self.name in get_args(ObjectiveName) else self.name
 
     @property
     def uses_reference(self) -> bool:
         """Whether the score is measured against :attr:`reference_loss`."""
-        return self.name in ("kappa", "kappa_original")
+        return self.custom is None and self.name in ("kappa", "kappa_original")
 
     def lacks(self, measured: Measured) -> str | None:
         """What was not logged and is needed to rank by.
@@ -159,6 +197,8 @@ class Objective:
         Returns:
             Its name, or None.
         """
+        if self.custom is not None:
+            return None
         needed = {"accuracy": measured.accuracy, "loss": measured.loss}
         if self.metric is not None:
             return None if self.metric in measured.metrics else self.metric
@@ -174,6 +214,9 @@ class Objective:
 
         Returns:
             Score, reported value and the accuracy as a fraction.
+
+        Raises:
+            ValueError: if an objective of one's own looks for a metric that was not logged.
         """
         self.percent |= measured.accuracy is not None and is_percent(measured.accuracy)
         accuracy = as_fraction(measured.accuracy, percent=self.percent)
@@ -185,6 +228,8 @@ class Objective:
         return Goodness(score=score, reported=self._reported(accuracy, loss, score), accuracy=accuracy)
 
     def _score(self, accuracy: float | None, loss: float | None, metrics: Mapping[str, float]) -> float | None:
+        if self.custom is not None:
+            return _score_by(self.custom, Measured(loss=loss, accuracy=accuracy, metrics=metrics))
         if self.metric is not None:
             value = metrics.get(self.metric, math.nan)
             return value if self.mode == "max" else -value
@@ -208,6 +253,17 @@ class Objective:
             return None
         formula = kappa_original if self.name == "kappa_original" else kappa
         return max(0.0, formula(accuracy, loss, self.kappa_lambda))
+
+
+def _score_by(custom: CustomObjective, measured: Measured) -> float:
+    try:
+        return float(custom.score(measured))
+    except KeyError as error:
+        raise ValueError(
+            f"GammaLRSearch(objective={custom.name}): its score() looks for {error}, and no such metric was logged by "
+            f"the validation of a candidate; logged are {sorted(measured.metrics)}. Log it in `validation_step`, or "
+            "score by one of these"
+        ) from error
 
 
 def is_percent(accuracy: float) -> bool:

@@ -13,6 +13,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
 from lightning_gammabo.anchor import AnchorName
+from lightning_gammabo.bayesopt import SearchFactory
+from lightning_gammabo.determinant import Rule
+from lightning_gammabo.objective import CustomObjective
 
 __all__ = ["POLICIES", "EpochPlan", "PolicyName", "SearchPolicy", "make_policy"]
 
@@ -59,11 +62,16 @@ class SearchPolicy:
         anchor: schedule whose height is searched: ``cosine``, ``linear``, ``constant``, ``plateau``, ``scheduler`` (the
             user's own), ``auto`` (the user's own where there is one, else cosine where the run's length is known, else
             plateau).
-        rule: ``best`` score, or ``largest`` rate within one paired standard error of it.
+        rule: of later searches: ``best`` score, ``largest`` rate within one paired standard error of it, or
+            ``anchored``: the present rate unless a larger one is better beyond the noise. The first search, and one
+            over the whole range, takes the best score; ``largest`` holds there too.
+        errors: paired standard errors that ``largest`` takes for a tie, and that ``anchored`` asks of a larger rate.
         drop_at: share of a candidate's training after which it is dropped if its training loss is hopelessly behind the
             leader's on the same batches; None for never.
         guard: whether an epoch that diverges after its search is rolled back and trained at a quarter of the rate.
         score_samples: validation samples on which candidates are scored; None for all of them.
+        later_share: what later searches may cost at the most, in passes for each epoch of the run: where an epoch has
+            so few steps that a candidate's least is much of it, fewer epochs are searched; None for no limit.
         objective: what is ranked, as in :class:`~lightning_gammabo.objective.Objective`.
         search: who proposes, as in :func:`~lightning_gammabo.bayesopt.make_search`.
 
@@ -73,25 +81,27 @@ class SearchPolicy:
 
     Example:
         >>> POLICIES["epochwise"].epoch_plan(first=False, searches=10).n_trials
-        3
+        2
     """
 
     name: str = "custom"
     n_initial: int = 4
-    n_iterations: int = 4
-    n_later: int | None = 3
+    n_iterations: int = 3
+    n_later: int | None = 2
     when: Literal["every", "first"] | Sequence[float] = "every"
     first_fraction: float = 1.0
-    fraction: float = 0.1
+    fraction: float = 0.05
     min_steps: int = 8
     region: float | None = 64.0
     anchor: AnchorName = "auto"
-    rule: Literal["best", "largest"] = "largest"
+    rule: Rule = "anchored"
+    errors: float = 2.0
     drop_at: float | None = 0.25
     guard: bool = True
-    score_samples: int | None = 512
-    objective: str = "kappa"
-    search: str = "gamma"
+    score_samples: int | None = 256
+    later_share: float | None = 0.15
+    objective: CustomObjective | str = "kappa"
+    search: SearchFactory | str = "gamma"
 
     def __post_init__(self) -> None:
         _require("n_initial", self.n_initial, int, least=1)
@@ -100,6 +110,13 @@ class SearchPolicy:
         for name, least in (("n_later", 1), ("score_samples", 1)):
             if getattr(self, name) is not None:
                 _require(name, getattr(self, name), int, least=least)
+        _require("errors", self.errors, float)
+        if not 0.0 <= self.errors < math.inf:
+            raise ValueError(f"errors={self.errors!r}: paired standard errors, 0 or more")
+        if self.later_share is not None:
+            _require("later_share", self.later_share, float)
+            if not 0.0 < self.later_share < math.inf:
+                raise ValueError(f"later_share={self.later_share!r}: passes for each epoch, above 0; None for no limit")
         for name in ("first_fraction", "fraction", *(("drop_at",) if self.drop_at is not None else ())):
             _require(name, getattr(self, name), float)
             if not 0.0 < getattr(self, name) <= 1.0:
@@ -136,7 +153,7 @@ class SearchPolicy:
         return EpochPlan(wide=False, n_initial=min(3, trials), n_trials=trials, fraction=self.fraction, factor=factor)
 
     def _check_words(self) -> None:
-        choices: dict[str, tuple[str, ...]] = {"anchor": get_args(AnchorName), "rule": ("best", "largest")}
+        choices: dict[str, tuple[str, ...]] = {"anchor": get_args(AnchorName), "rule": get_args(Rule)}
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, allowed))}")
@@ -167,9 +184,21 @@ def _require(name: str, value: object, kind: type, *, least: int | None = None) 
 
 POLICIES: dict[str, SearchPolicy] = {
     "epochwise": SearchPolicy(name="epochwise"),
-    "adaptive": SearchPolicy(name="adaptive", when=(0.3, 0.5, 0.7), n_later=5, fraction=0.2, region=27.0),
+    "adaptive": SearchPolicy(
+        name="adaptive", when=(0.3, 0.5, 0.7), n_later=3, fraction=0.1, region=27.0, later_share=None
+    ),
     "once": SearchPolicy(name="once", when="first"),
-    "thorough": SearchPolicy(name="thorough", n_later=5, fraction=1.0, region=512.0, drop_at=None, score_samples=None),
+    "thorough": SearchPolicy(
+        name="thorough",
+        n_later=5,
+        fraction=1.0,
+        region=512.0,
+        rule="largest",
+        errors=1.0,
+        drop_at=None,
+        score_samples=None,
+        later_share=None,
+    ),
     "thesis": SearchPolicy(
         name="thesis",
         n_initial=2,
@@ -182,6 +211,7 @@ POLICIES: dict[str, SearchPolicy] = {
         drop_at=None,
         guard=False,
         score_samples=None,
+        later_share=None,
     ),
 }
 """the named policies; ``thesis`` is the published method (ch. 3, ch. 4.2.1)"""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lightning_gammabo.candidate_hooks import nothing
 
-__all__ = ["HOPELESS", "Diverged", "Dropped", "Probe"]
+__all__ = ["HOPELESS", "Diverged", "Dropped", "Probe", "mean_loss"]
 
 _CHECK_EVERY = 8
 """steps between two looks at the loss where a look costs a synchronisation"""
@@ -131,12 +131,12 @@ class Probe:
     @property
     def train_loss(self) -> float | None:
         """Mean training loss of the last quarter of the steps, or None."""
-        return _mean(self.losses[-max(1, len(self.losses) // 4) :])
+        return mean_loss(self.losses[-max(1, len(self.losses) // 4) :])
 
     @property
     def val_loss(self) -> float | None:
         """Mean of the losses that ``validation_step`` returned, or None."""
-        return _mean(self._validation)
+        return mean_loss(self._validation)
 
     @property
     def val_batches(self) -> dict[str, list[tuple[float, float]]]:
@@ -157,7 +157,7 @@ class Probe:
         # this candidate's loss over the rival's, over the later half of the batches so far
         n = len(self.losses)
         window = slice(n // 2, n)
-        own, rival = _mean(self.losses[window]), _mean(self._rival[window])
+        own, rival = mean_loss(self.losses[window]), mean_loss(self._rival[window])
         return own / rival if own is not None and rival is not None and own > 0.0 and rival > 0.0 else None
 
 
@@ -166,5 +166,13 @@ def _loss_of(outputs: Any) -> Tensor | None:
     return loss.detach() if isinstance(loss, Tensor) and loss.numel() == 1 else None
 
 
-def _mean(losses: Sequence[Tensor]) -> float | None:
+def mean_loss(losses: Sequence[Tensor]) -> float | None:
+    """The mean of some losses.
+
+    Args:
+        losses: the losses.
+
+    Returns:
+        Their mean, or None where there are none.
+    """
     return sum(map(float, losses)) / len(losses) if losses else None

@@ -59,7 +59,7 @@ class RateGuard:
         self.mode = mode
         self.anchor = anchor
         self.height = self.shape = 1.0
-        self.first = self.last = 0.0
+        self.first = self.last = self._now = 0.0
         self.first_anchor = 1.0
         self.batches = 0
         self.plateau = Plateau()
@@ -156,10 +156,9 @@ class RateGuard:
             batch: not used.
             batch_idx: the batch's number in its epoch.
         """
-        self.last = next((rate for rate in rates_of(self.optimizers) if rate > 0.0), 0.0)
+        self._now = next((rate for rate in rates_of(self.optimizers) if rate > 0.0), 0.0)
         if batch_idx == 0 or not self.batches:
-            self.first, self.first_anchor = self.last, self.anchor_value
-        self.batches = batch_idx + 1
+            self.first, self.first_anchor = self._now, self.anchor_value
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Write the next batch's rate, as a scheduler stepped after the batch would.
@@ -171,6 +170,7 @@ class RateGuard:
             batch: not used.
             batch_idx: the batch's number in its epoch.
         """
+        self.last, self.batches = self._now, batch_idx + 1
         self.follow(progress_of(trainer, batch_idx + 1))
 
     def state_dict(self) -> dict[str, Any]:
@@ -182,6 +182,10 @@ class RateGuard:
         return {
             "height": self.height,
             "shape": self.shape,
+            "first": self.first,
+            "first_anchor": self.first_anchor,
+            "last": self.last,
+            "batches": self.batches,
             "begin": self._begin,
             "scheduled": [list(rates) for rates in self._scheduled],
             "written": [list(rates) for rates in self._written],
@@ -198,6 +202,9 @@ class RateGuard:
         self._scheduled = [list(rates) for rates in state["scheduled"]]
         self._written = [list(rates) for rates in state["written"]]
         self.plateau = Plateau(*state["plateau"])
+        # an epoch whose end a checkpoint was written before is noted by the run that goes on
+        self.first, self.first_anchor = state["first"], state["first_anchor"]
+        self.last, self.batches = state["last"], state["batches"]
 
     def _scaled_step(self, own: type) -> Callable[..., Any]:
         def step(scheduler: Any, *args: Any, **kwargs: Any) -> Any:

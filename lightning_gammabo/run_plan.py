@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 
-__all__ = ["Budget", "RunPlan", "RunShape"]
+__all__ = ["Budget", "RunPlan", "RunShape", "extra_passes"]
 
 FORWARD = 1.0 / 3.0
 """a forward pass, in units of a forward and backward pass"""
@@ -69,6 +69,9 @@ class RunPlan:
         self.every = every
         self._start = start
         self._stop = stop
+        if policy.when == "every" and policy.later_share is not None:
+            later = self.extra(self.epoch_plan(first=False), first=False)
+            self.every = max(every, math.ceil(later / policy.later_share - 1e-9))
         if cap is not None and shape.epochs is not None:
             self._fit(cap * shape.epochs)
 
@@ -148,8 +151,7 @@ class RunPlan:
         Returns:
             Passes, validation included.
         """
-        validations = plan.n_trials + first + self.is_guarded(plan)
-        return self._trained(plan) + validations * self.shape.val_ratio * FORWARD
+        return self._trained(plan) + (plan.n_trials + first) * self.validation
 
     def is_guarded(self, plan: EpochPlan) -> bool:
         """Whether the end of a searched epoch is validated by the guard, before it is committed.
@@ -161,6 +163,11 @@ class RunPlan:
             True unless the winner has trained, and was scored at, the end of the epoch itself.
         """
         return self.policy.guard and (plan.fraction < 1.0 or self.shape.replays)
+
+    @property
+    def validation(self) -> float:
+        """What one scoring of a candidate costs, in passes."""
+        return self.shape.val_ratio * FORWARD
 
     @property
     def planned(self) -> float | None:
@@ -256,11 +263,11 @@ class Budget:
         allowed = self._cap * (self._plan.shape.epochs or epoch + 1)
         if self._unit == "seconds":
             return self._seconds(history, results) <= allowed * _seconds_of_a_pass(history, results)
-        validation = self._plan.shape.val_ratio * FORWARD
+        validation = self._plan.validation
         complete = any(result.state is TrialState.COMPLETE for result in results)
         # a whole epoch that leads is taken over; a part may have to be trained again, and so may a leader to which the
         # rule comes back
-        held = complete and plan.fraction >= 1.0 and self._plan.policy.rule == "best"
+        held = complete and plan.fraction >= 1.0 and self._plan.policy.rule != "largest"
         # its own, the guard's, that of the untrained network, and once more where no candidate has a number
         scorings = 1 + self._plan.is_guarded(plan) + (not history) + (not complete)
         present = sum(result.passes + validation for result in results) + plan.fraction + scorings * validation

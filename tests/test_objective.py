@@ -10,6 +10,7 @@ import pytest
 from lightning_gammabo.objective import (
     LOSS_CAP,
     LOSS_FLOOR,
+    CustomObjective,
     Goodness,
     Measured,
     Objective,
@@ -253,3 +254,55 @@ def test_values_are_frozen() -> None:
         measured(1.0).loss = 2.0  # type: ignore[misc]
     with pytest.raises(FrozenInstanceError, match="score"):
         Objective().judge(measured(1.0)).score = 2.0  # type: ignore[misc]
+
+
+# ---- an objective of one's own
+
+
+class Weighted(CustomObjective):
+    def __init__(self, weight: float = 0.5) -> None:
+        self.weight = weight
+
+    def score(self, given: Measured) -> float:
+        return given.metrics["val_f1"] - self.weight * (given.loss or 0.0)
+
+
+def test_ones_own_objective_ranks() -> None:
+    objective = Objective(Weighted(0.25))
+    assert objective.name == "Weighted"
+    assert (objective.metric, objective.is_kappa, objective.uses_reference) == (None, False, False)
+    found = objective.judge(measured(2.0, 90.0, val_f1=1.0))
+    assert found == Goodness(score=0.5, reported=0.5, accuracy=0.9)
+    assert objective.lacks(measured()) is None
+
+
+def test_ones_own_objective_sees_a_fraction() -> None:
+    class Accuracy(CustomObjective):
+        name = "mine"
+
+        def score(self, given: Measured) -> float:
+            assert given.accuracy is not None
+            return given.accuracy
+
+    objective = Objective(Accuracy())
+    assert objective.name == "mine"
+    assert objective.judge(measured(1.0, 87.5)).score == 0.875
+
+
+@pytest.mark.parametrize("given", [measured(math.inf, val_f1=1.0), measured(1.0, val_f1=NAN)])
+def test_what_is_not_finite_diverged_for_ones_own_too(given: Measured) -> None:
+    assert Objective(Weighted()).judge(given).score is None
+
+
+def test_a_name_of_a_class_is_no_built_in_objective() -> None:
+    class kappa(Weighted): ...
+
+    objective = Objective(kappa())
+    assert (objective.is_kappa, objective.uses_reference) == (False, False)
+    assert objective.judge(measured(0.0, 0.5, val_f1=0.25)).score == 0.25
+
+
+def test_a_metric_that_was_not_logged_is_named() -> None:
+    message = r"GammaLRSearch\(objective=Weighted\): its score\(\) looks for 'val_f1', .*logged are \['val_f2'\]"
+    with pytest.raises(ValueError, match=message):
+        Objective(Weighted()).judge(measured(1.0, val_f2=1.0))

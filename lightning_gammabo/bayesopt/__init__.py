@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.bayesopt._asktell import Search
-from lightning_gammabo.bayesopt._factory import make_search
+from lightning_gammabo.bayesopt._factory import SearchFactory, make_search, search_name
 from lightning_gammabo.bayesopt._view import SurrogateView
 from lightning_gammabo.bayesopt.baselines import GridSearch, ListSearch, RandomSearch, SobolSearch
 from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
@@ -20,6 +20,7 @@ from lightning_gammabo.bayesopt.space import LearningRateSpace
 if TYPE_CHECKING:
     from lightning_gammabo.bayesopt.acquisition import (
         LogStudentTExpectedImprovement,
+        LogThesisExpectedImprovement,
         StudentTExpectedImprovement,
         StudentTProbabilityOfImprovement,
     )
@@ -35,20 +36,24 @@ __all__ = [
     "LearningRateSpace",
     "ListSearch",
     "LogStudentTExpectedImprovement",
+    "LogThesisExpectedImprovement",
     "RandomSearch",
     "Search",
+    "SearchFactory",
     "SobolSearch",
     "StudentTExpectedImprovement",
     "StudentTPosterior",
     "StudentTProbabilityOfImprovement",
     "SurrogateView",
     "make_search",
+    "search_name",
 ]
 
 _NEEDS_BOTORCH = {
     "GammaPrecisionGP": "model",
     "HyperNodes": "model",
     "LogStudentTExpectedImprovement": "acquisition",
+    "LogThesisExpectedImprovement": "acquisition",
     "StudentTExpectedImprovement": "acquisition",
     "StudentTPosterior": "posterior",
     "StudentTProbabilityOfImprovement": "acquisition",

@@ -1,8 +1,9 @@
-"""Searches by name."""
+"""Searches by name, and searches of one's own."""
 
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
 from lightning_gammabo.bayesopt.search import BayesOpt
 from lightning_gammabo.bayesopt.space import LearningRateSpace
 
-__all__ = ["SEARCHES", "make_search"]
+__all__ = ["SEARCHES", "SearchFactory", "make_search", "search_name"]
 
 SEARCHES: dict[str, tuple[Callable[..., Search], dict[str, Any]]] = {
     "gamma": (BayesOpt, {}),
@@ -39,8 +40,59 @@ SEARCHES: dict[str, tuple[Callable[..., Search], dict[str, Any]]] = {
 """name -> class and the arguments that the name stands for"""
 
 
+class SearchFactory(ABC):
+    """A search of one's own: a subclass makes one, anew for each epoch that is searched.
+
+    :class:`~lightning_gammabo.bayesopt._asktell.AskTell` is a base for the search itself that leaves only the next rate
+    to be said; anything that keeps the protocol :class:`~lightning_gammabo.bayesopt.Search` will do.
+
+    Example:
+        >>> class Coarse(SearchFactory):
+        ...     def make(self, space: LearningRateSpace, *, seed: int, n_initial: int, n_trials: int) -> Search:
+        ...         return GridSearch(space, seed=seed, n_trials=3)
+        >>> space = LearningRateSpace(1e-3, 1e-1)
+        >>> make_search(Coarse(), space, seed=0, n_initial=2, n_trials=8).ask().lr
+        0.001
+    """
+
+    @property
+    def name(self) -> str:
+        """What records, tables and messages call it: the name of its class, unless a subclass says otherwise."""
+        return type(self).__name__
+
+    @abstractmethod
+    def make(self, space: LearningRateSpace, *, seed: int, n_initial: int, n_trials: int) -> Search:
+        """A new search.
+
+        Args:
+            space: the rates that may be proposed.
+            seed: of the search's own randomness, another one in each epoch.
+            n_initial: trials before a surrogate is to be asked.
+            n_trials: trials planned in all.
+
+        Returns:
+            The search; it was told nothing yet.
+        """
+
+
+def search_name(kind: SearchFactory | str) -> str:
+    """What records, tables and messages call a search.
+
+    Args:
+        kind: its name, or a factory.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> search_name("gamma")
+        'gamma'
+    """
+    return kind if isinstance(kind, str) else kind.name
+
+
 def make_search(
-    kind: str,
+    kind: SearchFactory | str,
     space: LearningRateSpace,
     *,
     seed: int,
@@ -49,11 +101,12 @@ def make_search(
     candidates: Sequence[float] | None = None,
     **options: Any,
 ) -> Search:
-    """A search by name.
+    """A search by name, or one of one's own.
 
     Args:
         kind: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 as the text reads),
-            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi`` (BoTorch), ``grid``, ``random``, ``sobol``, ``list``.
+            ``gaussian``, ``gaussian_log_ei``, ``gaussian_pi`` (BoTorch), ``grid``, ``random``, ``sobol``, ``list``;
+            or a factory.
         space: the rates that may be proposed.
         seed: of the search's own randomness.
         n_initial: trials before a surrogate is asked; kinds without one ignore it.
@@ -66,11 +119,14 @@ def make_search(
 
     Raises:
         ValueError: if the kind is unknown, an option is not one of its class, or ``candidates`` and kind do not fit.
+        TypeError: if what a factory made is no search.
 
     Example:
         >>> make_search("grid", LearningRateSpace(1e-3, 1e-1), seed=0, n_initial=2, n_trials=3).ask().lr
         0.001
     """
+    if isinstance(kind, SearchFactory):
+        return _made_by(kind, space, candidates, options, seed=seed, n_initial=n_initial, n_trials=n_trials)
     if kind not in SEARCHES:
         raise ValueError(f"make_search({kind!r}): the kinds are {', '.join(SEARCHES)}")
     if (candidates is not None) != (kind == "list"):
@@ -84,6 +140,25 @@ def make_search(
     if unknown:
         raise ValueError(f"make_search({kind!r}): unknown option {', '.join(unknown)}; {_list(own)}")
     return cls(space, **{name: value for name, value in given.items() if name in known} | preset | options)
+
+
+def _made_by(
+    factory: SearchFactory,
+    space: LearningRateSpace,
+    candidates: Sequence[float] | None,
+    options: dict[str, Any],
+    **planned: int,
+) -> Search:
+    given = [*(["candidates"] if candidates is not None else []), *options]
+    if given:
+        raise ValueError(f"make_search({factory.name}): a factory takes no {', '.join(given)}; give it to its class")
+    search = factory.make(space, **planned)
+    if not isinstance(search, Search):
+        raise TypeError(
+            f"{factory.name}.make() returned {search!r}; a search has ask, tell, enqueue, finished, state_dict, "
+            "load_state_dict and space (the protocol lightning_gammabo.bayesopt.Search)"
+        )
+    return search
 
 
 def _list(names: list[str]) -> str:

@@ -19,7 +19,7 @@ from lightning_gammabo.epoch_runner.aside import Aside
 from lightning_gammabo.epoch_runner.scoring import ScoringSet
 from lightning_gammabo.epoch_runner.validation import Validation
 from lightning_gammabo.learning_rate import LearningRates
-from lightning_gammabo.probe import Diverged, Dropped, Probe
+from lightning_gammabo.probe import Diverged, Dropped, Probe, mean_loss
 from lightning_gammabo.rate_guard import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.stand_in import replaced
@@ -32,6 +32,8 @@ __all__ = ["EpochRunner"]
 
 BACK_OFF = 4.0
 """an epoch that diverged after its search is trained again at its rate divided by this"""
+SUSPICIOUS = 1.5
+"""an epoch whose training loss ends so many times above that of its search is validated before it is kept"""
 _TRIES = 3
 
 Sane = Callable[[Outcome], bool]
@@ -304,7 +306,7 @@ class EpochRunner:
 
     def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
-        if self._sane is None or not self._validation.repeatable:
+        if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
             return True
         state = self._state()
         try:
@@ -314,6 +316,11 @@ class EpochRunner:
         finally:
             state.restore()
         return bool(self.agree(self._sane(outcome)))
+
+    def _looks_exploded(self, probe: Probe) -> bool:
+        # a validation is worth its cost only where the training loss has risen since the winner's first steps
+        first, last = mean_loss(self._rival), probe.train_loss
+        return bool(self.agree(first is not None and last is not None and last > SUSPICIOUS * first))
 
     def _state(self, **options: Any) -> TrainerState:
         kept = {"data": self._tape is None, "validation": self._validation.repeatable}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.rng import RngState
 
 
@@ -91,3 +93,11 @@ def differences(left: dict[str, Any], right: dict[str, Any]) -> list[str]:
         else:
             found.append(name)
     return found
+
+
+def without_times(history: SearchHistory) -> SearchHistory:
+    """All of a history that two equal fits have in common: wall-clock times are left out."""
+    return SearchHistory(
+        replace(record, seconds=0.0, results=tuple(replace(result, seconds=0.0) for result in record.results))
+        for record in history
+    )

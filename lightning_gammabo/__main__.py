@@ -1,0 +1,6 @@
+"""``python -m lightning_gammabo``: the same as the command ``lightning-gammabo``."""
+
+from lightning_gammabo.cli import main
+
+if __name__ == "__main__":
+    main()
