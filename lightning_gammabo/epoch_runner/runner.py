@@ -306,6 +306,10 @@ class EpochRunner:
 
     def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
+        # the last step's loss is of the weights before it
+        trained = [p for p in self._module.parameters() if p.requires_grad]
+        if not self.agree(all(bool(p.detach().isfinite().all()) for p in trained)):
+            return False
         if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
             return True
         state = self._state()

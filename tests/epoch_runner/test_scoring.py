@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -249,7 +250,7 @@ def test_loaders_that_were_reloaded_are_drawn_from_anew() -> None:
 
 
 def test_a_loader_by_name() -> None:
-    mine, theirs = object(), object()
+    mine, theirs = [1], [2]
     module = SimpleNamespace(scores=lambda: mine)
     assert scoring_loader(None, SimpleNamespace(), module) is None  # type: ignore[arg-type]
     assert scoring_loader(mine, SimpleNamespace(), module) is mine  # type: ignore[arg-type]
@@ -264,6 +265,17 @@ def test_a_stream_of_ones_own() -> None:
     with scoring.read_by(trainer_of(loop)):
         assert loop._max_batches == [math.inf]
     assert (scoring.share, scoring.own_samples) == (1.0, None)
+
+
+def test_what_is_no_loader_or_has_nothing_to_score_on() -> None:
+    module = SimpleNamespace(number=lambda: 3, nothing=list)
+    for wanted in (3, "number"):
+        with pytest.raises(TypeError, match=rf"score_dataloader={wanted!r}\): need a loader, or the name .*, not int"):
+            scoring_loader(wanted, SimpleNamespace(datamodule=None), module)  # type: ignore[arg-type]
+    for wanted in ([], "nothing"):
+        message = rf"score_dataloader={re.escape(repr(wanted))}\): the loader has no batch to score on"
+        with pytest.raises(ValueError, match=message):
+            scoring_loader(wanted, SimpleNamespace(datamodule=None), module)  # type: ignore[arg-type]
 
 
 def test_a_name_that_nobody_has() -> None:
@@ -306,7 +318,10 @@ def fit(search: GammaLRSearch, val: Any = None, **options: Any) -> list[tuple[st
     return list(SEEN)
 
 
-FEW = {"n_initial": 2, "n_iterations": 0, "n_later": 2, "fraction": 0.5, "min_steps": 1, "progress": False}
+FEW = {
+    "n_initial": 2, "n_iterations": 0, "n_later": 2, "fraction": 0.5, "min_steps": 1, "later_share": 9.0,
+    "progress": False,
+}  # fmt: skip
 
 
 def scorings_of(seen: list[tuple[str, list[int]]], whole: int = 200) -> tuple[list[list[int]], list[str]]:
@@ -319,8 +334,8 @@ def test_candidates_of_all_epochs_read_the_same_and_the_committed_one_the_users(
     search = GammaLRSearch(score_samples=64, seed=2, **FEW)
     scorings, whole = scorings_of(fit(search))
     assert whole == ["0", "1", "2"]
-    # the untrained network, two candidates an epoch, the guard's in the two epochs whose candidates were partial
-    assert len(scorings) == 1 + 3 * 2 + 2 == sum(record.scorings for record in search.history)
+    # the untrained network, and two candidates an epoch
+    assert len(scorings) == 1 + 3 * 2 == sum(record.scorings for record in search.history)
     assert all(samples == scorings[0] for samples in scorings)
     assert len(set(scorings[0])) == 64
     assert all(len(result.parts) == 8 for record in search.history for result in record.results)
