@@ -87,6 +87,8 @@ class GammaLRSearch(Callback):
         max_overhead: what searches may cost at the most, in extra passes (or seconds) for each plain one; None for no
             cap.
         overhead_unit: ``passes`` or ``seconds``.
+        vectorise: whether candidates are trained together where the module allows it (docs/vectorised.md): ``auto``:
+            on a CUDA device; ``always``; ``never``.
         seed: of the search's own randomness; no global generator is touched.
         history_file: file to which the history is written after each searched epoch (``.jsonl`` or ``.csv``).
         progress: whether to show a bar for each search, under Lightning's own.
@@ -141,6 +143,7 @@ class GammaLRSearch(Callback):
         score_dataloader: Any = None,
         max_overhead: float | None = None,
         overhead_unit: Literal["passes", "seconds"] = "passes",
+        vectorise: Literal["auto", "always", "never"] = "auto",
         seed: int = 0,
         history_file: str | None = None,
         progress: bool = True,
@@ -180,6 +183,7 @@ class GammaLRSearch(Callback):
         self.score_dataloader = score_dataloader
         self.max_overhead = max_overhead
         self.overhead_unit = overhead_unit
+        self.vectorise = vectorise
         self.seed = seed
         self.history_file = history_file
         self.progress = progress
