@@ -125,7 +125,8 @@ class HyperparameterScheduler:
         # one, or as many as can be trained together; none where no more can be afforded
         wanted = 1
         if self._n_trials > 1 and runner.trains_together():
-            wanted = self._n_trials - len(results) if results else min(max(known, self._n_known), self._n_trials)
+            known = min(max(known, self._n_known), self._n_trials)
+            wanted = (known if len(results) < known else self._n_trials) - len(results)
         # the very first one is trained whatever it costs: whether to search at all was asked before
         least = 0 if results else 1
         while wanted > least and not runner.agree(self._affords(results, wanted)):
