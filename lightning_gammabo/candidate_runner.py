@@ -41,12 +41,15 @@ class CandidateRunner(Protocol):
     def trains_together(self) -> bool:
         """Whether :meth:`train_many` trains candidates in one; found out by trying, so ask only where it matters."""
 
-    def train_many(self, lrs: Sequence[float], usable: Callable[[Outcome], bool]) -> list[Outcome]:
+    def train_many(self, lrs: Sequence[float], usable: Callable[[Outcome], bool]) -> list[Outcome] | None:
         """Train the epoch from its start at several rates, and validate each; none of them can be kept.
 
         Args:
             lrs: the learning rates.
-            usable: whether a candidate gave what it is to be ranked by; else they are trained one after the other.
+            usable: whether a candidate gave what it is to be ranked by.
+
+        Returns:
+            What came of them; None where they have to be trained one after the other.
         """
 
     def keep(self) -> None:

@@ -67,6 +67,8 @@ class HyperparameterScheduler:
         self._ranked_before = ranked_before
         self._taken = ""
         self._baselines = 0
+        # asked for together, and now to be trained one after the other
+        self._waiting: list[Trial] = []
 
     def search(
         self,
@@ -90,6 +92,7 @@ class HyperparameterScheduler:
             The record of the search; committing its choice is the caller's.
         """
         began = time.perf_counter()
+        self._waiting = []
         results: list[Result] = []
         leader: Result | None = None
         kept: Result | None = None
@@ -100,19 +103,20 @@ class HyperparameterScheduler:
             proposals.enqueue(current_lr)
             for lr in around:
                 proposals.enqueue(lr, origin="region")
-            while len(results) < self._n_trials and not (results and proposals.finished):
+            while len(results) < self._n_trials and (self._waiting or not (results and proposals.finished)):
                 trials = self._ask(runner, proposals, results, known=1 + len(around))
                 if not trials:
                     break
                 self._progress.candidate(trials[0].number, trials[0].lr, leader)
-                for trial, outcome in zip(trials, self._trained(runner, trials), strict=True):
+                outcomes = self._train(runner, trials)
+                for trial, outcome in zip(trials, outcomes, strict=False):
                     # one result for all ranks: what steps return, and seconds, differ between them
                     result: Result = runner.agree(self._judge(trial, outcome, leader))
                     proposals.tell(trial, result.score if result.score is not None else result.estimate)
                     val_passes += outcome.val_passes
                     results.append(result)
                     leader, _ = self._determinant.choose(results)
-                if len(trials) == 1 and leader is results[-1]:
+                if len(outcomes) == 1 and leader is results[-1]:
                     kept = leader
                     runner.keep()
             if leader is None and self._validates_nothing(runner, results):
@@ -124,22 +128,28 @@ class HyperparameterScheduler:
     def _ask(self, runner: CandidateRunner, proposals: Search, results: Sequence[Result], *, known: int) -> list[Trial]:
         # one, or as many as can be trained together; none where no more can be afforded
         wanted = 1
-        if self._n_trials > 1 and runner.trains_together():
+        if self._n_trials > 1 and not self._waiting and runner.trains_together():
             known = min(max(known, self._n_known), self._n_trials)
             wanted = (known if len(results) < known else self._n_trials) - len(results)
         # the very first one is trained whatever it costs: whether to search at all was asked before
         least = 0 if results else 1
         while wanted > least and not runner.agree(self._affords(results, wanted)):
             wanted -= 1
+        if self._waiting and wanted:
+            return [self._waiting.pop(0)]
         trials: list[Trial] = []
         while len(trials) < wanted and not (trials and proposals.finished):
             trials.append(runner.agree(proposals.ask()))
         return trials
 
-    def _trained(self, runner: CandidateRunner, trials: Sequence[Trial]) -> list[Outcome]:
+    def _train(self, runner: CandidateRunner, trials: list[Trial]) -> list[Outcome]:
         if len(trials) == 1:
             return [runner.train(trials[0].lr)]
-        return runner.train_many([trial.lr for trial in trials], self._is_usable)
+        outcomes = runner.train_many([trial.lr for trial in trials], self._is_usable)
+        if outcomes is None:
+            self._waiting = trials
+            return []
+        return outcomes
 
     def _is_usable(self, outcome: Outcome) -> bool:
         # what candidates that are trained together lack: values that `training_step` logs

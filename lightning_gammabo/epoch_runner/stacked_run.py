@@ -105,6 +105,7 @@ class StackingRunner(EpochRunner):
         self._present = self.rates.current()
         self._together: dict[float, list[Tensor]] = {}
         self._recorded = self._tape is None
+        self._wasted = (0.0, 0.0)
 
     def trains_together(self) -> bool:
         """Whether :meth:`train_many` trains candidates in one; the first time, a few batches are trained both ways.
@@ -135,6 +136,8 @@ class StackingRunner(EpochRunner):
     def train(self, lr: float) -> Outcome:
         """Train the epoch, or its first part, from the start state at one rate, and validate it.
 
+        What :meth:`train_many` spent in vain is counted with it.
+
         Args:
             lr: the reference rate.
 
@@ -142,42 +145,40 @@ class StackingRunner(EpochRunner):
             What came of it.
         """
         outcome = super().train(lr)
+        passes, seconds = self._wasted
+        self._wasted = (0.0, 0.0)
         # batches that cannot be read twice are kept with the random numbers that a native run had drawn by then
         self._recorded |= outcome.state is TrialState.COMPLETE
-        return outcome
+        return replace(outcome, passes=outcome.passes + passes, seconds=outcome.seconds + seconds)
 
-    def train_many(self, lrs: Sequence[float], usable: Callable[[Outcome], bool]) -> list[Outcome]:
+    def train_many(self, lrs: Sequence[float], usable: Callable[[Outcome], bool]) -> list[Outcome] | None:
         """Train the epoch, or its first part, from the start state at several rates, and validate each.
 
-        Where that fails, they are trained one after the other, and one line says why; what was spent in vain is counted
-        with the first of them. None is held for :meth:`commit`.
+        Where that fails, one line says why, and it is not tried again in this fit. None is held for :meth:`commit`.
 
         Args:
             lrs: the reference rates.
             usable: whether an outcome has what it is to be ranked by: what ``training_step`` logs is not in it.
 
         Returns:
-            What came of them; none is DROPPED.
+            What came of them, none of it DROPPED; None where they have to be trained one after the other.
         """
         assert self._stacking is not None
         began = time.perf_counter()
-        outcomes: list[Outcome] = []
         try:
             outcomes = self._train_stacked(lrs)
-            reason = None if all(map(usable, outcomes)) else "what they are ranked by is logged by training_step"
-        except Exception as error:  # what is the user's own fault comes again below
+            if all(map(usable, outcomes)):
+                return outcomes
+            reason = "what they are ranked by is logged by training_step"
+        except Exception as error:  # what is the user's own fault comes again when they are trained in turn
             reason = f"training them together failed ({_first_line(error)})"
-        if reason is None:
-            return outcomes
         self._stacking.refuse(reason)
         total, trained = self._trainer.num_training_batches, self._loop.batch_progress.current.ready
-        wasted = len(lrs) * trained / total if isinstance(total, int) and total else 0.0
-        outcomes.clear()
+        passes = len(lrs) * trained / total if isinstance(total, int) and total else 0.0
         if self._trainer.strategy.root_device.type == "cuda":
             torch.cuda.empty_cache()  # now that no frame of the stacked run is held any more
-        lost = time.perf_counter() - began
-        first, *others = [self.train(lr) for lr in lrs]
-        return [replace(first, passes=first.passes + wasted, seconds=first.seconds + lost), *others]
+        self._wasted = (passes, time.perf_counter() - began)
+        return None
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch; one that was trained together with others is trained again.
