@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch
-from lightning_gammabo.report.plots import plot_schedule
+from lightning_gammabo.report.html import write_report
 from lightning_gammabo.report.table import comparison_table
 
 Loaders = dict[str, DataLoader]
@@ -40,11 +41,14 @@ class Classifier(LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         self._log_scores(batch, "test")
 
-    def _log_scores(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+    def measure(self, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         images, labels = batch
         logits = self.net(images)
-        self.log(f"{split}_loss", cross_entropy(logits, labels), prog_bar=True)
-        self.log(f"{split}_acc", (logits.argmax(dim=1) == labels).float().mean(), prog_bar=True)
+        return {"loss": cross_entropy(logits, labels), "acc": (logits.argmax(dim=1) == labels).float().mean()}
+
+    def _log_scores(self, batch: tuple[Tensor, Tensor], split: str) -> None:
+        for name, value in self.measure(batch).items():
+            self.log(f"{split}_{name}", value, prog_bar=True)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), **self.sgd)
@@ -87,6 +91,19 @@ def run(
     }
 
 
+def quiet() -> None:
+    """For long series of short fits: no advice, no word from Lightning or a search below an error."""
+    ignore_advice()
+    warnings.filterwarnings("ignore", ".*`tree_.*` is deprecated.*|.*lr_scheduler.step.*")
+    for name in ("lightning.pytorch", "lightning.fabric", "lightning_gammabo"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def ignore_advice() -> None:
+    """Lines that do not fit networks of this size, and one of Lightning about itself."""
+    warnings.filterwarnings("ignore", ".*does not have many workers.*|.*The number of training batches.*|.*LeafSpec.*")
+
+
 def compare(
     make: Callable[[], Classifier],
     loaders: Loaders,
@@ -98,8 +115,7 @@ def compare(
     accelerator: str = "cpu",
 ) -> None:
     """One searched run; a plain one of as many epochs, one of as many passes; tables, history and a picture."""
-    # lines of advice that do not fit networks of this size, and one of Lightning about itself
-    warnings.filterwarnings("ignore", ".*does not have many workers.*|.*The number of training batches.*|.*LeafSpec.*")
+    ignore_advice()
     sizes = {name: len(loader.dataset) for name, loader in loaders.items()}
     common = {"seed": seed, "accelerator": accelerator}
     print("{train} images to train, {val} to choose rates by, {test} to judge by\n".format(**sizes))
@@ -113,9 +129,17 @@ def compare(
     out.mkdir(parents=True, exist_ok=True)
     search.history.save(out / "history.jsonl")
     search.history.save(out / "history.csv")
-    rate, _ = plot_schedule(search.history)
-    rate.figure.savefig(out / "schedule.png", dpi=150)
+    draw_glance(search).savefig(out / "schedule.png", dpi=150)
+    write_report(search.history, out / "report.html", rates=search.rates)
 
     print(f"\nOn the {sizes['test']} images that no search saw:\n")
     print(comparison_table(runs), end="\n\n")
-    print(f"history.jsonl, history.csv and schedule.png are in {out}")
+    print(f"history.jsonl, history.csv, schedule.png and report.html are in {out}")
+
+
+def draw_glance(search: GammaLRSearch) -> plt.Figure:
+    """Rates tried and kept and the objective by epoch; beside them what the surrogate made of the first epoch."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", width_ratios=(3, 2))
+    search.plot("schedule", ax=left)
+    search.plot("surrogate", epoch=search.history[0].epoch, ax=right)
+    return figure

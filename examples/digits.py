@@ -3,7 +3,7 @@
     python examples/digits.py --epochs 6 --lr 0.01 --out runs/digits
 
 Prints what each epoch's search found and what it cost, and judges all runs on a test split that no search saw. Writes
-``history.jsonl``, ``history.csv`` and ``schedule.png``.
+``history.jsonl``, ``history.csv``, ``schedule.png`` and ``report.html``.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import argparse
 from functools import partial
 from pathlib import Path
 
-import torch
 from compare import Classifier, Loaders, compare
-from sklearn.datasets import load_digits
+from images import read_digits
 from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -37,11 +36,9 @@ def small_cnn(lr: float) -> Classifier:
 
 def load_splits(seed: int) -> Loaders:
     """60 % to train, 20 % to choose rates by, 20 % to judge the result by; each digit equally frequent in all three."""
-    images, labels = load_digits(return_X_y=True)
-    x = torch.tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16.0
-    y = torch.tensor(labels)
-    train, rest = train_test_split(range(len(y)), test_size=0.4, stratify=labels, random_state=seed)
-    val, test = train_test_split(rest, test_size=0.5, stratify=labels[rest], random_state=seed)
+    x, y = read_digits()
+    train, rest = train_test_split(range(len(y)), test_size=0.4, stratify=y, random_state=seed)
+    val, test = train_test_split(rest, test_size=0.5, stratify=y[rest], random_state=seed)
     return {
         name: DataLoader(TensorDataset(x[index], y[index]), batch_size=32, shuffle=name == "train")
         for name, index in (("train", train), ("val", val), ("test", test))

@@ -4,7 +4,7 @@
     python examples/mnist.py --data-dir data                # all 60,000 images
 
 Table 2 of the thesis: SGD, ReLU, He initialisation, batches of 50, weight decay 0.001, cross entropy, 20 % held out,
-learning rates up to 0.5. The 10,000 test images are seen by no search. Needs torchvision:
+learning rates up to 0.5. The 10,000 test images are seen by no search. ``--download`` needs torchvision:
 ``pip install 'lightning_gammabo[examples]'``.
 """
 
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import torch
 from compare import Classifier, Loaders, compare
+from images import read_mnist
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset, random_split
-from torchvision.datasets import MNIST
 
 from lightning_gammabo import GammaLRSearch
 
@@ -41,8 +41,12 @@ def thesis_mlp(lr: float, dropout: float) -> Classifier:
 
 def load_splits(data_dir: Path, *, download: bool, subset: int, seed: int) -> Loaders:
     """Of all training images, or of ``subset`` of them, 80 % to train and 20 % to choose rates by; the test images."""
-    train, test = (MNIST(data_dir, train=train, download=download) for train in (True, False))
-    all_train, all_test = (TensorDataset(split.data.unsqueeze(1) / 255.0, split.targets) for split in (train, test))
+    if download:
+        from torchvision.datasets import MNIST  # brings a build of torch with it, and is needed for nothing else
+
+        MNIST(data_dir, download=True)
+    train, test = (read_mnist(data_dir, train=train) for train in (True, False))
+    all_train, all_test = (TensorDataset(images.unsqueeze(1) / 255.0, labels) for images, labels in (train, test))
     size = subset or len(all_train)
     parts = [size - size // 5, size // 5, len(all_train) - size]
     train_set, val_set, _ = random_split(all_train, parts, torch.Generator().manual_seed(seed))

@@ -147,6 +147,7 @@ class EpochSearch:
             self._determinant(plan),
             n_trials=plan.n_trials,
             n_known=plan.n_trials if self._is_uninformed() else plan.n_initial,
+            fraction=plan.fraction,
             progress=make_progress(self._trainer) if settings.progress else None,
             affords=lambda results, more: budget.affords(history, results, plan, epoch, more),
             ranked_before=any(old.chosen is not None for old in history),

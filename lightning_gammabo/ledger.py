@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lightning_gammabo.records import EpochRecord, SearchHistory
+from lightning_gammabo.run_plan import RunPlan, extra_passes
 from lightning_gammabo.trainer_state import log_to_loggers
 from lightning_gammabo.voice import Voice
 
@@ -46,20 +47,22 @@ class Ledger:
         except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
             self._voice.warn(f"history_file={str(self._path)!r} could not be written ({error}); training goes on")
 
-    def cost_in_words(self, epochs: int) -> str:
-        """What the searches cost, beside the plan.
+    def cost_in_words(self, epochs: int, plan: RunPlan) -> str:
+        """What the searches cost the whole run, beside what was planned.
 
         Args:
             epochs: epochs that were trained, searched or not.
+            plan: the run's plan.
 
         Returns:
             A sentence.
         """
-        passes = sum(record.train_passes for record in self.history) + epochs - len(self.history)
-        scorings = sum(record.scorings for record in self.history)
+        counted = sum(extra_passes(record, plan.validation) for record in self.history)
+        planned = plan.planned
+        beside = "" if planned is None else f"; planned were {1.0 + planned / (plan.shape.epochs or 1):.2f} at the most"
         return (
-            f"{passes:.1f} passes over the training data for {epochs} plain ones, {passes / max(epochs, 1):.2f} for "
-            f"each, and {scorings} validations of candidates"
+            f"the whole run cost {1.0 + counted / max(epochs, 1):.2f} passes for each plain one, validations of "
+            f"candidates included{beside}"
         )
 
 

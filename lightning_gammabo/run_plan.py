@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 
-__all__ = ["Budget", "RunPlan", "RunShape"]
+__all__ = ["Budget", "RunPlan", "RunShape", "extra_passes"]
 
 FORWARD = 1.0 / 3.0
 """a forward pass, in units of a forward and backward pass"""
@@ -147,7 +147,7 @@ class RunPlan:
         """
         trained = (plan.n_trials - (not self.shape.replays)) * plan.fraction
         validations = plan.n_trials + first
-        return trained + validations * self.shape.val_ratio * FORWARD
+        return trained + validations * self.validation
 
     def is_guarded(self, plan: EpochPlan) -> bool:
         """Whether the end of a searched epoch is validated by the guard, before it is committed.
@@ -159,6 +159,11 @@ class RunPlan:
             True unless the winner has trained, and was scored at, the end of the epoch itself.
         """
         return self.policy.guard and (plan.fraction < 1.0 or self.shape.replays)
+
+    @property
+    def validation(self) -> float:
+        """What one scoring of a candidate costs, in passes."""
+        return self.shape.val_ratio * FORWARD
 
     @property
     def planned(self) -> float | None:
@@ -258,7 +263,7 @@ class Budget:
             if more > 1 and not history and not results:
                 return False  # nobody knows yet how long one takes
             return self._seconds(history, results, more) <= allowed * _seconds_of_a_pass(history, results)
-        validation = self._plan.shape.val_ratio * FORWARD
+        validation = self._plan.validation
         complete = any(result.state is TrialState.COMPLETE for result in results)
         # a whole epoch that leads is taken over; a part may have to be trained again, and so may a leader to which the
         # rule comes back

@@ -10,7 +10,9 @@ import pytest
 
 from lightning_gammabo import SearchHistory
 from lightning_gammabo.ledger import Ledger
+from lightning_gammabo.policy import POLICIES
 from lightning_gammabo.records import EpochRecord, Result, TrialState
+from lightning_gammabo.run_plan import RunPlan, RunShape
 
 
 class Voice:
@@ -117,8 +119,13 @@ def test_the_cost_of_searched_and_other_epochs() -> None:
     book = ledger()
     book.add(trainer(), record(0, train_passes=8.0, scorings=9))
     book.add(trainer(), record(5, train_passes=1.2, scorings=4))
-    # eight epochs were not searched
-    assert book.cost_in_words(10) == (
-        "17.2 passes over the training data for 10 plain ones, 1.72 for each, and 13 validations of candidates"
+    # a scoring is a forward over 0.24 as many samples: 0.08 of a pass; 7 + 0.2 + 13 * 0.08 = 8.24 extra for 10 epochs
+    plan = RunPlan(POLICIES["once"], RunShape(epochs=10, batches=100, val_ratio=0.24))
+    assert book.cost_in_words(10, plan) == (
+        "the whole run cost 1.82 passes for each plain one, validations of candidates included; "
+        f"planned were {1 + plan.planned / 10:.2f} at the most"
     )
-    assert ledger().cost_in_words(0).startswith("0.0 passes over the training data for 0 plain ones, 0.00 for each")
+    unknown = RunPlan(POLICIES["once"], RunShape(epochs=None, batches=100))
+    assert ledger().cost_in_words(0, unknown) == (
+        "the whole run cost 1.00 passes for each plain one, validations of candidates included"
+    )

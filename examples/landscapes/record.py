@@ -17,6 +17,7 @@ import itertools
 import json
 import math
 import platform
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,10 +26,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from tables import FOLDER
-from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, cross_entropy
+from torch import nn
+from torch.nn.functional import cross_entropy
 
-Images = tuple[Tensor, Tensor]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from images import Images, read_cifar, read_digits, read_mnist
 
 
 @dataclass(frozen=True)
@@ -45,30 +47,18 @@ class Task:
     settings: str
 
 
-def read_idx(path: Path) -> Tensor:
-    raw = path.read_bytes()
-    shape = np.frombuffer(raw, ">i4", count=raw[3], offset=4)
-    return torch.from_numpy(np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape).copy())
-
-
 def load_mnist(folder: Path) -> Images:
-    raw = folder / "MNIST" / "raw"
-    images, labels = read_idx(raw / "train-images-idx3-ubyte"), read_idx(raw / "train-labels-idx1-ubyte")
-    return images.flatten(1).float() / 255, labels.long()
+    images, labels = read_mnist(folder)
+    return images.flatten(1).float() / 255, labels
 
 
 def load_cifar(folder: Path) -> Images:
     """The first 10,000 training images, averaged to 16 x 16."""
-    with np.load(folder / "cifar10.npz") as data:
-        images, labels = torch.from_numpy(data["x_train"][:10_000]), torch.from_numpy(data["y_train"][:10_000])
-    return avg_pool2d(images.permute(0, 3, 1, 2).float() / 255, 2) - 0.5, labels.flatten().long()
+    return read_cifar(folder, 10_000)
 
 
 def load_digits(folder: Path) -> Images:
-    from sklearn.datasets import load_digits
-
-    images, labels = load_digits(return_X_y=True)
-    return torch.from_numpy(images / 16).float().reshape(-1, 1, 8, 8), torch.from_numpy(labels).long()
+    return read_digits()
 
 
 def he(network: nn.Module) -> nn.Module:

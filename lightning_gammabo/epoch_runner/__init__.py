@@ -18,7 +18,8 @@ Where the module allows it, several candidates are trained in one (:class:`Stack
 from lightning_gammabo.epoch_runner.arming import arm, disarm, make_iterator, watch_loader
 from lightning_gammabo.epoch_runner.runner import EpochRunner
 from lightning_gammabo.epoch_runner.scoring import ScoringSet, scoring_loader
-from lightning_gammabo.epoch_runner.stacked_run import Stacking, StackingRunner
+from lightning_gammabo.epoch_runner.stacked_run import StackingRunner
+from lightning_gammabo.epoch_runner.stacking import Stacking
 
 __all__ = [
     "EpochRunner",

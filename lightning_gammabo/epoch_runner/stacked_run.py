@@ -12,24 +12,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from lightning_gammabo.candidate_hooks import changes_batches
 from lightning_gammabo.epoch_runner.runner import CandidateEnded, EpochRunner
+from lightning_gammabo.epoch_runner.stacking import Stacking
 from lightning_gammabo.probe import CHECK_EVERY, Diverged
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.stand_in import replaced
-from lightning_gammabo.trainer_state import overrides, trains_weights, validates_within
-from lightning_gammabo.vectorised import FORBIDDEN_HOOKS, TrainerFacts, VectorisedTrainer, check_equal, why_not
-from lightning_gammabo.voice import Voice
+from lightning_gammabo.vectorised import VectorisedTrainer, check_equal
 
-if TYPE_CHECKING:
-    from lightning.pytorch import LightningModule, Trainer
-
-__all__ = ["Stacking", "StackingRunner"]
+__all__ = ["StackingRunner"]
 
 _CHECKED_BATCHES = 3
 _TOLERANCE = 1e-5
@@ -37,56 +32,6 @@ _TOLERANCES = {"bf16-mixed": 1e-2}
 """largest difference of a loss by the Trainer's precision; a bfloat16 has 8 bits"""
 _CALMER = (1.0, 1e-2, 1e-4)
 """what the rates of the check are multiplied by: where the present one explodes, roundings grow beyond any tolerance"""
-
-
-class Stacking:
-    """Whether the candidates of one fit are trained together; what was found out is kept.
-
-    Args:
-        wanted: ``auto`` (on a CUDA device), ``always`` or ``never``.
-        voice: says why they are not.
-    """
-
-    def __init__(self, wanted: str, voice: Voice) -> None:
-        self.checked: object = None
-        self._wanted = wanted
-        self._voice = voice
-        self._refused = False
-
-    def may_be(self, trainer: Trainer, pl_module: LightningModule) -> bool:
-        """Whether nothing speaks against it that can be seen without training.
-
-        Args:
-            trainer: the Trainer, inside ``fit``.
-            pl_module: the user's module.
-
-        Returns:
-            Whether it is wanted, and possible so far.
-        """
-        on_gpu = trainer.strategy.root_device.type == "cuda"
-        if self._refused or self._wanted == "never" or (self._wanted == "auto" and not on_gpu):
-            return False
-        reason = why_not(pl_module, trainer.optimizers, _facts(trainer, pl_module)) or _why_not_here(trainer)
-        if reason is not None:
-            self.say(reason)
-        return reason is None
-
-    def refuse(self, reason: str) -> None:
-        """It does not work for this fit.
-
-        Args:
-            reason: why not, in words.
-        """
-        self._refused = True
-        self.say(reason)
-
-    def say(self, reason: str) -> None:
-        """Say once why candidates are not trained together.
-
-        Args:
-            reason: why not, in words.
-        """
-        self._voice.inform(f"candidates are trained one after the other: {reason}")
 
 
 class StackingRunner(EpochRunner):
@@ -319,27 +264,6 @@ class StackingRunner(EpochRunner):
         # what the check found holds as long as the same parameters are trained in the same way
         parameters = [p for group in self._trainer.optimizers[0].param_groups for p in group["params"]]
         return self._trainer.accumulate_grad_batches, [(id(p), p.requires_grad) for p in parameters]
-
-
-def _facts(trainer: Trainer, module: LightningModule) -> TrainerFacts:
-    callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
-    return TrainerFacts(
-        automatic=module.automatic_optimization,
-        precision=str(trainer.precision),
-        processes=trainer.world_size,
-        overridden=[hook for hook in FORBIDDEN_HOOKS if overrides(module, hook)],
-        callbacks=sorted({type(callback).__name__ for callback in callbacks if changes_batches(callback)}),
-        compiled=getattr(module, "_compiler_ctx", None) is not None,
-        loader_iterator=hasattr(trainer.fit_loop._data_fetcher, "_batch_idx"),
-    )
-
-
-def _why_not_here(trainer: Trainer) -> str | None:
-    if not trains_weights(trainer):
-        return "nothing is trained in the epoch"
-    if any(config.reduce_on_plateau and config.interval == "step" for config in trainer.lr_scheduler_configs):
-        return "an LR scheduler follows a metric from step to step"
-    return validates_within(trainer)
 
 
 def _first_line(error: Exception) -> str:
