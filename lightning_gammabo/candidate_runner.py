@@ -21,6 +21,10 @@ class CandidateRunner(Protocol):
     def holds(self) -> bool:
         """Whether the candidate kept last can be committed without training it again."""
 
+    @property
+    def wasted(self) -> float:
+        """Passes over the training data that :meth:`train_many` spent in vain."""
+
     def agree(self, value: Any) -> Any:
         """One value for all processes that train together.
 

@@ -136,7 +136,8 @@ class HyperparameterScheduler:
             wanted = (known if len(results) < known else self._n_trials) - len(results)
         # the very first one is trained whatever it costs: whether to search at all was asked before
         least = 0 if results else 1
-        while wanted > least and not runner.agree(self._affords(results, wanted)):
+        lost = math.ceil(runner.wasted / self._fraction - 1e-9)
+        while wanted > least and not runner.agree(self._affords(results, wanted + lost)):
             wanted -= 1
         if self._waiting and wanted:
             return [self._waiting.pop(0)]
@@ -185,7 +186,7 @@ class HyperparameterScheduler:
             reason=reason,
             objective=self._objective.name,
             commit="copy" if copied else "replay",
-            train_passes=sum(result.passes for result in results) + max(rest, 0.0),
+            train_passes=sum(result.passes for result in results) + max(rest, 0.0) + runner.wasted,
             # the committed epoch is validated by the Trainer as well
             val_passes=val_passes + float(val_passes > 0),
             seconds=seconds,

@@ -41,16 +41,20 @@ class StackingRunner(EpochRunner):
         *args: as of :class:`~lightning_gammabo.epoch_runner.EpochRunner`.
         stacking: what is known of the fit; None to train one after the other.
         **options: as of :class:`~lightning_gammabo.epoch_runner.EpochRunner`.
+
+    Attributes:
+        wasted: passes over the training data that were spent in vain, by candidates that could not be trained together.
     """
 
     def __init__(self, *args: Any, stacking: Stacking | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.wasted = 0.0
         self._stacking = stacking
         self._automatic: Any = self._loop.automatic_optimization
         self._present = self.rates.current()
         self._together: dict[float, list[Tensor]] = {}
         self._recorded = self._tape is None
-        self._wasted = (0.0, 0.0)
+        self._walked = 0
 
     def trains_together(self) -> bool:
         """Whether :meth:`train_many` trains candidates in one; the first time, a few batches are trained both ways.
@@ -81,8 +85,6 @@ class StackingRunner(EpochRunner):
     def train(self, lr: float) -> Outcome:
         """Train the epoch, or its first part, from the start state at one rate, and validate it.
 
-        What :meth:`train_many` spent in vain is counted with it.
-
         Args:
             lr: the reference rate.
 
@@ -90,11 +92,9 @@ class StackingRunner(EpochRunner):
             What came of it.
         """
         outcome = super().train(lr)
-        passes, seconds = self._wasted
-        self._wasted = (0.0, 0.0)
         # batches that cannot be read twice are kept with the random numbers that a native run had drawn by then
         self._recorded |= outcome.state is TrialState.COMPLETE
-        return replace(outcome, passes=outcome.passes + passes, seconds=outcome.seconds + seconds)
+        return outcome
 
     def train_many(self, lrs: Sequence[float], usable: Callable[[Outcome], bool]) -> list[Outcome] | None:
         """Train the epoch, or its first part, from the start state at several rates, and validate each.
@@ -109,7 +109,6 @@ class StackingRunner(EpochRunner):
             What came of them, none of it DROPPED; None where they have to be trained one after the other.
         """
         assert self._stacking is not None
-        began = time.perf_counter()
         try:
             outcomes = self._train_stacked(lrs)
             if all(map(usable, outcomes)):
@@ -118,11 +117,10 @@ class StackingRunner(EpochRunner):
         except Exception as error:  # what is the user's own fault comes again when they are trained in turn
             reason = f"training them together failed ({_first_line(error)})"
         self._stacking.refuse(reason)
-        total, trained = self._trainer.num_training_batches, self._loop.batch_progress.current.ready
-        passes = len(lrs) * trained / total if isinstance(total, int) and total else 0.0
+        total = self._trainer.num_training_batches
+        self.wasted += len(lrs) * self._walked / total if isinstance(total, int) and total else 0.0
         if self._trainer.strategy.root_device.type == "cuda":
             torch.cuda.empty_cache()  # now that no frame of the stacked run is held any more
-        self._wasted = (passes, time.perf_counter() - began)
         return None
 
     def commit(self, lr: float) -> float:
@@ -140,7 +138,7 @@ class StackingRunner(EpochRunner):
     def _train_stacked(self, lrs: Sequence[float]) -> list[Outcome]:
         if not self._fresh:
             self._rewind()
-        self._fresh, self._ended = False, None
+        self._fresh, self._ended, self._walked = False, None, 0
         self.rates.set(self.rates.reference)
         began = time.perf_counter()
         groups = self._trainer.optimizers[0].param_groups
@@ -156,6 +154,7 @@ class StackingRunner(EpochRunner):
         )
 
         def train_batch(batch: Any, batch_idx: int, steps: bool) -> None:
+            self._walked += 1
             stacked.step(batch, batch_idx, last=steps)
             if (batch_idx + 1) % CHECK_EVERY == 0 and not stacked.any_alive():
                 raise Diverged("all candidates diverged")
