@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch
-from lightning_gammabo.report.plots import plot_schedule
+from lightning_gammabo.report.html import write_report
 from lightning_gammabo.report.table import comparison_table
 
 Loaders = dict[str, DataLoader]
@@ -128,9 +129,17 @@ def compare(
     out.mkdir(parents=True, exist_ok=True)
     search.history.save(out / "history.jsonl")
     search.history.save(out / "history.csv")
-    rate, _ = plot_schedule(search.history)
-    rate.figure.savefig(out / "schedule.png", dpi=150)
+    draw_glance(search).savefig(out / "schedule.png", dpi=150)
+    write_report(search.history, out / "report.html", rates=search.rates)
 
     print(f"\nOn the {sizes['test']} images that no search saw:\n")
     print(comparison_table(runs), end="\n\n")
-    print(f"history.jsonl, history.csv and schedule.png are in {out}")
+    print(f"history.jsonl, history.csv, schedule.png and report.html are in {out}")
+
+
+def draw_glance(search: GammaLRSearch) -> plt.Figure:
+    """Rates tried and kept and the objective by epoch; beside them what the surrogate made of the first epoch."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained", width_ratios=(3, 2))
+    search.plot("schedule", ax=left)
+    search.plot("surrogate", epoch=search.history[0].epoch, ax=right)
+    return figure

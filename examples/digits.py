@@ -3,7 +3,7 @@
     python examples/digits.py --epochs 6 --lr 0.01 --out runs/digits
 
 Prints what each epoch's search found and what it cost, and judges all runs on a test split that no search saw. Writes
-``history.jsonl``, ``history.csv`` and ``schedule.png``.
+``history.jsonl``, ``history.csv``, ``schedule.png`` and ``report.html``.
 """
 
 from __future__ import annotations

@@ -10,15 +10,17 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_gammabo.bayesopt import SearchFactory
+from lightning_gammabo.beside_bars import beside_bars
 from lightning_gammabo.epoch_runner import arm, disarm
 from lightning_gammabo.namespaces import join_namespaces
 from lightning_gammabo.objective import CustomObjective
 from lightning_gammabo.policy import SearchPolicy, make_policy
-from lightning_gammabo.records import EpochRate, SearchHistory
+from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.report.table import history_table
 from lightning_gammabo.schedule import LRSchedule
 from lightning_gammabo.session import FitSession
 from lightning_gammabo.settings import SearchSettings
+from lightning_gammabo.showcase import Pictured
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["GammaLRSearch"]
 
 
-class GammaLRSearch(Callback):
+class GammaLRSearch(Pictured, Callback):
     """Tunes the learning rate while training: searches it anew at the start of each epoch.
 
     At the start of a searched epoch the state of the training is noted. Candidates train the epoch, or a part of it,
@@ -90,6 +92,8 @@ class GammaLRSearch(Callback):
         seed: of the search's own randomness; no global generator is touched.
         history_file: file to which the history is written after each searched epoch (``.jsonl`` or ``.csv``).
         progress: whether to show a bar for each search, under Lightning's own.
+        log_figures: whether to send pictures to the loggers that take them (TensorBoard, W&B, MLflow).
+        report_file: HTML file to which a report is written when the fit ends.
 
     Raises:
         ValueError: if an argument is out of its domain.
@@ -104,6 +108,8 @@ class GammaLRSearch(Callback):
     """
 
     _trainer: Trainer | None = None
+
+    _session: FitSession
 
     def __init__(
         self,
@@ -144,6 +150,8 @@ class GammaLRSearch(Callback):
         seed: int = 0,
         history_file: str | None = None,
         progress: bool = True,
+        log_figures: bool = False,
+        report_file: str | None = None,
     ) -> None:
         super().__init__()
         join_namespaces(GammaLRSearch)
@@ -181,22 +189,12 @@ class GammaLRSearch(Callback):
         self.max_overhead = max_overhead
         self.overhead_unit = overhead_unit
         self.seed = seed
-        self.history_file = history_file
-        self.progress = progress
+        self.history_file, self.report_file = history_file, report_file
+        self.progress, self.log_figures = progress, log_figures
         overrides = {name: vars(self)[name] for name in SearchPolicy.__dataclass_fields__ if name in vars(self)}
         plain = {name: vars(self)[name] for name in SearchSettings.__dataclass_fields__ if name != "policy"}
         self._settings = SearchSettings(policy=make_policy(policy, overrides), **plain)  # checks them
         self._session = FitSession(self._settings)
-
-    @property
-    def history(self) -> SearchHistory:
-        """One record for each searched epoch of the present fit, or of the last one."""
-        return self._session.ledger.history
-
-    @property
-    def rates(self) -> list[EpochRate]:
-        """The learning rate of every epoch so far, searched or not."""
-        return list(self._session.rates.by_epoch)
 
     def schedule(self) -> LRSchedule:
         """What was found: the learning rate of every trained epoch, to be kept, looked at and replayed.
@@ -281,11 +279,18 @@ class GammaLRSearch(Callback):
         """Note the rate that the epoch was trained at."""
         self._session.rates.note_epoch(trainer.current_epoch)
 
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read what confusion matrices hold, before the module may reset them."""
+        if self._trainer is not None:
+            self._session.showcase.validated(trainer, pl_module, self.history)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
         if len(self.history):
-            rank_zero_info(history_table(self.history))
-            rank_zero_info(f"GammaLRSearch: {self._session.ledger.cost_in_words(trainer.current_epoch)}")
+            with beside_bars():
+                cost = self._session.ledger.cost_in_words(trainer.current_epoch)
+                rank_zero_info(f"{history_table(self.history)}\nGammaLRSearch: {cost}")
+        self._session.showcase.ended(trainer, self.history, self.rates)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the Trainer as it was found."""
@@ -312,6 +317,7 @@ class GammaLRSearch(Callback):
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self._settings)
         session.ledger.history = SearchHistory(self.history)
+        session.showcase.confusion = dict(self.confusion)
         session.rates.by_epoch, session.rates.anchor = self.rates, self._session.rates.anchor
         return {**self.__dict__, "_trainer": None, "_session": session}
 

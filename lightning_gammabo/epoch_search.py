@@ -145,6 +145,7 @@ class EpochSearch:
             self._keys,
             self._determinant(plan),
             n_trials=plan.n_trials,
+            fraction=plan.fraction,
             progress=make_progress(self._trainer) if settings.progress else None,
             affords=lambda results: budget.affords(history, results, plan, epoch),
             ranked_before=any(old.chosen is not None for old in history),

@@ -129,6 +129,8 @@ class FitRates:
             # a rate at an end of the range, give or take a rounding, is within it
             inside = low * (1.0 - _ROUNDING) <= current <= high * (1.0 + _ROUNDING)
             low, high = (max(low, near), min(high, far)) if inside else (near, far)
+            # also below the range nothing is proposed that has diverged
+            high = max(min(high, self._lr_max * self.anchor_value), current)
             # the larger first: should the last one diverge, the one before could not go on from where it stopped
             around = [rate for rate in (high, low) if not math.isclose(rate, current, rel_tol=_ROUNDING)]
         kind = settings.policy.search if settings.candidates is None else "list"

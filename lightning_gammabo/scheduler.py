@@ -70,6 +70,7 @@ class HyperparameterScheduler:
         affords: asked before each candidate but the first, with the results so far: whether it may be trained.
         ranked_before: whether candidates were ranked earlier in this fit: then one that logs nothing to rank it by
             fails, instead of ending the run.
+        fraction: share of the epoch that each candidate trains, to show.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class HyperparameterScheduler:
         progress: SearchProgress | None = None,
         affords: Callable[[Sequence[Result]], bool] | None = None,
         ranked_before: bool = False,
+        fraction: float = 1.0,
     ) -> None:
         self._objective = objective
         self._keys = keys
@@ -90,6 +92,7 @@ class HyperparameterScheduler:
         self._progress = progress or SearchProgress()
         self._affords = affords or (lambda results: True)
         self._ranked_before = ranked_before
+        self._fraction = fraction
         self._taken = ""
         self._baselines = 0
 
@@ -119,7 +122,7 @@ class HyperparameterScheduler:
         leader: Result | None = None
         kept: Result | None = None
         # the display comes first: while callbacks are set aside, Lightning's own bars lean on it
-        self._progress.start(epoch, self._n_trials)
+        self._progress.start(epoch, self._n_trials, self._fraction)
         try:
             val_passes = self._learn_reference(runner)
             proposals.enqueue(current_lr)

@@ -14,11 +14,14 @@ from lightning_gammabo.fit_rates import FitRates
 from lightning_gammabo.learning_rate import LearningRates
 from lightning_gammabo.ledger import Ledger
 from lightning_gammabo.metric_names import MetricKeys
+from lightning_gammabo.neighbours import remarks
 from lightning_gammabo.objective import Objective
 from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
+from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.resume import ResumePoint
 from lightning_gammabo.run_plan import RunPlan, RunShape
 from lightning_gammabo.settings import SearchSettings
+from lightning_gammabo.showcase import Showcase
 from lightning_gammabo.trainer_state import (
     LoaderMark,
     check_lightning,
@@ -45,11 +48,13 @@ class FitSession:
         ledger: the records so far.
         rates: the rates of the fit.
         idle: why nothing is searched in this fit, or None.
+        showcase: pictures and report.
         plan: which epochs are searched and how; None before training starts.
     """
 
     def __init__(self, settings: SearchSettings) -> None:
         self.idle: str | None = None
+        self.showcase = Showcase(log_figures=settings.log_figures, report_file=settings.report_file)
         self.plan: RunPlan | None = None
         self._voice = Voice()
         self.ledger = Ledger(settings.history_file, self._voice)
@@ -63,6 +68,9 @@ class FitSession:
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
+        # of a plateau: the epoch at whose start it saw a loss last, and the loss that a checkpoint left to be seen
+        self._seen = 0
+        self._resumed_loss: float | None = None
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the Trainer before it trains.
@@ -74,6 +82,7 @@ class FitSession:
         Raises:
             ValueError: if the settings do not fit the module's LR schedulers or loaders.
         """
+        self.showcase.check()
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._be_idle("fast_dev_run is on")
         elif not LearningRates(trainer.optimizers).current():
@@ -92,6 +101,9 @@ class FitSession:
                 "GammaLRSearch(anchor='scheduler'): the module configures no LR scheduler. Configure one, or choose "
                 "anchor='cosine', 'linear', 'constant', 'plateau' or 'auto'"
             )
+        scales = self._settings.lr_schedulers == "scale" or self._settings.policy.anchor == "scheduler"
+        for remark in remarks(trainer, scales=scales, keeps_history=self._settings.history_file is not None):
+            self._voice.inform(remark)
         own = scoring_loader(self._settings.score_dataloader, trainer, pl_module)
         self._scoring = ScoringSet(self._settings.policy.score_samples, own, seed=self._settings.seed)
         self._unwatch = watch_loader(trainer, self._note_mark)
@@ -116,7 +128,12 @@ class FitSession:
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
-        if not self.ledger.history and settings.candidates is None:
+        if self.plan.search_epochs == []:
+            self._voice.warn(
+                f"no epoch is searched: start_epoch={settings.start_epoch}, stop_epoch={settings.stop_epoch}, and the "
+                f"run has {self.plan.shape.epochs} epochs, from 0"
+            )
+        elif not self.ledger.history and settings.candidates is None:
             self._voice.inform(self.plan.in_words())
 
     def enter_epoch(self, trainer: Trainer) -> bool:
@@ -131,9 +148,10 @@ class FitSession:
         guard = self.rates.guard
         if self.idle is not None or self.plan is None or guard is None:
             return False
-        if self.rates.anchor == "plateau" and self.ledger.history and self._resume is None:
-            logged = {k: float(v) for k, v in trainer.callback_metrics.items() if v.numel() == 1}
-            guard.plateau.see(self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged)))
+        if self.rates.anchor == "plateau" and self.ledger.history and trainer.current_epoch > self._seen:
+            loss = self._loss_of(trainer)
+            guard.plateau.see(loss if loss is not None or self._resume is None else self._resumed_loss)
+            self._seen = trainer.current_epoch
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
         guard.follow(progress_of(trainer, 0))
         watched = self._settings.policy.guard and bool(self.ledger.history)
@@ -148,6 +166,12 @@ class FitSession:
             fetcher: the data fetcher.
             run: the Trainer's own way to train the epoch.
         """
+        with shielded(trainer):
+            self._run_epoch(trainer, pl_module, fetcher, run)
+
+    def _run_epoch(
+        self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]
+    ) -> None:
         assert self.plan is not None
         if goes_on_inside(trainer):
             self._finish_restarted(trainer, fetcher, run)
@@ -179,6 +203,7 @@ class FitSession:
         if searched and reason is None:
             search.run(functools.partial(make_runner, scoring=self._scoring))
             self._learn_size_of_validation(trainer)
+            self.showcase.searched(trainer, self.ledger.history, self.rates.by_epoch)
         elif self._settings.policy.guard and self.ledger.history and trains_weights(trainer):
             search.train_watched(make_runner)
         else:
@@ -204,8 +229,10 @@ class FitSession:
         return {
             "history": [record.to_dict() for record in self.ledger.history],
             "rates": self.rates.state_dict(),
+            "confusion": dict(self.showcase.confusion),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
+            "plateau": [self._seen, self._loss_of(trainer) if trainer is not None else None],
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
         }
 
@@ -217,9 +244,16 @@ class FitSession:
         """
         self.ledger.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
         self.rates.load_state_dict(state["rates"])
+        self.showcase.confusion = dict(state.get("confusion", {}))
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
+        self._seen, self._resumed_loss = state["plateau"]
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
+
+    def _loss_of(self, trainer: Trainer) -> float | None:
+        # the validation loss that the Trainer has logged last
+        logged = {k: float(v) for k, v in trainer.callback_metrics.items() if v.numel() == 1}
+        return self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged))
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None

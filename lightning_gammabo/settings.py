@@ -47,6 +47,8 @@ class SearchSettings:
     seed: int
     history_file: str | None
     progress: bool
+    log_figures: bool
+    report_file: str | None
 
     def __post_init__(self) -> None:
         self._check_range()
@@ -112,18 +114,19 @@ class SearchSettings:
         if not isinstance(self.policy.search, SearchFactory) and self.policy.search not in SEARCH_NAMES:
             names = ", ".join(map(repr, SEARCH_NAMES))
             raise ValueError(f"search={self.policy.search!r}: choose one of {names}, or a SearchFactory")
-        for name in ("objective", "monitor_loss", "monitor_accuracy", "history_file"):
+        for name in ("objective", "monitor_loss", "monitor_accuracy", "history_file", "report_file"):
             value = getattr(self, name)
             if (value is None and name != "objective") or isinstance(value, CustomObjective):
                 continue
-            if not isinstance(value, (str, Path) if name == "history_file" else str):
+            if not isinstance(value, (str, Path) if name.endswith("_file") else str):
                 raise TypeError(f"{name}={value!r}: need a name, not {type(value).__name__}")
             if not str(value):
                 raise ValueError(f"{name}={value!r}: a name is not empty")
         if self.history_file is not None and Path(self.history_file).is_dir():
             raise ValueError(f"history_file={str(self.history_file)!r}: is a folder; name a file, .jsonl or .csv")
-        if not isinstance(self.progress, bool):
-            raise TypeError(f"progress={self.progress!r}: need True or False")
+        for name in ("progress", "log_figures"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}={getattr(self, name)!r}: need True or False")
 
     def _check_schedulers(self) -> None:
         anchor = self.policy.anchor

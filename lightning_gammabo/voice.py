@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from lightning_gammabo.beside_bars import beside_bars
+
 __all__ = ["Voice"]
 
 
@@ -20,7 +22,8 @@ class Voice:
             message: the words.
         """
         if self._is_new(message):
-            rank_zero_info(f"GammaLRSearch: {message}")
+            with beside_bars():
+                rank_zero_info(f"GammaLRSearch: {message}")
 
     def warn(self, message: str) -> None:
         """Say what a user should look at.
@@ -29,7 +32,8 @@ class Voice:
             message: the words.
         """
         if self._is_new(message):
-            rank_zero_warn(f"GammaLRSearch: {message}")
+            with beside_bars():
+                rank_zero_warn(f"GammaLRSearch: {message}")
 
     def _is_new(self, message: str) -> bool:
         new = message not in self._said

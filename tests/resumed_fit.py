@@ -19,12 +19,14 @@ from tests.identity.scenarios import SCENARIOS
 SEARCH = {"search": "gamma", "n_initial": 2, "n_iterations": 1, "progress": False}
 
 
-def fit(name: str, epochs: int, out: Path, checkpoint: str | None = None, **search: Any) -> dict[str, Any]:
+def fit(
+    name: str, epochs: int, out: Path, checkpoint: str | None = None, policy: str = "thesis", **search: Any
+) -> dict[str, Any]:
     """Weights, optimizer state and history at the end; one checkpoint for each epoch in ``out``."""
     scenario = SCENARIOS[name]
     # another process has other random numbers behind it
     seed_everything(1 if checkpoint is None else 99, verbose=False)
-    callback = GammaLRSearch("thesis", **{**SEARCH, **scenario.search, **search})
+    callback = GammaLRSearch(policy, **{**SEARCH, **scenario.search, **search})
     keep = ModelCheckpoint(out, filename="{epoch}", save_top_k=-1)
     options = {"max_epochs": epochs, "accelerator": "cpu", "logger": False, **scenario.trainer}
     quiet = {"enable_progress_bar": False, "enable_model_summary": False}
@@ -42,6 +44,7 @@ def fit(name: str, epochs: int, out: Path, checkpoint: str | None = None, **sear
         "optimizer": [plain(list(optimizer.state.values())) for optimizer in trainer.optimizers],
         "rates": [group["lr"] for optimizer in trainer.optimizers for group in optimizer.param_groups],
         "history": history,
+        "by epoch": callback.rates,
         "steps": [trainer.global_step, trainer.current_epoch],
     }
 

@@ -247,6 +247,14 @@ def test_a_range_that_is_lowered_below_its_beginning_goes_down_with_it() -> None
     assert bounds(fit) == pytest.approx((0.002, 0.02))
 
 
+def test_below_the_range_nothing_is_proposed_that_has_diverged() -> None:
+    fit, _ = taken(trainer(), lr_min=0.3, lr_max=1.0)
+    fit.after_rollback(record((0.4, COMPLETE), chosen=0), 0.1)
+    assert bounds(fit, NEAR, current=0.15) == pytest.approx((0.075, 0.2))
+    assert bounds(fit, NEAR, current=0.2) == pytest.approx((0.1, 0.2))
+    assert fit.proposals(0, NEAR, 0.2)[1] == pytest.approx([0.1])
+
+
 def test_where_the_present_one_failed_by_no_rates_fault_its_rate_stays() -> None:
     fit, voice = taken(trainer())
     assert fit.without_winner(record((0.4, FAILED), (0.2, DIVERGED))) == 0.4

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_gammabo import GammaLRSearch, SearchHistory
+from lightning_gammabo import SearchHistory
 from lightning_gammabo.json_lines import from_lines, to_lines, write_whole
 from tests.identity.scenarios import Net
 from tests.resumed_fit import fit
+from tests.searching import searching
 from tests.test_no_trace import loaders, trainer_of
 from tests.test_records import history
 
@@ -160,7 +161,7 @@ def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "fsync", full_for_two_epochs)
     path = tmp_path / "history.jsonl"
-    search = GammaLRSearch(candidates=[0.01], history_file=str(path))
+    search = searching(candidates=[0.01], history_file=str(path))
     with pytest.warns(UserWarning, match=r"history.jsonl' could not be written \(.*No space left") as said:
         trainer_of(search, max_epochs=2).fit(Net(), *loaders())
     assert len([one for one in said if "could not be written" in str(one.message)]) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+import warnings
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,28 @@ def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert "SearchHistory(10 epochs)" in out
     assert "10 epochs searched with 120 candidates" in out
     assert (tmp_path / "history.csv").read_text().count("\n") == 121
+
+
+def test_the_pages_on_reports_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plt = pytest.importorskip("matplotlib.pyplot")
+    pytest.importorskip("jinja2")
+    plt.switch_backend("Agg")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).parent.parent / "docs" / "report.md").read_text(encoding="utf-8")
+    names = {"model": Model(), "data": Data()}
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    assert len(blocks) == 5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        for block in blocks:
+            exec(block, names)
+    plt.close("all")
+    assert {path.name for path in tmp_path.rglob("*.*")} >= {
+        "schedule.png",
+        "surrogate.png",
+        "report.html",
+        "again.html",
+    }
 
 
 def test_the_settings_are_the_signatures() -> None:

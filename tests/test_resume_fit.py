@@ -61,6 +61,53 @@ def test_resumed_where_not_every_epoch_is_searched(tmp_path: Path) -> None:
         assert [key for key in whole if whole[key] != resumed[key]] == []
 
 
+PARTIAL = {"search": "random", "fraction": 0.4, "first_fraction": 0.6, "min_steps": 1, "n_later": 3}
+POLICIES: dict[str, dict[str, Any]] = {
+    "epochwise": {},
+    "epochwise, replayed": {"commit": "replay"},
+    "epochwise, linear": {"anchor": "linear"},
+    "epochwise, gamma": {"search": "gamma"},
+    "adaptive": {"when": [0.5, 0.75]},
+    "once": {},
+    "epochwise, plateau": {"anchor": "plateau"},
+    "once, later": {"start_epoch": 1},
+    "epochwise, capped": {"max_overhead": 0.8},
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_resumed_under_a_policy(policy: str, tmp_path: Path) -> None:
+    options = {"policy": policy.split(",")[0], **PARTIAL, **POLICIES[policy]}
+    whole = fit("shuffled", 4, tmp_path / "whole", **options)
+    assert len(whole["history"]) > 0
+    for epoch in (0, 2):
+        checkpoint = str(tmp_path / "whole" / f"epoch={epoch}.ckpt")
+        resumed = fit("shuffled", 4, tmp_path / f"resumed{epoch}", checkpoint, **options)
+        assert [key for key in whole if whole[key] != resumed[key]] == []
+
+
+@pytest.mark.parametrize("name", ["groups", "augmented", "scheduler: cosine", "scheduler: epoch"])
+def test_short_candidates_resumed(name: str, tmp_path: Path) -> None:
+    options = {"policy": "epochwise", **PARTIAL, "lr_schedulers": None}
+    whole = fit(name, 3, tmp_path / "whole", **options)
+    resumed = fit(name, 3, tmp_path / "resumed", str(tmp_path / "whole" / "epoch=0.ckpt"), **options)
+    assert [key for key in whole if whole[key] != resumed[key]] == []
+
+
+def test_resumed_where_the_loss_stalls(tmp_path: Path) -> None:
+    """A plateau has seen the loss of the epoch whose end was written."""
+    # the worst rate is taken, so that the loss does stall
+    ranked = {"objective": "val_loss", "objective_mode": "max", "candidates": [3.0], "lr_max": 3.0, "guard": False}
+    options = {"policy": "once", "anchor": "plateau", **ranked}
+    whole = fit("plain", 7, tmp_path / "whole", **options)
+    lowered = [rate.epoch for rate in whole["by epoch"] if rate.start < rate.height]
+    assert 3 <= lowered[0] <= 6
+    for epoch in range(lowered[0] - 2, lowered[0] + 1):
+        checkpoint = str(tmp_path / "whole" / f"epoch={epoch}.ckpt")
+        resumed = fit("plain", 7, tmp_path / f"resumed{epoch}", checkpoint, **options)
+        assert [key for key in whole if whole[key] != resumed[key]] == []
+
+
 @pytest.mark.slow
 def test_resumed_in_a_new_process(tmp_path: Path) -> None:
     def run(epochs: int, out: Path, *checkpoint: str) -> Any:

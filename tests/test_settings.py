@@ -109,6 +109,9 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"monitor_loss": ""}, ValueError, r"monitor_loss='': a name is not empty"),
     ({"monitor_accuracy": ""}, ValueError, r"monitor_accuracy='': a name is not empty"),
     ({"history_file": ""}, ValueError, r"history_file='': a name is not empty"),
+    ({"report_file": ""}, ValueError, r"report_file='': a name is not empty"),
+    name_of("report_file", 1),
+    ({"log_figures": "tensorboard"}, TypeError, r"log_figures='tensorboard': need True or False"),
     ({"progress": "yes"}, TypeError, r"progress='yes': need True or False"),
     ({"progress": None}, TypeError, r"progress=None: need True or False"),
     ({"progress": 1}, TypeError, r"progress=1: need True or False"),
@@ -199,6 +202,7 @@ def test_arguments_but_the_policy_are_named() -> None:
         {"lr_schedulers": "scale", "anchor": "scheduler"},
         {"lr_schedulers": "override", "anchor": "cosine"},
         {"score_dataloader": "score_dataloader"},
+        {"report_file": Path("report.html"), "log_figures": True},
         *({"search": name} for name in SEARCH_NAMES),
     ],
 )

@@ -20,6 +20,7 @@ from lightning_gammabo.bayesopt.space import LearningRateSpace
 if TYPE_CHECKING:
     from lightning_gammabo.bayesopt.acquisition import (
         LogStudentTExpectedImprovement,
+        LogThesisExpectedImprovement,
         StudentTExpectedImprovement,
         StudentTProbabilityOfImprovement,
     )
@@ -35,6 +36,7 @@ __all__ = [
     "LearningRateSpace",
     "ListSearch",
     "LogStudentTExpectedImprovement",
+    "LogThesisExpectedImprovement",
     "RandomSearch",
     "Search",
     "SearchFactory",
@@ -51,6 +53,7 @@ _NEEDS_BOTORCH = {
     "GammaPrecisionGP": "model",
     "HyperNodes": "model",
     "LogStudentTExpectedImprovement": "acquisition",
+    "LogThesisExpectedImprovement": "acquisition",
     "StudentTExpectedImprovement": "acquisition",
     "StudentTPosterior": "posterior",
     "StudentTProbabilityOfImprovement": "acquisition",

@@ -50,7 +50,7 @@ KERNELS: dict[str, Callable[[Array], Array]] = {"matern52": _matern52, "rbf": _r
 class HyperGrid:
     """The quadrature nodes of the hyperparameters and their prior.
 
-    The results are flat in all of these numbers (measured on learning-rate landscapes and on Krasser's function).
+    Results are flat in all of these numbers (measured on learning-rate landscapes).
 
     Args:
         kernel: ``"matern52"`` or ``"rbf"``.
@@ -65,8 +65,8 @@ class HyperGrid:
     kernel: Kernel = "matern52"
     lengthscales: tuple[float, ...] = tuple(np.geomspace(0.05, 2.0, 12).tolist())
     noise_ratios: tuple[float, ...] = (1e-6, 1e-4, 1e-3, 1e-2, 0.05, 0.2, 1.0)
-    lengthscale_prior: tuple[float, float] = (0.25, 0.75)
-    noise_prior: tuple[float, float] = (1e-3, 2.0)
+    lengthscale_prior: tuple[float, float] = (0.2, 0.75)
+    noise_prior: tuple[float, float] = (1e-2, 2.0)
     mean_variance: float = 1.0
     maximise: bool = False
 

@@ -12,7 +12,7 @@ from scipy import special
 from lightning_gammabo.bayesopt import student_t
 from lightning_gammabo.bayesopt._process import Mixture
 
-__all__ = ["SurrogateView", "Units"]
+__all__ = ["SurrogateView", "Units", "newest_and_best"]
 
 Array = npt.NDArray[np.float64]
 
@@ -122,6 +122,23 @@ def _draw(scores: Array, best: float, gap: float) -> Array:
         return scores
     below = np.minimum(np.maximum(best - scores, 0.0) / gap, _FARTHEST)
     return np.asarray(np.where(below > 0.0, best - gap * np.log1p(below), scores))
+
+
+def newest_and_best(pairs: Array, limit: int) -> Array:
+    """The pairs that the surrogate sees when there are too many: the worst of the older ones are forgotten.
+
+    Args:
+        pairs: rates and scores in the order of telling, ``n x 2``.
+        limit: how many may stay; the newer half of them stay in any case.
+
+    Returns:
+        The pairs in their order, at most ``limit x 2``.
+    """
+    excess = len(pairs) - limit
+    if excess <= 0:
+        return pairs
+    older = pairs[: len(pairs) - limit // 2]
+    return np.delete(pairs, np.argsort(older[:, 1], kind="stable")[:excess], axis=0)
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         >>> model = GammaPrecisionGP(X, (X - 0.4) ** 2)
         >>> posterior = model.posterior(torch.tensor([[0.45]], dtype=torch.float64))
         >>> posterior.df, round(posterior.mean.item(), 3)
-        (6.0, 0.016)
+        (6.0, 0.024)
     """
 
     train_X: Tensor

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from lightning_gammabo.bayesopt._asktell import AskTell
+from lightning_gammabo.bayesopt._batch import fantasies
 from lightning_gammabo.bayesopt._beliefs import WarmPrior, inside_log_prior
 from lightning_gammabo.bayesopt._bounds import Bounds, away_from, space_filling
 from lightning_gammabo.bayesopt._criterion import gaussian_log_ei, log_ei, log_pi
 from lightning_gammabo.bayesopt._process import Fit, HyperGrid, Kernel, Mixture, fit, predict
-from lightning_gammabo.bayesopt._view import SurrogateView, Units
+from lightning_gammabo.bayesopt._view import SurrogateView, Units, newest_and_best
 from lightning_gammabo.bayesopt.precision import ThesisReading, thesis_estimate
 from lightning_gammabo.bayesopt.space import LearningRateSpace
 
@@ -25,14 +26,17 @@ Array = npt.NDArray[np.float64]
 Surrogate = Literal["student_t", "gaussian"]
 Acquisition = Literal["log_ei", "ei", "pi", "thesis"]
 
-_PRIOR = (1.5, 1.5)
-"""Gamma prior of the precision on standardised scores: df = 3 + n, so that a variance exists from the first score on"""
+_PRIOR = (0.6, 3.0)
+"""Gamma prior of the precision on standardised scores: df = 1.2 + n, so that a variance exists from the first score on,
+and wide: few scores say little of how far the best one lies above them"""
 _THESIS_PRIOR = (1.0, 1.0)
 _MAX_POINTS = 256
 """the surrogate sees the better half and the newer half of so many scores, lest ask() grow without bound"""
 _MIN_SCORES_TO_STOP = 4
 _BESIDE = 0.02
 """trials that run side by side are at least so far apart on the unit interval"""
+_DRAWS = 32
+"""of what pending trials may score, for qEI"""
 _TIE = 1e-10
 """log acquisitions as near as this are equal, and chance decides"""
 
@@ -48,6 +52,9 @@ class _Belief:
     fitted: Fit
     best: float
     spread: float
+    top: float
+    futures: tuple[tuple[Fit, float], ...] = ()
+    """with pending trials and qEI: surrogate and incumbent for each draw of what they may score"""
 
 
 class BayesOpt(AskTell):
@@ -70,10 +77,13 @@ class BayesOpt(AskTell):
             is the incumbent; if not, the incumbent is the best posterior mean among the rates tried. In the first case
             bad scores are drawn together (:class:`~lightning_gammabo.bayesopt._view.Units`).
         hyperparameters: ``"average"`` over the nodes or ``"maximise"`` (the best node alone).
-        precision_prior: concentration and rate of the Gamma prior for standardised scores; None for (1.5, 1.5), or
+        precision_prior: concentration and rate of the Gamma prior for standardised scores; None for (0.6, 3), or
             (1, 1) in the thesis's acquisition.
-        inside: how many scores the belief weighs as that the optimum lies inside the range rather than at its ends; it
-            fades as scores come in. 0 for none; the thesis's acquisition has none.
+        inside: how strongly it is believed that the optimum lies inside the range rather than at its ends: the power
+            of :func:`~lightning_gammabo.bayesopt._beliefs.inside_log_prior`. 0 for none, as for a narrow region about
+            a rate in use; the thesis's acquisition has none.
+        batch: how trials that run side by side are chosen: ``"believer"`` (a pending trial is believed to score its
+            mean) or ``"qei"`` (greedy qEI over 32 draws of what the pending ones may score; some 50 ms a trial).
         thesis_reading: which reading of eqs. 13-15, see :func:`~lightning_gammabo.bayesopt.precision.thesis_estimate`.
         grid_size: number of places on the unit interval.
 
@@ -104,7 +114,8 @@ class BayesOpt(AskTell):
         deterministic: bool = True,
         hyperparameters: Literal["average", "maximise"] = "average",
         precision_prior: tuple[float, float] | None = None,
-        inside: float = 1.0,
+        inside: float = 2.0,
+        batch: Literal["believer", "qei"] = "believer",
         thesis_reading: ThesisReading = "L2",
         grid_size: int = 512,
     ) -> None:
@@ -113,6 +124,7 @@ class BayesOpt(AskTell):
         _one_of("kernel", kernel, ("matern52", "rbf"))
         _one_of("acquisition", acquisition, ("log_ei", "ei", "pi", "thesis"))
         _one_of("hyperparameters", hyperparameters, ("average", "maximise"))
+        _one_of("batch", batch, ("believer", "qei") if acquisition in ("ei", "log_ei") else ("believer",))
         _one_of("thesis_reading", thesis_reading, ("L1", "L2", "L3"))
         _at_least("n_initial", n_initial, 0)
         _at_least("grid_size", grid_size, 8)
@@ -129,7 +141,7 @@ class BayesOpt(AskTell):
             precision_prior,
             thesis_reading,
         )
-        self.inside, self.grid_size = inside, grid_size
+        self.inside, self.batch, self.grid_size = inside, batch, grid_size
         self._prior = (float(prior[0]), float(prior[1]))
         self._hyper = HyperGrid(kernel=kernel, maximise=hyperparameters == "maximise")
         # a cliff must not set the scale; under noise a score is low by chance, and only disasters are drawn up
@@ -159,11 +171,7 @@ class BayesOpt(AskTell):
         # rates and scores of the finite trials that have a place, at most _MAX_POINTS
         scored = [(t.trial.lr, t.score) for t in self._told if t.score is not None and self.space.has_place(t.trial.lr)]
         pairs = np.asarray(scored, dtype=np.float64).reshape(-1, 2)
-        excess = len(pairs) - _MAX_POINTS
-        if excess > 0:  # the worst of the older ones are forgotten
-            older = pairs[: len(pairs) - _MAX_POINTS // 2]
-            forgotten = np.argsort(older[:, 1], kind="stable")[:excess]
-            pairs = np.delete(pairs, forgotten, axis=0)
+        pairs = newest_and_best(pairs, _MAX_POINTS)
         return pairs[:, 0], pairs[:, 1]
 
     def _believe(self) -> _Belief | None:
@@ -178,16 +186,26 @@ class BayesOpt(AskTell):
         x = self._places_of(rates)
         units = Units.of(raw, self._drawn_at)
         y = units.standard(raw)
-        a, b = (math.inf, math.inf) if self.surrogate == "gaussian" else self._prior
-        fitted = fit(x, y, self._hyper, a, b)
-        best = float(y.max()) if self.deterministic else float(predict(fitted, x).mean.max())
+        fitted = self._fit(x, y)
+        best, futures = self._incumbent(fitted, y), []
         pending = self._places_of(t.lr for t in self._pending.values())[-_MAX_POINTS:]
-        if pending.size:  # Kriging believer: a pending trial is believed to score its mean
-            believed = predict(fitted, pending).mean
-            best = max(best, float(believed.max()))
-            fitted = fit(np.concatenate([x, pending]), np.concatenate([y, believed]), self._hyper, a, b)
+        if pending.size and self.batch == "qei":
+            rng = np.random.default_rng((self.seed, self._count, 1))
+            draws = fantasies(rng, fitted, self._fit, y, pending, _DRAWS)
+            futures = [(after, self._incumbent(after, np.append(y, scores))) for after, scores in draws]
+        elif pending.size:  # Kriging believer: a pending trial is believed to score its mean
+            believed = np.append(y, predict(fitted, pending).mean)
+            fitted = self._fit(np.append(x, pending), believed)
+            best = max(best, float(believed[y.size :].max()))
         spread = (0.5 * raw.max() - 0.5 * raw.min()) / (0.5 * units.unit)
-        return _Belief(rates, x, y, units, fitted, best, float(spread))
+        return _Belief(rates, x, y, units, fitted, best, float(spread), float(raw.max()), tuple(futures))
+
+    def _fit(self, x: Array, y: Array) -> Fit:
+        a, b = (math.inf, math.inf) if self.surrogate == "gaussian" else self._prior
+        return fit(x, y, self._hyper, a, b)
+
+    def _incumbent(self, fitted: Fit, y: Array) -> float:
+        return float(y.max() if self.deterministic else predict(fitted, fitted.x).mean.max())
 
     # ------------------------------------------------------------------ what is proposed
 
@@ -228,7 +246,10 @@ class BayesOpt(AskTell):
 
     def _log_value(self, belief: _Belief, places: Array) -> Array:
         # what ask() maximises: the log acquisition in standardised scores and the priors of the optimum's place
-        return self._log_acquisition(belief, predict(belief.fitted, places)) + self._log_beliefs(belief, places)
+        beliefs = [replace(belief, fitted=fitted, best=best) for fitted, best in belief.futures] or [belief]
+        values = [self._log_acquisition(future, predict(future.fitted, places)) for future in beliefs]
+        value = values[0] if len(values) == 1 else np.logaddexp.reduce(values) - math.log(len(values))
+        return value + self._log_beliefs(belief, places)
 
     def _log_acquisition(self, belief: _Belief, mixture: Mixture) -> Array:
         best = belief.best + self.xi / belief.units.unit
@@ -244,14 +265,12 @@ class BayesOpt(AskTell):
         return gaussian_log_ei(mean, variance, best)
 
     def _log_beliefs(self, belief: _Belief, places: Array) -> Array:
-        n = belief.y.size
-        total = np.zeros(places.shape)
-        if self.inside and self.acquisition != "thesis":
-            total += self.inside / n * inside_log_prior(places)
-        if self._warm is not None and not self._warm.misleads(belief.rates[belief.y.argmax()]):
-            rates = np.asarray([self.space.from_unit(u) for u in places])
-            total += self._warm.strength / n * self._warm.log_prior(rates)
-        return total
+        # the warm start's while the scores bear it out, else that the optimum lies inside the range
+        if self._warm is not None and not self._warm.misleads(belief.top):
+            return self._warm.log_prior(np.asarray([self.space.from_unit(u) for u in places]))
+        if not self.inside or self.acquisition == "thesis":
+            return np.zeros(places.shape)
+        return self.inside * inside_log_prior(places, float(belief.x[belief.y.argmax()]), self._tried())
 
     # ------------------------------------------------------------------ what callers may know
 
@@ -310,27 +329,24 @@ class BayesOpt(AskTell):
         return float(belief.rates[np.argmax(worth)])
 
     def warm_start(
-        self, previous: Mapping[float, float | None] | Iterable[tuple[float, float | None]], *, discount: float = 0.25
+        self, previous: Mapping[float, float | None] | Iterable[tuple[float, float | None]], *, strength: float = 1.0
     ) -> None:
-        """Begin where the epoch before ended: its winner and half of it first, then a prior near it that fades.
+        """Begin where the epoch before ended: its winner and half of it first, then a prior near it.
 
         See :class:`~lightning_gammabo.bayesopt._beliefs.WarmPrior` for what is carried over and when it is forgotten.
 
         Args:
-            previous: rates and scores of the epoch before; those without a finite score are left out, and with none
-                left the search stays cold.
-            discount: what a score of the epoch before is worth in scores of this one, 0 to 1.
+            previous: rates and scores of the epoch before, of the same kind as those of this one; those without a
+                finite score are left out, and with none left the search stays cold.
+            strength: power of the prior; 0 for the first rates alone.
 
         Raises:
-            ValueError: if ``discount`` is not between 0 and 1.
+            ValueError: if ``strength`` is negative or not finite.
         """
-        if not 0.0 <= discount <= 1.0:
-            raise ValueError(f"warm_start(discount={discount!r}): need a share between 0 and 1")
+        if not 0.0 <= strength < math.inf:
+            raise ValueError(f"warm_start(strength={strength!r}): need a finite number of at least 0")
         pairs = previous.items() if isinstance(previous, Mapping) else previous
-        finite = [(lr, s) for lr, s in pairs if s is not None and math.isfinite(s) and lr > 0.0]
-        if finite:
-            winner = float(max(finite, key=lambda pair: pair[1])[0])
-            self._warm = WarmPrior(winner=winner, strength=discount * len(finite))
+        self._warm = WarmPrior.of(pairs, float(strength)) or self._warm
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which :meth:`load_state_dict` continues identically.
@@ -338,7 +354,7 @@ class BayesOpt(AskTell):
         Returns:
             Strings, numbers, None, lists and dictionaries only.
         """
-        warm = None if self._warm is None else [self._warm.winner, self._warm.strength]
+        warm = None if self._warm is None else [self._warm.winner, self._warm.usual, self._warm.strength]
         return {**super().state_dict(), "warm": warm}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -349,7 +365,7 @@ class BayesOpt(AskTell):
         """
         super().load_state_dict(state_dict)
         warm = state_dict["warm"]
-        self._warm = None if warm is None else WarmPrior(winner=float(warm[0]), strength=float(warm[1]))
+        self._warm = None if warm is None else WarmPrior(*map(float, warm))
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:

@@ -147,17 +147,27 @@ def scoring_loader(wanted: Any, trainer: Trainer, pl_module: LightningModule) ->
         The loader, or None.
 
     Raises:
-        ValueError: if there is no such method.
+        TypeError: if it is no loader, nor the method gives one.
+        ValueError: if there is no such method, or the loader has no batch.
     """
-    if not isinstance(wanted, str):
-        return wanted
-    for owner in (getattr(trainer, "datamodule", None), pl_module):
-        if callable(getattr(owner, wanted, None)):
-            return getattr(owner, wanted)()
-    raise ValueError(
-        f"GammaLRSearch(score_dataloader={wanted!r}): neither the data module nor the module has a method of that name "
-        "that gives a loader; write one, or pass the loader itself"
-    )
+    loader = wanted
+    if isinstance(wanted, str):
+        owners = (getattr(trainer, "datamodule", None), pl_module)
+        methods = [getattr(owner, wanted) for owner in owners if callable(getattr(owner, wanted, None))]
+        if not methods:
+            raise ValueError(
+                f"GammaLRSearch(score_dataloader={wanted!r}): neither the data module nor the module has a method of "
+                "that name that gives a loader; write one, or pass the loader itself"
+            )
+        loader = methods[0]()
+    if wanted is not None and not hasattr(loader, "__iter__"):
+        raise TypeError(
+            f"GammaLRSearch(score_dataloader={wanted!r}): need a loader, or the name of a method that gives one, "
+            f"not {type(loader).__name__}"
+        )
+    if wanted is not None and hasattr(loader, "__len__") and len(loader) == 0:
+        raise ValueError(f"GammaLRSearch(score_dataloader={wanted!r}): the loader has no batch to score on")
+    return loader
 
 
 def running_sums(trainer: Trainer) -> Mapping[str, tuple[Tensor, Tensor]]:

@@ -11,7 +11,8 @@ import contextlib
 import importlib.util
 import logging
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lightning_gammabo.records import Result
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress, TaskID
 
-__all__ = ["SearchProgress", "make_progress"]
+__all__ = ["SearchProgress", "make_progress", "shielded"]
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +46,11 @@ class SearchProgress:
     def __init__(self) -> None:
         self._epoch = 0
         self._total = 0
+        self._fraction = 1.0
+        self._began = 0.0
         self._open_now = False
 
-    def start(self, epoch: int, total: int) -> None:
+    def start(self, epoch: int, total: int, fraction: float = 1.0) -> None:
         """Begin the search of an epoch; a search that was not finished is finished first.
 
         To be called before the user's callbacks are set aside; until ``finish`` the user's own display bears that.
@@ -55,9 +58,11 @@ class SearchProgress:
         Args:
             epoch: ``trainer.current_epoch``, from 0.
             total: candidates that will be trained.
+            fraction: share of the epoch that each of them trains.
         """
         self.finish()
-        self._epoch, self._total = epoch, total
+        self._epoch, self._total, self._fraction = epoch, total, fraction
+        self._began = time.monotonic()
         self._open_now = True
         self._safely(self._open)
 
@@ -79,12 +84,18 @@ class SearchProgress:
             self._open_now = False
 
     def _text(self, number: int, lr: float, leader: Result | None) -> str:
-        text = f"epoch {self._epoch}: candidate {number + 1}/{self._total}  lr {lr:.1e}"
+        share = f" of {self._fraction:.0%} epoch" if self._fraction < 1.0 else ""
+        text = f"epoch {self._epoch}: candidate {number + 1}/{self._total}{share}  lr {lr:.1e}"
         if leader is None:
             return text
         text += f"  leader {leader.lr:.1e}"
         values = ((name, getattr(leader, name)) for name in ("kappa", "loss", "score"))
         return next((f"{text} ({name} {value:.4g})" for name, value in values if value is not None), text)
+
+    # seconds that the search will still take, going by the candidates that are done
+    def _left(self, number: int) -> float | None:
+        passed = time.monotonic() - self._began
+        return passed / number * (self._total - number) if number else None
 
     def _safely(self, show: Callable[[], None]) -> None:
         try:
@@ -122,11 +133,13 @@ class _TqdmProgress(SearchProgress):
             leave=False,
             dynamic_ncols=True,
             file=sys.stdout,  # Lightning's bars are there; positions count within one stream
-            bar_format="{desc} {bar} {elapsed}<{remaining}",
+            bar_format="{desc} {bar} {elapsed}{postfix}",
         )
 
     def _show(self, number: int, lr: float, leader: Result | None) -> None:
         self._bar.n = number
+        left = self._left(number)
+        self._bar.set_postfix_str("" if left is None else f"{_clock(left)} left", refresh=False)
         self._bar.set_description_str(self._text(number, lr, leader), refresh=True)
 
     def _close(self) -> None:
@@ -148,25 +161,28 @@ class _RichProgress(SearchProgress):
         self._line: Progress | None = None
         self._task: TaskID | None = None
         self._theirs: Progress | None = None
+        self._undo: Callable[[], None] = lambda: None
 
     def _open(self) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        text = TextColumn("{task.description}", markup=False)
-        columns = (text, BarColumn(bar_width=None), TimeRemainingColumn())
+        text, left = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[left]"))
+        columns = (text, BarColumn(bar_width=None), TimeElapsedColumn(), left)
         self._line = Progress(*columns, transient=True, expand=True)
-        self._task = self._line.add_task(f"epoch {self._epoch}: search", total=self._total)
+        self._task = self._line.add_task(f"epoch {self._epoch}: search", total=self._total, left="")
         theirs = getattr(self._callback, "progress", None)  # made when the fit starts, and anew for some epochs
         if isinstance(theirs, Progress) and theirs.live.is_started:
             self._theirs = theirs
-            theirs.get_renderables = _with_line(theirs, self._line)  # type: ignore[method-assign]
+            self._undo = _replace_rows(theirs, _with_line(theirs, self._line))
             theirs.refresh()
         else:
             self._line.start()
 
     def _show(self, number: int, lr: float, leader: Result | None) -> None:
         if self._line is not None and self._task is not None:
-            self._line.update(self._task, completed=number, description=self._text(number, lr, leader))
+            left = self._left(number)
+            words = "" if left is None else f"{_clock(left)} left"
+            self._line.update(self._task, completed=number, description=self._text(number, lr, leader), left=words)
             (self._theirs or self._line).refresh()
 
     def _close(self) -> None:
@@ -177,7 +193,25 @@ class _RichProgress(SearchProgress):
         if line is not None and theirs is not None:
             line.columns = ()  # the last drawing is without our line, and still shielded
             theirs.refresh()
-            del theirs.get_renderables
+            self._undo()
+
+
+@contextlib.contextmanager
+def shielded(trainer: _Trainer) -> Iterator[None]:
+    """Let Rich's display bear that the user's callbacks are set aside, whatever is trained or validated within.
+
+    Args:
+        trainer: the running Trainer.
+    """
+    theirs = getattr(trainer.progress_bar_callback, "progress", None)
+    if theirs is None or not hasattr(theirs, "get_renderables"):
+        yield
+        return
+    undo = _replace_rows(theirs, _with_line(theirs, None))
+    try:
+        yield
+    finally:
+        undo()
 
 
 def make_progress(trainer: _Trainer) -> SearchProgress:
@@ -200,7 +234,25 @@ def make_progress(trainer: _Trainer) -> SearchProgress:
     return _TqdmProgress(position=2 * getattr(callback, "process_position", 0) + 1)
 
 
-def _with_line(theirs: Progress, line: Progress) -> Callable[[], Iterable[RenderableType]]:
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def _replace_rows(theirs: Progress, rows: Callable[[], Iterable[RenderableType]]) -> Callable[[], None]:
+    before = vars(theirs).get("get_renderables")  # a shield further out
+    theirs.get_renderables = rows  # type: ignore[method-assign]
+
+    def undo() -> None:
+        if before is None:
+            del theirs.get_renderables
+        else:
+            theirs.get_renderables = before  # type: ignore[method-assign]
+
+    return undo
+
+
+def _with_line(theirs: Progress, line: Progress | None) -> Callable[[], Iterable[RenderableType]]:
     """The user's rows, made to bear a search, with our line below them.
 
     While a candidate trains, the user's callbacks are set aside, and Lightning's column of metrics fails without its
@@ -216,6 +268,6 @@ def _with_line(theirs: Progress, line: Progress) -> Callable[[], Iterable[Render
         nonlocal rows
         with contextlib.suppress(Exception):
             rows = tuple(draw())
-        return (*rows, line.get_renderable()) if line.columns else rows
+        return (*rows, line.get_renderable()) if line is not None and line.columns else rows
 
     return renderables

@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from lightning_gammabo.records import EpochRecord, SearchHistory, TrialState
+from lightning_gammabo.report.words import count
 
-__all__ = ["comparison_table", "history_table"]
+__all__ = ["EPOCH_HEADER", "comparison_table", "epoch_cells", "history_table"]
+
+EPOCH_HEADER = ("epoch", "rate", "kappa", "loss", "accuracy", "candidates", "passes", "seconds")
 
 _NOTHING = "-"
 """stands where a value was not logged or no candidate was chosen"""
@@ -34,15 +37,14 @@ def history_table(history: SearchHistory) -> str:
     """
     if not history:
         return "No epoch was searched."
-    header = ("epoch", "rate", "kappa", "loss", "accuracy", "candidates", "passes", "seconds")
     candidates = sum(len(record.results) for record in history)
     summary = (
-        f"{_count(len(history), 'epoch')} searched with {_count(candidates, 'candidate')}: "
+        f"{count(len(history), 'epoch')} searched with {count(candidates, 'candidate')}: "
         f"{sum(record.train_passes for record in history):.1f} passes over the training data, "
         f"{sum(record.val_passes for record in history):.1f} over the validation data, "
         f"{sum(record.seconds for record in history):.1f} seconds"
     )
-    return "\n".join((*_aligned(header, map(_epoch_cells, history)), summary))
+    return "\n".join((*_aligned(EPOCH_HEADER, map(epoch_cells, history)), summary))
 
 
 def comparison_table(runs: Mapping[str, Mapping[str, float | str | None]]) -> str:
@@ -66,7 +68,15 @@ def comparison_table(runs: Mapping[str, Mapping[str, float | str | None]]) -> st
     return "\n".join(_aligned(("run".ljust(width), *columns), rows))
 
 
-def _epoch_cells(record: EpochRecord) -> tuple[str, ...]:
+def epoch_cells(record: EpochRecord) -> tuple[str, ...]:
+    """One epoch's cells, below :data:`EPOCH_HEADER`.
+
+    Args:
+        record: the search of one epoch.
+
+    Returns:
+        A string for each column.
+    """
     chosen = record.chosen
     states = Counter(result.state for result in record.results)
     lost = [f"{states[s]} {s.value}" for s in (TrialState.DROPPED, TrialState.DIVERGED, TrialState.FAILED) if states[s]]
@@ -92,10 +102,6 @@ def _value(value: float | str | None) -> str:
     if isinstance(value, str):
         return value
     return f"{value:.4g}" if abs(value) < 10_000 else f"{value:.0f}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from lightning_gammabo.bayesopt._beliefs import WarmPrior, inside_log_prior
 from lightning_gammabo.bayesopt._bounds import Bounds, away_from, space_filling
@@ -100,16 +101,38 @@ def test_the_inside_prior_prefers_the_middle_and_forbids_nothing() -> None:
     assert values[0] == values[-1] == pytest.approx(math.log(0.05))
 
 
-def test_warm_prior_looks_near_the_winner_and_somewhat_below() -> None:
-    prior = WarmPrior(winner=0.1, strength=3.0)
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_inside_prior_yields_to_a_best_score_near_an_end(flip: bool) -> None:
+    def prior(best: float, tried: list[float]) -> np.ndarray:
+        mirrored = 1.0 - np.array([best, *tried]) if flip else np.array([best, *tried])
+        values = inside_log_prior(GRID, float(mirrored[0]), mirrored)
+        return values[::-1] if flip else values
+
+    plain = inside_log_prior(GRID)
+    lifted = prior(0.9, [0.2, 0.5])
+    np.testing.assert_allclose(lifted[90:], plain[90])
+    np.testing.assert_allclose(lifted[:90], plain[:90])
+    np.testing.assert_allclose(prior(1.5, [0.2])[:101], np.where(GRID >= 1.5, 0.0, plain))
+    np.testing.assert_allclose(prior(0.9, [0.2, 0.95]), plain)  # what lies beyond was seen to be worse
+    np.testing.assert_allclose(prior(0.6, [0.2]), plain)  # too far from the end to speak for it
+
+
+def test_warm_prior_is_the_cauchy_of_the_move() -> None:
+    prior = WarmPrior(winner=0.1, usual=0.5, strength=2.0)
     rates = np.geomspace(1e-4, 10.0, 501)
-    assert rates[prior.log_prior(rates).argmax()] == pytest.approx(0.07, rel=0.03)
-    assert prior.log_prior(np.array([0.0]))[0] == pytest.approx(math.log(0.02))
+    moves = stats.cauchy(-0.5, 0.7)
+    expected = 2.0 * (moves.logpdf(np.log(rates / 0.1)) - moves.logpdf(-0.5))
+    np.testing.assert_allclose(prior.log_prior(rates), expected, atol=1e-12)
+    assert np.isfinite(prior.log_prior(np.array([0.0]))).all()
     assert prior.starts() == (0.1, 0.05)
 
 
-@pytest.mark.parametrize(
-    ("best", "misleads"), [(0.1, False), (0.07 * math.e**1.9, False), (0.6, True), (0.009, True), (0.0, True)]
-)
+@pytest.mark.parametrize(("best", "misleads"), [(0.5, False), (0.9, False), (0.49, True)])
 def test_warm_prior_knows_when_it_misleads(best: float, misleads: bool) -> None:
-    assert WarmPrior(winner=0.1, strength=3.0).misleads(best) is misleads
+    assert WarmPrior(winner=0.1, usual=0.5, strength=1.0).misleads(best) is misleads
+
+
+def test_warm_prior_is_made_of_the_finite_scores() -> None:
+    pairs = [(0.1, 0.5), (0.2, None), (0.3, math.nan), (0.0, 9.0), (0.02, 0.7), (0.01, 0.1), (0.03, 0.6)]
+    assert WarmPrior.of(pairs, 1.5) == WarmPrior(winner=0.02, usual=0.55, strength=1.5)
+    assert WarmPrior.of([(0.2, None), (0.0, 9.0)], 1.0) is None

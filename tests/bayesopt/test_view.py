@@ -121,12 +121,20 @@ def test_ei_in_units_of_the_score_is_that_of_the_scores() -> None:
 @pytest.mark.parametrize("surrogate", ["student_t", "gaussian"])
 @pytest.mark.parametrize("probability", [0.5, 0.9, 0.99])
 def test_intervals_hold_their_mass(surrogate: str, probability: float) -> None:
-    view = told([(0.01, 5.0), (0.1, 9.0)], surrogate=surrogate).surrogate_at([0.002, 0.05])
+    search = told([(0.01, 5.0), (0.1, 9.0), (0.3, 2.0), (0.03, 8.0)], surrogate=surrogate)
+    view = search.surrogate_at([0.005, 0.05])
     low, high = view.interval(probability)
     np.testing.assert_allclose(view.cdf(high) - view.cdf(low), probability, atol=1e-9)
     np.testing.assert_allclose(view.cdf(low), 0.5 - probability / 2, atol=1e-9)
     with pytest.raises(ValueError, match="between 0 and 1"):
         view.interval(1.0)
+
+
+def test_an_interval_ends_where_all_scores_are_disasters() -> None:
+    view = told([(0.01, 5.0), (0.1, 9.0)]).surrogate_at([0.002])
+    low, _ = view.interval(0.99)
+    assert low[0] == pytest.approx(9.0 - 100.0 * 2.0)  # 100 gaps, a gap being half of the median distance of 4
+    assert view.cdf(low)[0] > 0.005  # what lies below is counted there
 
 
 def test_noise_widens_the_belief() -> None:

@@ -72,6 +72,31 @@ def test_report_of_two_searches(bench: SimpleNamespace, tmp_path: Path) -> None:
     assert row["evaluations to 5%"] is None
 
 
+def test_rows_of_an_earlier_page_are_kept_and_compared_with(bench: SimpleNamespace, tmp_path: Path) -> None:
+    folder = tmp_path / "regret"
+    folder.mkdir()
+    runs = [
+        {"cluster": r, "part": 0, "repetition": r, "index": [5] * 12, "recommended": [5] * 12} for r in range(4)
+    ]  # fmt: skip
+    (folder / "gamma-krasser.json").write_text(json.dumps(runs), encoding="utf-8")
+    page = tmp_path / "page.md"
+    old = "| stock (earlier) | 200 | 0.101 (0.008) | 0.250 (0.050) | 0.004 (0.002) | 5 (0.98) | 6 (0.97) |  |  |"
+    gone = old.replace("stock (earlier)", "gamma_one_node")  # of the package: what it was is no matter
+    head = "intro\n\n<!-- benchmark: begin -->\n\n### Regret\n\n**krasser**\n\n"
+    claim = "### The thesis's claim\n\n| a |\n"
+    page.write_text(f"{head}{old}\n{gone}\n\n{claim}\n### Versions\n\n<!-- benchmark: end -->\n", encoding="utf-8")
+    (tmp_path / "versions.json").write_text("{}", encoding="utf-8")
+    bench.report.write_report(tmp_path, ["stock", "gamma"], page)
+    text = page.read_text(encoding="utf-8")
+    regret = bench.problems.function_problem("krasser").regrets[5]
+    assert text.startswith("intro")
+    assert old in text
+    assert "gamma_one_node" not in text
+    assert text.count("*(earlier: not run again") == text.count("| a |") == 1
+    assert f"| {regret / 0.25:.2f} | {regret - 0.25:+.3f} (0.050) |" in text
+    assert "worse on: krasser | **no**" in text
+
+
 def test_a_moved_landscape_keeps_its_gain(bench: SimpleNamespace) -> None:
     problem = bench.problems.landscape_problems("digits")[0]
     moved = bench.warm.shifted(problem, -30)

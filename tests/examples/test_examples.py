@@ -42,3 +42,4 @@ def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     assert history[0].train_passes == 3.0
     assert len(list(csv.DictReader((tmp_path / "history.csv").read_text().splitlines()))) == 3
     assert (tmp_path / "schedule.png").read_bytes().startswith(b"\x89PNG")
+    assert "1 epoch (0) searched" in (tmp_path / "report.html").read_text(encoding="utf-8")

@@ -85,8 +85,10 @@ PRECISIONS: dict[str, Callable[[], dict[str, Any]]] = {
     "16-mixed": _live_scaler,
 }
 
-# an LBFGS step is a closure, which no GradScaler can scale: Lightning refuses it
-IMPOSSIBLE = {("LBFGS", "16-mixed")}
+IMPOSSIBLE = {
+    ("LBFGS", "16-mixed"): "an LBFGS step is a closure, which no GradScaler can scale; Lightning refuses it",
+    ("SGD fused", "16-mixed"): "PyTorch's own fit is not the same twice: skipped first steps leave the momentum unset",
+}
 
 
 class Backbone(Net):
@@ -119,6 +121,7 @@ def _sizes() -> list[Callback]:
     return [callbacks.BatchSizeFinder(mode="power", steps_per_trial=1, max_trials=2, init_val=4)]
 
 
+_LOGS = {"logger": True, "log_every_n_steps": 1}
 CALLBACKS: dict[str, Scenario] = {
     "EarlyStopping": Scenario(
         Net, callbacks=_plain("EarlyStopping", monitor="val_loss", patience=0), trainer={"max_epochs": 4}
@@ -136,12 +139,29 @@ CALLBACKS: dict[str, Scenario] = {
         Net, callbacks=lambda: [callbacks.ModelCheckpoint("checkpoints", train_time_interval=_hour())]
     ),
     "OnExceptionCheckpoint": Scenario(Net, callbacks=_plain("OnExceptionCheckpoint", dirpath="checkpoints")),
-    "LearningRateMonitor": Scenario(Net, callbacks=_plain("LearningRateMonitor"), trainer={"logger": True}),
+    # in the epoch's interval it logs before the search, as every hook at the epoch's start runs before it
+    "LearningRateMonitor": Scenario(
+        Net, callbacks=_plain("LearningRateMonitor", logging_interval="step"), trainer=_LOGS
+    ),
+    "LearningRateMonitor epochs": Scenario(
+        Net, callbacks=_plain("LearningRateMonitor", logging_interval="epoch"), trainer=_LOGS, follows=False
+    ),
     "DeviceStatsMonitor": Scenario(
         Net, callbacks=_plain("DeviceStatsMonitor", cpu_stats=False), trainer={"logger": True}
     ),
+    # its schedule is an LR scheduler, so it goes on under lr_schedulers="scale" only
     "StochasticWeightAveraging": Scenario(
-        Net, callbacks=_plain("StochasticWeightAveraging", swa_lrs=0.02, swa_epoch_start=1), follows=False
+        Net,
+        callbacks=_plain("StochasticWeightAveraging", swa_lrs=0.02, swa_epoch_start=1),
+        search={"lr_schedulers": "scale"},
+        follows=False,
+    ),
+    "StochasticWeightAveraging late": Scenario(
+        Net,
+        callbacks=_plain("StochasticWeightAveraging", swa_lrs=0.02, swa_epoch_start=3),
+        search={"lr_schedulers": "scale"},
+        trainer={"max_epochs": 5},
+        follows=False,
     ),
     "BackboneFinetuning": Scenario(
         Backbone, callbacks=_plain("BackboneFinetuning", unfreeze_backbone_at_epoch=1, lambda_func=lambda epoch: 1.5)
@@ -184,7 +204,7 @@ def _cells() -> dict[str, Scenario]:
 FAST = (
     "Adam fused | 32 | none", "AdaGrad | 64 | none", "AdamW | bf16-mixed | none", "momentum | 16-mixed | none",
     "LBFGS | 32 | none", "Adam, rate in a tensor | 32 | none", "schedule-free AdamW | 32 | none",
-    *(f"momentum | 32 | {name}" for name in CALLBACKS if name.startswith(("EMA", "Stoch", "Back", "BatchSize", "Early"))),
+    *(f"momentum | 32 | {name}" for name in CALLBACKS if name.startswith(("EMA", "Stoch", "Back", "Early"))),
 )  # fmt: skip
 """what every run of the tests goes through; the whole matrix is asked for by ``GAMMABO_MATRIX=whole``"""
 WHOLE = os.environ.get("GAMMABO_MATRIX") == "whole"

@@ -26,9 +26,12 @@ def fit(scenario: Scenario, out: Path, *callbacks: Callback) -> dict[str, Any]:
     options |= options.pop("precision of", dict)()
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     own = scenario.callbacks()
+    # whoever follows speaks last, as a search does
+    first = [callback for callback in callbacks if not isinstance(callback, Follows)]
+    last = [callback for callback in callbacks if isinstance(callback, Follows)]
     quiet["enable_checkpointing"] = any("Checkpoint" in type(callback).__name__ for callback in own)
     trainer = Trainer(
-        callbacks=[*callbacks, *own, calls], enable_model_summary=False, default_root_dir=out,
+        callbacks=[*first, *own, *last, calls], enable_model_summary=False, default_root_dir=out,
         **{"max_epochs": 3, "accelerator": "cpu", **quiet, **options},
     )  # fmt: skip
     module = scenario.module()
@@ -53,21 +56,29 @@ def _average(callback: Any) -> Any:
     return average.state_dict() if isinstance(average, torch.nn.Module) else None
 
 
+WAYS: dict[str, dict[str, Any]] = {
+    "copy": {},
+    "replay": {"commit": "replay"},
+    # candidates train a part of the epoch, and the winner goes on from there, under watch
+    "part": {"first_fraction": 0.6, "fraction": 0.4, "min_steps": 1, "guard": True},
+}
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_cell(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scenario = CELLS[name]
     expected = fit(scenario, tmp_path)
     followed: dict[tuple[float, ...], Any] = {}
-    for commit in ("copy", "replay"):
-        one = searching(commit=commit, n_initial=1, n_iterations=0)
-        assert differences(expected, fit(scenario, tmp_path, one)) == [], f"one candidate, {commit}"
+    for way, arguments in WAYS.items():
+        one = searching(**{**arguments, **scenario.search, "n_initial": 1, "n_iterations": 0})
+        assert differences(expected, fit(scenario, tmp_path, one)) == [], f"one candidate, {way}"
         assert len(one.history) > 0
         if not scenario.follows:
             continue
-        many = searching(commit=commit, lr_min=1e-3, lr_max=0.3)
+        many = searching(**arguments, lr_min=1e-3, lr_max=0.3, **scenario.search)
         searched = fit(scenario, tmp_path, many)
         rates = tuple(record.chosen.lr for record in many.history)
         if rates not in followed:
             followed[rates] = fit(scenario, tmp_path, Follows(rates))
-        assert differences(followed[rates], searched) == [], f"many candidates, {commit}"
+        assert differences(followed[rates], searched) == [], f"many candidates, {way}"

@@ -1,23 +1,14 @@
 from __future__ import annotations
 
-import builtins
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from lightning_gammabo.records import EpochRecord, Result, SearchHistory, TrialState
+from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHistory, TrialState
 from lightning_gammabo.report.plots import plot_cost, plot_landscape, plot_schedule
 
 plt = pytest.importorskip("matplotlib.pyplot")
-
-
-@pytest.fixture(autouse=True)
-def no_window() -> Iterator[None]:
-    plt.switch_backend("Agg")
-    yield
-    plt.close("all")
 
 
 def complete(number: int, lr: float, **values: Any) -> Result:
@@ -40,7 +31,9 @@ def history() -> SearchHistory:
     second = EpochRecord(
         epoch=2, results=(complete(0, 0.02),), chosen_number=0, reason="best score", train_passes=2.0, commit="replay"
     )
-    nothing = EpochRecord(epoch=4, results=(lost(0, 0.5),), chosen_number=None, reason="diverged", train_passes=1.25)
+    nothing = EpochRecord(
+        epoch=4, results=(lost(0, 0.5),), chosen_number=None, reason="diverged", train_passes=1.25, commit="replay"
+    )
     return SearchHistory([first, second, nothing])
 
 
@@ -70,6 +63,28 @@ def test_the_schedule_on_given_axes_has_the_objective_at_the_right() -> None:
     assert value is not ax
     assert value.yaxis.get_label_position() == "right"
     assert drawn(value).get_position().bounds == ax.get_position().bounds
+
+
+def test_the_schedule_shows_what_every_epoch_was_trained_with() -> None:
+    rates = [EpochRate(epoch=e, start=0.1 / (e + 1), end=0.1 / (e + 2), steps=5, height=0.1) for e in range(5)]
+    rate, _ = plot_schedule(history(), rates=rates)
+    (trained,) = [line for line in rate.lines if line.get_label() == "trained with"]
+    points = [tuple(point) for point in trained.get_xydata().tolist() if point[0] == point[0]]
+    assert points[:4] == [(0, 0.1), (1, 0.05), (1, 0.05), (2, 0.1 / 3)]
+    assert len(points) == 10
+    assert drawn(rate).get_xlim() == (-0.6, 5.1)
+
+
+def test_rates_are_plain_numbers() -> None:
+    rate, _ = plot_schedule(history())
+    shown = {text.get_text() for text in drawn(rate).get_yticklabels()}
+    assert {"0.01", "0.1"} <= shown
+
+
+def test_a_dropped_candidate_is_named() -> None:
+    results = (complete(0, 0.1), lost(1, 0.5, TrialState.DROPPED), lost(2, 0.9))
+    record = EpochRecord(epoch=0, results=results, chosen_number=0, reason="best score")
+    assert labels(plot_landscape(record)[0]) == ["dropped or diverged", "committed"]
 
 
 def test_epochs_are_whole_numbers() -> None:
@@ -125,7 +140,24 @@ def test_the_cost_counts_every_pass() -> None:
     heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
     assert heights == [[2.0, 1.0, 0.0], [0.25, 0.0, 0.25], [0.0, 1.0, 1.0]]
     assert axes.get_title(loc="left") == "5.5 passes for 3 epochs"
-    assert labels(drawn(axes)) == ["a plain run", "candidates", "cut short", "trained again (replay)"]
+    assert labels(drawn(axes)) == ["a plain run", "candidates", "cut short", "trained again"]
+
+
+def test_the_rest_of_a_kept_epoch_is_not_trained_again() -> None:
+    part = complete(0, 0.1, passes=0.25)
+    record = EpochRecord(epoch=0, results=(part, part), chosen_number=0, reason="best", train_passes=1.25)
+    axes = plot_cost(SearchHistory([record]))
+    assert labels(drawn(axes)) == ["a plain run", "candidates", "rest of the kept epoch"]
+    assert [bars[0].get_height() for bars in axes.containers] == [0.5, 0.75]
+
+
+def test_a_schedule_that_ends_near_zero_does_not_squeeze_the_others() -> None:
+    rates = [
+        EpochRate(epoch=0, start=0.1, end=0.1, steps=5, height=0.1),
+        EpochRate(epoch=1, start=0.1, end=1e-9, steps=5, height=0.1),
+    ]
+    rate, _ = plot_schedule(history(), rates=rates)
+    assert 1e-3 < rate.get_ylim()[0] < 0.01
 
 
 @pytest.mark.parametrize("plot", [plot_schedule, plot_cost])
@@ -138,15 +170,8 @@ def test_no_picture_of_nothing(plot: Any) -> None:
     "plot", [lambda: plot_schedule(history()), lambda: plot_landscape(history()[0]), lambda: plot_cost(history())]
 )
 def test_without_matplotlib_the_words_say_what_to_install(plot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *args: Any) -> Any:
-        if name.startswith("matplotlib"):
-            raise ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib")
-        return real(name, *args)
-
-    for name in [name for name in sys.modules if name.startswith("matplotlib")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'lightning_gammabo\[demo\]'"):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(
+        ModuleNotFoundError, match=r"A picture needs matplotlib: pip install 'lightning_gammabo\[report\]'"
+    ):
         plot()

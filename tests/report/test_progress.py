@@ -14,7 +14,7 @@ from rich.progress import Progress, ProgressColumn, TextColumn
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.records import Result, TrialState
-from lightning_gammabo.report.progress import SearchProgress, make_progress
+from lightning_gammabo.report.progress import SearchProgress, make_progress, shielded
 
 LEADER = Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=1.5, kappa=1.234, loss=0.5)
 
@@ -264,3 +264,58 @@ def test_a_search_leaves_the_users_display_whole(kind: Any, tmp_path, capsys: py
     for record in search.history:
         assert f"epoch {record.epoch}: candidate 2/2" in out
         assert f"leader {record.results[0].lr:.1e}" in out
+
+
+def test_parts_of_an_epoch_and_the_time_left_are_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr("lightning_gammabo.report.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    progress = make_progress(trainer(object()))
+    progress.start(3, 12, 0.25)
+    progress.candidate(0, 0.1, None)
+    assert "epoch 3: candidate 1/12 of 25% epoch  lr 1.0e-01" in (out := capsys.readouterr().out)
+    assert "left" not in out
+    now[0] += 130.0
+    progress.candidate(2, 0.1, None)  # two candidates took 130 seconds, ten are left
+    assert "10:50 left" in capsys.readouterr().out
+    progress.finish()
+
+
+def test_rich_shows_the_time_left_of_slow_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("lightning_gammabo.report.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    theirs = Progress(TextColumn("{task.description}"), console=terminal(), auto_refresh=False)
+    theirs.add_task("Epoch 2/9")
+    progress = make_progress(trainer(RichProgressBar(theirs)))
+    with theirs:
+        progress.start(3, 3)
+        now[0] = 3600.0  # Rich's own estimate forgets what is older than 30 seconds
+        progress.candidate(1, 0.1, None)
+        assert drawn(theirs)[1].endswith("2:00:00 left")
+        progress.finish()
+
+
+def test_a_shield_holds_before_and_after_the_search() -> None:
+    class Metrics(ProgressColumn):
+        def render(self, task: Any) -> Any:
+            assert bar_is_found
+            return "loss 0.1"
+
+    bar_is_found = True
+    theirs = Progress(Metrics(), console=terminal(), auto_refresh=False)
+    theirs.add_task("Epoch 2/9")
+    running = trainer(RichProgressBar(theirs))
+    progress = make_progress(running)
+    with theirs:
+        with shielded(running):
+            assert drawn(theirs) == ["loss 0.1"]
+            bar_is_found = False
+            assert drawn(theirs) == ["loss 0.1"]
+            progress.start(0, 2)
+            progress.finish()
+            assert drawn(theirs) == ["loss 0.1"]  # the guard validates with the callbacks set aside, after the search
+        assert "get_renderables" not in vars(theirs)
+        bar_is_found = True
+    with shielded(trainer(None)), shielded(trainer(object())):
+        pass

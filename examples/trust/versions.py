@@ -1,0 +1,77 @@
+"""Runs the identity suites on the lowest, or on the newest, versions that the package admits.
+
+``python examples/trust/versions.py lowest`` makes a virtual environment of its own, installs what the package names as
+lower bounds, and runs the tests of exactness, of resuming and of the search there. PyTorch's default wheels bring
+gigabytes of CUDA: ``--pip "--index-url URL"`` takes wheels from elsewhere, ``--hold torch=2.13.0`` keeps one package at
+another version than the bound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SUITES = (
+    "tests/identity/test_identity.py", "tests/identity/test_matrix.py", "tests/test_no_trace.py",
+    "tests/test_resume_fit.py", "tests/test_faults.py", "tests/bayesopt/test_properties.py",
+)  # fmt: skip
+TESTERS = (
+    "pytest>=8.0",
+    "pytest-timeout",
+    "pytest-xdist",
+    "hypothesis>=6.90",
+    "mpmath",
+    "pandas",
+    "matplotlib",
+    "rich",
+)
+
+
+def requirements(which: str, held: dict[str, str]) -> list[str]:
+    """The package's own dependencies, at their lower bounds or as new as they come."""
+    named = [one for one in importlib.metadata.requires("lightning_gammabo") or [] if "extra ==" not in one]
+    wanted = []
+    for requirement in named:
+        match = re.match(r"([\w-]+).*>=([\d.]+)", requirement)
+        assert match is not None, f"{requirement!r} has no lower bound"
+        name, bound = match.groups()
+        if name in held:
+            wanted.append(f"{name}=={held[name]}")
+        else:
+            wanted.append(f"{name}=={bound}.*" if which == "lowest" else requirement)
+    return wanted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("which", choices=("lowest", "newest"))
+    parser.add_argument("--hold", action="append", default=[], metavar="NAME=VERSION")
+    parser.add_argument("--pip", default="", help="further arguments for pip install")
+    parser.add_argument("--pytest", default="-q -x", help="arguments for pytest")
+    parser.add_argument("--suites", nargs="*", default=SUITES)
+    arguments = parser.parse_args()
+    held = dict(pair.split("=", 1) for pair in arguments.hold)
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        python = str(Path(folder, "bin", "python"))
+        wanted = requirements(arguments.which, held)
+        print("installing", *wanted, flush=True)
+        install = [python, "-m", "pip", "install", "--quiet", *shlex.split(arguments.pip)]
+        subprocess.run([*install, *wanted, *TESTERS], check=True)
+        subprocess.run([python, "-m", "pip", "list", "--format=freeze"], check=True)
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        tests = [python, "-m", "pytest", *shlex.split(arguments.pytest), *arguments.suites]
+        sys.exit(subprocess.run(tests, cwd=ROOT, env=environment).returncode)
+
+
+if __name__ == "__main__":
+    main()
