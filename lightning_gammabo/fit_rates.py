@@ -190,12 +190,13 @@ class FitRates:
         )
         return rate
 
-    def after_rollback(self, record: EpochRecord, trained_at: float) -> EpochRecord:
+    def after_rollback(self, record: EpochRecord, trained_at: float, *, times: int = 1) -> EpochRecord:
         """Lower the range where an epoch diverged after its search.
 
         Args:
             record: the search.
             trained_at: the rate that the epoch was trained at instead.
+            times: how often it was rolled back: each time is a pass at the most.
 
         Returns:
             The record, with what became of the epoch.
@@ -205,7 +206,7 @@ class FitRates:
         self._last_good = trained_at
         self.say_rollback(record.epoch, record.chosen.lr, trained_at)
         reason = f"{record.reason}; the epoch then diverged and was trained again at {trained_at:.2e}"
-        return replace(record, reason=reason, train_passes=record.train_passes + 1.0)
+        return replace(record, reason=reason, train_passes=record.train_passes + times)
 
     def say_rollback(self, epoch: int, lr: float, trained_at: float) -> None:
         """Say that an epoch diverged.

@@ -98,7 +98,13 @@ class RunPlan:
     @property
     def search_epochs(self) -> list[int] | None:
         """The epochs that will be searched; None where the length of the run is not known."""
-        return None if self.shape.epochs is None else [e for e in range(self.shape.epochs) if self.searches(e)]
+        epochs, when = self.shape.epochs, self.policy.when
+        if epochs is None:
+            return None
+        if when == "every":
+            return list(range(self._start, epochs if self._stop is None else min(self._stop, epochs), self.every))
+        later = [] if isinstance(when, str) else [round(float(share) * epochs) for share in when]
+        return [e for e in sorted({self._start, *later}) if e < epochs and self.searches(e)]
 
     def epoch_plan(self, *, first: bool) -> EpochPlan:
         """The search of an epoch.
@@ -145,9 +151,7 @@ class RunPlan:
         Returns:
             Passes, validation included.
         """
-        trained = (plan.n_trials - (not self.shape.replays)) * plan.fraction
-        validations = plan.n_trials + first
-        return trained + validations * self.validation
+        return self._trained(plan) + (plan.n_trials + first) * self.validation
 
     def is_guarded(self, plan: EpochPlan) -> bool:
         """Whether the end of a searched epoch is validated by the guard, before it is committed.
@@ -169,9 +173,10 @@ class RunPlan:
     def planned(self) -> float | None:
         """Extra passes that the whole run is to cost; None where its length is not known."""
         epochs = self.search_epochs
-        if epochs is None:
-            return None
-        return sum(self.extra(self.epoch_plan(first=e == epochs[0]), first=e == epochs[0]) for e in epochs)
+        if not epochs:
+            return None if epochs is None else 0.0
+        later = self.extra(self.epoch_plan(first=False), first=False)
+        return self.extra(self.epoch_plan(first=True), first=True) + (len(epochs) - 1) * later
 
     def in_words(self) -> str:
         """The plan with its cost, as a sentence.
@@ -185,21 +190,21 @@ class RunPlan:
         if epochs is None:
             rest = "" if self.policy.when == "first" else f", then {_candidates(later)}"
             return f"{text}{rest}; the run's length is not known, so neither is the cost"
-        total = self.shape.epochs or 1
-        terms = ["1"]
+        total, planned = self.shape.epochs or 1, self.planned or 0.0
+        terms, trained = ["1"], 0.0
         if epochs:
-            terms.append(f"{_number((first.n_trials - (not self.shape.replays)) * first.fraction)}/{total}")
+            trained = self._trained(first)
+            terms.append(f"{_number(trained)}/{total}")
         if len(epochs) > 1:
-            each = (later.n_trials - (not self.shape.replays)) * later.fraction
-            terms.append(f"{len(epochs) - 1}*{_number(each)}/{total}")
+            trained += (len(epochs) - 1) * self._trained(later)
+            terms.append(f"{len(epochs) - 1}*{_number(self._trained(later))}/{total}")
             text += f", then {len(epochs) - 1} times {_candidates(later)}"
-        planned = self.planned or 0.0
-        validations = planned - sum(
-            (p.n_trials - (not self.shape.replays)) * p.fraction
-            for p in (self.epoch_plan(first=e == epochs[0]) for e in epochs)
-        )
-        terms.append(f"{validations / total:.2f} for validations")
+        terms.append(f"{(planned - trained) / total:.2f} for validations")
         return f"{text}; it costs at most {' + '.join(terms)} = {1.0 + planned / total:.2f} passes for each plain pass"
+
+    def _trained(self, plan: EpochPlan) -> float:
+        # passes that candidates train beyond the epoch itself, which one of them is the beginning of
+        return (plan.n_trials - (not self.shape.replays)) * plan.fraction
 
     def _fit(self, allowed: float) -> None:
         """Make the plan smaller until it costs no more than is allowed: the later searches rarer, the first shorter."""
@@ -241,40 +246,46 @@ class Budget:
         self._unit = unit
         self._plan = plan
 
-    def affords(self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int) -> bool:
-        """Whether one more candidate may be trained.
+    def affords(
+        self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int, more: int = 1
+    ) -> bool:
+        """Whether one more candidate, or several, may be trained.
 
         Args:
             history: the searches so far.
             results: the candidates of the present one; none to ask whether to search at all.
             plan: the present one's plan.
             epoch: the epoch, from 0; where the run's length is not known, the cap is of the epochs until now.
+            more: how many.
 
         Returns:
-            Whether the run stays below the cap with it, also where the winner has to be trained again.
+            Whether the run stays below the cap with them, also where the winner has to be trained again.
         """
         if self._cap is None:
             return True
         allowed = self._cap * (self._plan.shape.epochs or epoch + 1)
         if self._unit == "seconds":
-            return self._seconds(history, results) <= allowed * _seconds_of_a_pass(history, results)
+            if more > 1 and not history and not results:
+                return False  # nobody knows yet how long one takes
+            return self._seconds(history, results, more) <= allowed * _seconds_of_a_pass(history, results)
         validation = self._plan.validation
         complete = any(result.state is TrialState.COMPLETE for result in results)
         # a whole epoch that leads is taken over; a part may have to be trained again, and so may a leader to which the
         # rule comes back
-        held = complete and plan.fraction >= 1.0 and self._plan.policy.rule == "best"
+        held = complete and plan.fraction >= 1.0 and self._plan.policy.rule != "largest"
         # its own, the guard's, that of the untrained network, and once more where no candidate has a number
         scorings = 1 + self._plan.is_guarded(plan) + (not history) + (not complete)
         present = sum(result.passes + validation for result in results) + plan.fraction + scorings * validation
+        present += (more - 1) * (plan.fraction + validation)
         if held and not self._plan.shape.replays:
             present -= 1.0
         return present + sum(extra_passes(record, validation) for record in history) <= allowed
 
     @staticmethod
-    def _seconds(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:
-        # seconds that searches took, with one more candidate as long as the longest of this epoch
+    def _seconds(history: Sequence[EpochRecord], results: Sequence[Result], more: int) -> float:
+        # seconds that searches took, with so many more candidates as long as the longest of this epoch
         longest = max((result.seconds for result in results), default=0.0)
-        return sum(r.seconds for r in history) + sum(r.seconds for r in results) + longest
+        return sum(r.seconds for r in history) + sum(r.seconds for r in results) + more * longest
 
 
 def _seconds_of_a_pass(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 BATCHES = 5
 FEW = {"search": "random", "n_initial": 2, "n_iterations": 1, "lr_min": 1e-3, "lr_max": 0.3, "progress": False}
-PARTIAL = {**FEW, "fraction": 0.4, "first_fraction": 0.4, "min_steps": 1}
+PARTIAL = {**FEW, "fraction": 0.4, "first_fraction": 0.4, "min_steps": 1, "n_later": 3, "later_share": 9.0}
 
 
 class Rates(Callback):

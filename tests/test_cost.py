@@ -151,7 +151,14 @@ class BehindBelow(Counted):
         return super().loss(batch) * (5.0 if behind and self.training else 1.0)
 
 
-DROPS = {"search": "random", "anchor": "constant", "rule": "best", "when": "first", "progress": False}
+DROPS = {
+    "search": "random",
+    "anchor": "constant",
+    "rule": "best",
+    "when": "first",
+    "later_share": 9.0,
+    "progress": False,
+}
 
 
 def test_a_hopeless_candidate_is_cut_short_and_never_wins() -> None:

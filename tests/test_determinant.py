@@ -105,17 +105,19 @@ def test_the_number_and_not_the_place_is_named() -> None:
 
 
 def test_a_rule_that_is_unknown() -> None:
-    with pytest.raises(ValueError, match="rule='smallest': choose 'best' or 'largest'"):
+    with pytest.raises(ValueError, match="rule='smallest': choose one of 'best', 'largest', 'anchored'"):
         Determinant("smallest")  # type: ignore[arg-type]
 
 
 # ---- the largest within one paired standard error
 
 
-def measured(number: int, lr: float, batches: Sequence[float], *, loss: float | None = None) -> Result:
+def measured(
+    number: int, lr: float, batches: Sequence[float], *, loss: float | None = None, origin: str = "region"
+) -> Result:
     """A result whose score is minus the mean of its batches, with the parts that pair it."""
     parts = leave_one_out([[(value, 1.0) for value in batches]], lambda means: -means[0])
-    return result(number, -sum(batches) / len(batches), loss, lr=lr, parts=parts)
+    return result(number, -sum(batches) / len(batches), loss, lr=lr, parts=parts, origin=origin)
 
 
 # TIED is 0.04 behind, and that difference has a standard error of 0.06; WORSE is 1.05 behind for sure
@@ -184,6 +186,65 @@ def test_the_largest_is_the_largest(rows: list[tuple[float, list[float]]]) -> No
     assert chosen in tied
     if chosen.lr == best.lr:
         assert chosen is best
+
+
+# ---- the present rate, unless a larger one is better beyond the noise
+
+
+def anchored(*results: Result, errors: float = 1.0) -> tuple[Result | None, str]:
+    return Determinant("anchored", errors=errors).choose(results)
+
+
+PRESENT = measured(0, 0.1, [1.1, 1.9, 3.15, 4.0], origin="current")
+SMALLER = measured(1, 0.05, [0.5, 1.4, 2.6, 3.5])
+LARGER = measured(1, 0.2, [0.6, 1.4, 2.6, 3.6])
+TWICE = measured(2, 0.4, [0.4, 1.1, 2.4, 3.3])
+
+
+def test_a_smaller_rate_that_is_better_changes_nothing() -> None:
+    chosen, reason = anchored(PRESENT, SMALLER)
+    assert chosen is PRESENT
+    assert reason == "no larger one of 2 rates is better beyond the noise"
+    assert Determinant("best").choose([PRESENT, SMALLER])[0] is SMALLER
+
+
+def test_a_larger_rate_that_is_surely_better_is_taken_and_the_best_of_several() -> None:
+    chosen, reason = anchored(PRESENT, LARGER, SMALLER)
+    assert chosen is LARGER
+    assert reason == "a larger rate, better by more than 1 paired standard errors"
+    assert anchored(PRESENT, LARGER, TWICE)[0] is TWICE
+    assert anchored(PRESENT, TWICE, LARGER)[0] is TWICE
+
+
+def test_how_sure_is_an_argument_and_what_cannot_be_paired_is_not() -> None:
+    assert anchored(PRESENT, LARGER, errors=1e9)[0] is PRESENT
+    unpaired = result(1, 0.0, None, lr=0.2)
+    assert anchored(PRESENT, unpaired)[0] is PRESENT
+
+
+def test_better_within_the_noise_is_not_better() -> None:
+    larger = measured(1, 0.2, [1.0, 2.0, 3.0, 4.0])
+    assert larger.score > PRESENT.score  # type: ignore[operator]
+    assert anchored(PRESENT, larger)[0] is PRESENT
+
+
+def test_where_the_present_one_is_lost_the_best_is_taken() -> None:
+    lost = result(0, None, lr=0.1, origin="current")
+    assert anchored(lost, SMALLER, LARGER)[0] is SMALLER
+    assert anchored(PRESENT) == (PRESENT, "the only candidate")
+
+
+@settings(deadline=None, derandomize=True)
+@given(st.lists(st.tuples(st.sampled_from([0.05, 0.2, 0.4]), st.lists(st.floats(0.0, 2.0), min_size=4, max_size=4))))
+def test_who_leads_never_comes_back(rows: list[tuple[float, list[float]]]) -> None:
+    """So that the end state of one candidate has to be held, as of ``best``."""
+    results, leaders = [PRESENT], [PRESENT]
+    for number, (lr, batches) in enumerate(rows, start=1):
+        results.append(measured(number, lr, batches))
+        chosen, _ = anchored(*results)
+        assert chosen in (leaders[-1], results[-1])
+        assert chosen is not None
+        leaders.append(chosen)
 
 
 # ---- the error of a difference

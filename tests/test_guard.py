@@ -57,7 +57,11 @@ class NanWeights(Judged):
 
 
 class Explodes(Net):
-    """Low loss after the first batches, a high one at the end of the epoch, at a rate above 0.3."""
+    """Low losses in the first batches, high ones at the end of the epoch, at a rate above 0.3."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        high = float(self.trainer.optimizers[0].param_groups[0]["lr"]) > 0.3
+        return super().training_step(batch, batch_idx) + (1000.0 if high and batch_idx > 2 else 0.0)
 
     def validation_step(self, batch: Any, batch_idx: int) -> Any:
         high = float(self.trainer.optimizers[0].param_groups[0]["lr"]) > 0.3
@@ -67,7 +71,8 @@ class Explodes(Net):
 
 # five batches an epoch, of which a candidate trains two
 PARTIAL = {
-    "first_fraction": 0.4, "fraction": 0.4, "min_steps": 1, "rule": "best", "anchor": "constant", "progress": False,
+    "first_fraction": 0.4, "fraction": 0.4, "min_steps": 1, "rule": "best", "anchor": "constant", "n_later": 3,
+    "later_share": 9.0, "progress": False,
 }  # fmt: skip
 BY_RATE = {**PARTIAL, "objective": "goodness"}
 
@@ -105,7 +110,8 @@ def test_it_is_put_back_and_trained_at_a_quarter(
 def test_it_may_be_put_back_more_than_once() -> None:
     search = GammaLRSearch(candidates=[6.4], **BY_RATE)
     searched = fit(Scenario(NanLate), search)
-    # 6.4, 1.6, 0.4, 0.1
+    # 6.4, 1.6, 0.4, 0.1: two candidates of two fifths, the rest of the epoch, and three times the epoch
+    assert [record.train_passes for record in search.history] == pytest.approx([0.4 * 2 + 0.6 + 3.0] * 3)
     assert [rate.start for rate in search.rates] == [0.1] * 3
     assert differences(fit(Scenario(NanLate), Follows([0.1] * 3)), searched) == []
 
@@ -134,6 +140,21 @@ def test_an_epoch_that_ends_with_an_exploded_loss_is_put_back() -> None:
     assert [record.chosen.lr for record in search.history] == [0.8] * 3
     assert [rate.start for rate in search.rates] == [0.2] * 3
     assert differences(fit(Scenario(Explodes), Follows([0.2] * 3)), searched) == []
+
+
+class RisesInTraining(Explodes):
+    """Its validation finds nothing wrong."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        high = float(self.trainer.optimizers[0].param_groups[0]["lr"]) > 0.3
+        self.log("val_loss", self.loss(batch) * (0.1 if high else 1.0))
+
+
+def test_a_training_loss_that_rises_is_no_reason_where_the_validation_is_sane() -> None:
+    search = GammaLRSearch(candidates=[0.8], **PARTIAL)
+    searched = fit(Scenario(RisesInTraining), search)
+    assert [rate.start for rate in search.rates] == [0.8] * 3
+    assert differences(fit(Scenario(RisesInTraining), Follows([0.8] * 3)), searched) == []
 
 
 # ---- an epoch that diverges without a search

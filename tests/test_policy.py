@@ -15,19 +15,22 @@ SHARE = "a share of an epoch lies above 0 and up to 1"
 FACTOR = "a factor above 1, or None for the whole range every time"
 
 EPOCHWISE = {
-    "n_initial": 4, "n_iterations": 4, "n_later": 3, "when": "every", "first_fraction": 1.0, "fraction": 0.1,
-    "min_steps": 8, "region": 64.0, "anchor": "auto", "rule": "largest", "drop_at": 0.25, "guard": True,
-    "score_samples": 512, "objective": "kappa", "search": "gamma",
+    "n_initial": 4, "n_iterations": 3, "n_later": 2, "when": "every", "first_fraction": 1.0, "fraction": 0.05,
+    "min_steps": 8, "region": 64.0, "anchor": "auto", "rule": "anchored", "errors": 2.0, "drop_at": 0.25,
+    "guard": True, "score_samples": 256, "later_share": 0.15, "objective": "kappa", "search": "gamma",
 }  # fmt: skip
 NAMED: dict[str, dict[str, Any]] = {
     "epochwise": {},
-    "adaptive": {"when": (0.3, 0.5, 0.7), "n_later": 5, "fraction": 0.2, "region": 27.0},
+    "adaptive": {"when": (0.3, 0.5, 0.7), "n_later": 3, "fraction": 0.1, "region": 27.0, "later_share": None},
     "once": {"when": "first"},
-    "thorough": {"n_later": 5, "fraction": 1.0, "region": 512.0, "drop_at": None, "score_samples": None},
+    "thorough": {
+        "n_later": 5, "fraction": 1.0, "region": 512.0, "rule": "largest", "errors": 1.0, "drop_at": None,
+        "score_samples": None, "later_share": None,
+    },
     # the thesis, ch. 4.2.1: two initial points and ten iterations, every epoch, the best one wins
     "thesis": {
         "n_initial": 2, "n_iterations": 10, "n_later": None, "fraction": 1.0, "region": None, "anchor": "constant",
-        "rule": "best", "drop_at": None, "guard": False, "score_samples": None,
+        "rule": "best", "drop_at": None, "guard": False, "score_samples": None, "later_share": None,
     },
 }  # fmt: skip
 
@@ -109,9 +112,16 @@ BAD = [
     number("drop_at", [0.25]),
     *(("region", value, ValueError, f"region={value!r}: {FACTOR}") for value in (1.0, 0.5, -2.0, INF, NAN)),
     number("region", "64"),
+    *(("errors", value, ValueError, f"errors={value!r}: paired standard errors, 0 or more")
+      for value in (-1.0, INF, NAN)),
+    number("errors", None),
+    number("errors", True),
+    *(("later_share", value, ValueError, f"later_share={value!r}: passes for each epoch, above 0; None for no limit")
+      for value in (0.0, -0.1, INF, NAN)),
+    number("later_share", "0.15"),
     ("anchor", "sine", ValueError, r"anchor='sine': choose one of 'auto', 'cosine', 'linear', 'constant', 'plateau', "),
     ("anchor", None, ValueError, r"anchor=None: choose one of"),
-    ("rule", "smallest", ValueError, r"rule='smallest': choose one of 'best', 'largest'"),
+    ("rule", "smallest", ValueError, r"rule='smallest': choose one of 'best', 'largest', 'anchored'"),
     ("guard", 1, TypeError, r"guard=1: need True or False"),
     ("guard", "yes", TypeError, r"guard='yes': need True or False"),
     ("when", "never", ValueError, r"when='never': choose 'every', 'first', or a list of shares of the run"),
@@ -142,7 +152,7 @@ def test_every_field_has_a_bad_value_in_the_table() -> None:
     assert named == {name for name, *_ in BAD}
 
 
-@pytest.mark.parametrize("name", ["n_later", "region", "drop_at", "score_samples"])
+@pytest.mark.parametrize("name", ["n_later", "region", "drop_at", "score_samples", "later_share"])
 def test_what_may_be_none(name: str) -> None:
     assert getattr(SearchPolicy(**{name: None}), name) is None
 
@@ -153,7 +163,7 @@ def test_what_may_be_none(name: str) -> None:
 def test_the_first_search_is_wide() -> None:
     for name in ("epochwise", "adaptive", "once", "thorough"):
         assert POLICIES[name].epoch_plan(first=True, searches=10) == EpochPlan(
-            wide=True, n_initial=4, n_trials=8, fraction=1.0, factor=None
+            wide=True, n_initial=4, n_trials=7, fraction=1.0, factor=None
         )
     assert POLICIES["thesis"].epoch_plan(first=True, searches=3) == EpochPlan(
         wide=True, n_initial=2, n_trials=12, fraction=1.0, factor=None
@@ -180,7 +190,7 @@ def test_later_searches_move_the_rate_by_the_whole_region_in_all(
     assert plan.factor == pytest.approx(factor, rel=1e-12)
     assert not plan.wide
     assert (plan.n_trials, plan.fraction) == (POLICIES[name].n_later, POLICIES[name].fraction)
-    assert plan.n_initial == 3
+    assert plan.n_initial == min(3, plan.n_trials)
 
 
 def test_later_searches_over_the_whole_range() -> None:
@@ -190,7 +200,7 @@ def test_later_searches_over_the_whole_range() -> None:
     assert fewer == EpochPlan(wide=True, n_initial=1, n_trials=1, fraction=0.5, factor=None)
 
 
-@pytest.mark.parametrize(("later", "initial", "trials"), [(None, 3, 8), (1, 1, 1), (2, 2, 2), (7, 3, 7)])
+@pytest.mark.parametrize(("later", "initial", "trials"), [(None, 3, 7), (1, 1, 1), (2, 2, 2), (7, 3, 7)])
 def test_how_many_candidates_later(later: int | None, initial: int, trials: int) -> None:
     plan = SearchPolicy(n_later=later).epoch_plan(first=False, searches=5)
     assert (plan.n_initial, plan.n_trials) == (initial, trials)

@@ -478,7 +478,10 @@ def test_an_epoch_that_is_entered_in_its_middle_begins_there() -> None:
     guard = anchored(optimizer, anchor="linear")
     guard.follow(0.25)
     guard.on_train_batch_start(None, None, None, 2)
+    assert guard.batches == 0  # none has come to its end
+    guard.on_train_batch_end(trainer(), None, None, None, 2)
     assert (guard.first, guard.first_anchor, guard.batches) == (0.8 * 0.75, 0.75, 3)
+    assert guard.last == 0.8 * 0.75
 
 
 # ---- what a resumed run needs
@@ -513,6 +516,7 @@ def test_a_state_is_plain_and_stays_as_it_was_taken() -> None:
     assert state == {
         "height": 2.0, "shape": 1.0, "begin": 0.0, "plateau": [math.inf, 0, 1.0],
         "scheduled": [[0.1, 0.3]], "written": [[0.2, 0.6]],
+        "first": 0.0, "first_anchor": 1.0, "last": 0.0, "batches": 0,
     }  # fmt: skip
     guard.rescale(3.0)
     guard.follow(0.5)

@@ -127,18 +127,18 @@ def page(results: Path, images: Path) -> str:
     images.mkdir(parents=True, exist_ok=True)
     text = ["Mean ± deviation over seeds; in brackets how many seeds.\n"]
     if (results / "function.json").exists():
-        text += ["### Figures 12 and 13: the test function (thesis: Gaussian 8-9 evaluations, Gamma 5-6)\n"]
+        text += ["## Figures 12 and 13: the test function (thesis: Gaussian 8-9 evaluations, Gamma 5-6)\n"]
         text += [function_table(results / "function.json")]
     landscapes = read_rows(results / "landscapes.jsonl")
     if landscapes:
         path = draw_landscapes(landscapes, images / "thesis-landscapes.svg")
-        text += ["### Figures 14 and 15: landscapes\n", f"![Accuracy, loss and kappa over rates](images/{path.name})\n"]
+        text += ["## Figures 14 and 15: landscapes\n", f"![Accuracy, loss and kappa over rates](images/{path.name})\n"]
     for name, parts in SECTIONS.items():
         rows = read_rows(results / f"{name}.jsonl")
         for title, make in parts if rows else ():
-            text += [f"### {title}\n", make(rows)]
+            text += [f"## {title}\n", make(rows)]
         if rows:
-            path = draw_confusion(rows, images / f"thesis-confusion-{name}.svg")
+            path = draw_confusion(rows, images / f"thesis-confusion-{name}.png")
             text += [f"![Confusions, diagonal left out, {name}](images/{path.name})\n"]
     return "\n".join(text)
 

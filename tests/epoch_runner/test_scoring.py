@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -249,7 +250,7 @@ def test_loaders_that_were_reloaded_are_drawn_from_anew() -> None:
 
 
 def test_a_loader_by_name() -> None:
-    mine, theirs = object(), object()
+    mine, theirs = [1], [2]
     module = SimpleNamespace(scores=lambda: mine)
     assert scoring_loader(None, SimpleNamespace(), module) is None  # type: ignore[arg-type]
     assert scoring_loader(mine, SimpleNamespace(), module) is mine  # type: ignore[arg-type]
@@ -264,6 +265,17 @@ def test_a_stream_of_ones_own() -> None:
     with scoring.read_by(trainer_of(loop)):
         assert loop._max_batches == [math.inf]
     assert (scoring.share, scoring.own_samples) == (1.0, None)
+
+
+def test_what_is_no_loader_or_has_nothing_to_score_on() -> None:
+    module = SimpleNamespace(number=lambda: 3, nothing=list)
+    for wanted in (3, "number"):
+        with pytest.raises(TypeError, match=rf"score_dataloader={wanted!r}\): need a loader, or the name .*, not int"):
+            scoring_loader(wanted, SimpleNamespace(datamodule=None), module)  # type: ignore[arg-type]
+    for wanted in ([], "nothing"):
+        message = rf"score_dataloader={re.escape(repr(wanted))}\): the loader has no batch to score on"
+        with pytest.raises(ValueError, match=message):
+            scoring_loader(wanted, SimpleNamespace(datamodule=None), module)  # type: ignore[arg-type]
 
 
 def test_a_name_that_nobody_has() -> None:
@@ -306,7 +318,10 @@ def fit(search: GammaLRSearch, val: Any = None, **options: Any) -> list[tuple[st
     return list(SEEN)
 
 
-FEW = {"n_initial": 2, "n_iterations": 0, "n_later": 2, "fraction": 0.5, "min_steps": 1, "progress": False}
+FEW = {
+    "n_initial": 2, "n_iterations": 0, "n_later": 2, "fraction": 0.5, "min_steps": 1, "later_share": 9.0,
+    "progress": False,
+}  # fmt: skip
 
 
 def scorings_of(seen: list[tuple[str, list[int]]], whole: int = 200) -> tuple[list[list[int]], list[str]]:
@@ -319,8 +334,8 @@ def test_candidates_of_all_epochs_read_the_same_and_the_committed_one_the_users(
     search = GammaLRSearch(score_samples=64, seed=2, **FEW)
     scorings, whole = scorings_of(fit(search))
     assert whole == ["0", "1", "2"]
-    # the untrained network, two candidates an epoch, the guard's in the two epochs whose candidates were partial
-    assert len(scorings) == 1 + 3 * 2 + 2 == sum(record.scorings for record in search.history)
+    # the untrained network, and two candidates an epoch
+    assert len(scorings) == 1 + 3 * 2 == sum(record.scorings for record in search.history)
     assert all(samples == scorings[0] for samples in scorings)
     assert len(set(scorings[0])) == 64
     assert all(len(result.parts) == 8 for record in search.history for result in record.results)
@@ -346,6 +361,39 @@ def test_a_limited_validation_is_what_candidates_are_scored_on() -> None:
     search = GammaLRSearch(score_samples=64, **FEW)
     seen = fit(search, limit_val_batches=2)
     assert {len(samples) for epoch, samples in seen if epoch != "sanity"} == {100}
+
+
+GAVE: list[tuple[float, int]] = []
+
+
+class Notes(Sees):
+    """Logs under several names, and writes down what each batch gave."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        super().validation_step(batch, batch_idx)
+        loss = self.loss(batch)
+        GAVE.append((float(loss), len(batch[0])))
+        self.log("val_metric", loss, on_step=True, on_epoch=True)
+        self.log("val_max", loss, reduce_fx="max")
+
+
+def test_what_is_left_out_is_what_the_batches_gave() -> None:
+    """Of a real validation, its last batch smaller than the others."""
+    search = GammaLRSearch("once", objective="val_metric_epoch", objective_mode="max", score_samples=61, **FEW)
+    GAVE.clear()
+    SEEN.clear()
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", callbacks=[search], num_sanity_val_steps=0, enable_checkpointing=False, **quiet
+    )
+    trainer.fit(Notes(), DataLoader(TRAIN, 4), DataLoader(NUMBERED, 50))
+    for number, result in enumerate(search.history[0].results):
+        batches = GAVE[number * 9 : number * 9 + 9]
+        assert [size for _, size in batches] == [7] * 8 + [5]
+        total = sum(loss * size for loss, size in batches)
+        assert result.score == pytest.approx(total / 61, rel=1e-6)
+        left = [(total - loss * size) / (61 - size) for loss, size in batches]
+        assert result.parts == pytest.approx(left, rel=1e-5)
 
 
 def test_a_name_that_is_wrong_is_refused_before_training() -> None:

@@ -1,7 +1,8 @@
 """Fits in several processes, one rank of them; each rank writes the fingerprints.
 
 Usage: ``python -m tests.identity.ddp_fit OUT`` under torchrun's environment variables. The fits: plain; one candidate,
-copied and replayed; three candidates, copied and replayed, each beside a plain fit at the rates that were chosen.
+copied and replayed; three candidates, copied and replayed, each beside a plain fit at the rates that were chosen; short
+candidates that go on, beside the plain fit at the chosen heights of a cosine.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lightning_gammabo import GammaLRSearch
 from tests.identity.fingerprint import Calls, fingerprint
 from tests.identity.scenarios import TRAIN, VAL, Net
 from tests.identity.test_identity import Follows
+from tests.identity.test_policies import PARTIAL, known
 
 
 class Distributed(Net):
@@ -51,11 +53,15 @@ def main(out: str) -> None:
     torch.distributed.init_process_group("gloo")
     fits: dict[str, Any] = {"plain": fit()}
     for commit in ("copy", "replay"):
-        fits[f"{commit} one"] = fit(GammaLRSearch(n_initial=1, n_iterations=0, commit=commit))
+        fits[f"{commit} one"] = fit(GammaLRSearch("thesis", n_initial=1, n_iterations=0, commit=commit))
         search = GammaLRSearch("thesis", search="random", n_initial=1, n_iterations=2, commit=commit)
         fits[f"{commit} many"] = fit(search)
         fits[f"{commit} history"] = search.history
         fits[f"{commit} followed"] = fit(Follows([record.chosen.lr for record in search.history]))
+    search = GammaLRSearch("epochwise", search="random", score_samples=14, progress=False, **PARTIAL)
+    fits["short many"] = fit(search)
+    fits["short history"] = search.history
+    fits["short followed"] = fit(known(search))
     Path(out, f"{torch.distributed.get_rank()}.pkl").write_bytes(pickle.dumps(fits))
     torch.distributed.destroy_process_group()
 

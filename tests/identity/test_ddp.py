@@ -57,6 +57,10 @@ def test_two_processes(tmp_path: Path) -> None:
         for commit in ("copy", "replay"):
             assert differences(rank["plain"], rank[f"{commit} one"]) == []
             assert differences(rank[f"{commit} followed"], rank[f"{commit} many"]) == []
+        assert differences(rank["short followed"], rank["short many"]) == []
+        assert [record.fraction for record in rank["short history"]] == [0.6, 0.4, 0.4]
+        # two ranks score on seven samples each, one a batch
+        assert {len(result.parts) for record in rank["short history"] for result in record.results} == {14}
 
 
 @pytest.mark.slow
@@ -66,7 +70,7 @@ def test_three_processes_agree(tmp_path: Path) -> None:
         # Not the replayed fits: with three processes and more the order in which gloo sums a gradient depends on its
         # place in DDP's buckets, which DDP lays anew after its very first step and never lays back.
         assert differences(rank["plain"], rank["copy one"]) == []
-        for commit in ("copy", "replay"):
+        for commit in ("copy", "replay", "short"):
             assert rank[f"{commit} many"]["parameters"] == ranks[0][f"{commit} many"]["parameters"]
             assert _told(rank[f"{commit} history"]) == _told(ranks[0][f"{commit} history"])
 

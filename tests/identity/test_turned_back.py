@@ -26,7 +26,7 @@ def test_it_is_trained_again(fraction: float, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Determinant, "choose", first_then_second_then_first)
     search = GammaLRSearch(
         "epochwise", anchor="cosine", search="random", n_initial=3, n_iterations=0, fraction=fraction,
-        first_fraction=fraction, min_steps=1, drop_at=1.0, progress=False,
+        first_fraction=fraction, n_later=3, min_steps=1, later_share=9.0, drop_at=1.0, progress=False,
     )  # fmt: skip
     searched = fit(SCENARIOS["shuffled"], search)
     assert [record.chosen_number for record in search.history] == [0, 0, 0]
