@@ -1,4 +1,4 @@
-# make demo | make test: all that a fresh machine with python3 (3.11 or newer) and make needs
+# make demo | make test | make docs: all that a fresh machine with python3 (3.11 or newer) and make needs
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,8 +13,9 @@ export OMP_NUM_THREADS ?= 1
 
 help:
 	@echo "make demo   search the learning rate on handwritten digits (DEMO_ARGS='--epochs 3')"
-	@echo "make test   format, lint, types, tests, doctests; the same as make check"
-	@echo "make lint | types | tests | docs | clean"
+	@echo "make test   format, lint, types, tests, doctests, docs; the same as make check"
+	@echo "make docs   the docs as HTML, in docs/_build/html"
+	@echo "make lint | types | tests | clean"
 
 $(READY): pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed here; name one: make PYTHON=python3.11")'
@@ -43,7 +44,6 @@ tests: $(READY)
 	$(BIN)/pytest $(PYTEST_ARGS)
 
 docs: $(READY)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c .ci/constraints.txt -e '.[docs]'
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 
 clean:

@@ -26,6 +26,9 @@ Loaders = dict[str, DataLoader]
 class Classifier(LightningModule):
     """Any network that gives logits, with cross entropy and SGD; logs loss and accuracy."""
 
+    cosine = False
+    """whether the rate falls along a cosine, to zero at the run's end"""
+
     def __init__(self, net: nn.Module, *, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
         super().__init__()
         self.net = net
@@ -50,8 +53,13 @@ class Classifier(LightningModule):
         for name, value in self.measure(batch).items():
             self.log(f"{split}_{name}", value, prog_bar=True)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), **self.sgd)
+    def configure_optimizers(self) -> dict[str, object]:
+        optimizer = torch.optim.SGD(self.parameters(), **self.sgd)
+        if not self.cosine:
+            return {"optimizer": optimizer}
+        steps = int(self.trainer.estimated_stepping_batches)
+        scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
 def run(
@@ -62,10 +70,12 @@ def run(
     seed: int,
     accelerator: str = "cpu",
     search: GammaLRSearch | None = None,
+    cosine: bool = False,
 ) -> dict[str, float]:
     """Train a network from the same start as every other run of that seed, and judge it on the test split."""
     seed_everything(seed, verbose=False)
     module = make()
+    module.cosine = cosine
     common = {"accelerator": accelerator, "devices": 1, "logger": False, "enable_model_summary": False}
     callbacks = [search] if search else None
     trainer = Trainer(
@@ -85,8 +95,8 @@ def run(
         "epochs": epochs,
         "test accuracy": scores["test_acc"],
         "test loss": scores["test_loss"],
-        "train passes": sum(record.train_passes for record in history) or epochs,
-        "val passes": sum(record.val_passes for record in history) or epochs,
+        "train passes": sum(record.train_passes for record in history) + epochs - len(history),
+        "val passes": sum(record.val_passes for record in history) + epochs - len(history),
         "seconds": round(seconds, 1),
     }
 
@@ -114,17 +124,18 @@ def compare(
     out: Path,
     accelerator: str = "cpu",
 ) -> None:
-    """One searched run; a plain one of as many epochs, one of as many passes; tables, history and a picture."""
+    """One searched run; plain ones of as many epochs, and of as many passes; tables, history and a picture."""
     ignore_advice()
     sizes = {name: len(loader.dataset) for name, loader in loaders.items()}
     common = {"seed": seed, "accelerator": accelerator}
     print("{train} images to train, {val} to choose rates by, {test} to judge by\n".format(**sizes))
     runs = {"searched": run(make, loaders, epochs=epochs, search=search, **common)}
-    plain = f"plain, lr {make().sgd['lr']:g}"
+    rate = f"lr {make().sgd['lr']:g}"
     same_cost = round(runs["searched"]["train passes"])
-    for name, n in ((plain, epochs), (f"{plain}, same cost", same_cost)):
-        print(f"{name}: {n} epochs ...", flush=True)
-        runs[name] = run(make, loaders, epochs=n, **common)
+    for kind in ("constant", "cosine"):
+        for name, n in ((f"{kind}, {rate}", epochs), (f"{kind}, {rate}, same cost", same_cost)):
+            print(f"{name}: {n} epochs ...", flush=True)
+            runs[name] = run(make, loaders, epochs=n, cosine=kind == "cosine", **common)
 
     out.mkdir(parents=True, exist_ok=True)
     search.history.save(out / "history.jsonl")

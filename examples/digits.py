@@ -1,6 +1,6 @@
-"""Search the learning rate of a small CNN on scikit-learn's handwritten digits, beside plain runs of the same network.
+"""Search the learning rate of a small CNN on scikit-learn's handwritten digits, beside plain runs of it.
 
-    python examples/digits.py --epochs 6 --lr 0.01 --out runs/digits
+    python examples/digits.py --epochs 20 --lr 0.01 --policy epochwise --out runs/digits
 
 Prints what each epoch's search found and what it cost, and judges all runs on a test split that no search saw. Writes
 ``history.jsonl``, ``history.csv``, ``schedule.png`` and ``report.html``.
@@ -48,9 +48,10 @@ def load_splits(seed: int) -> Loaders:
 def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--epochs", type=int, default=6, help="epochs of the searched run")
+    add("--epochs", type=int, default=20, help="epochs of the searched run")
     add("--lr", type=float, default=0.01, help="the configured rate: the plain runs', and where the search starts")
-    add("--n-iterations", type=int, default=10, help="candidates that the surrogate proposes each epoch")
+    add("--policy", default="epochwise", help="epochwise, adaptive, once, thorough, thesis")
+    add("--n-iterations", type=int, default=None, help="candidates of the first search that the surrogate proposes")
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/digits"))
     return parser.parse_args()
@@ -58,7 +59,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    search = GammaLRSearch(lr_min=1e-4, lr_max=1.0, n_iterations=args.n_iterations, seed=args.seed)
+    search = GammaLRSearch(args.policy, n_iterations=args.n_iterations, seed=args.seed)
     make = partial(small_cnn, args.lr)
     compare(make, load_splits(args.seed), search, epochs=args.epochs, seed=args.seed, out=args.out)
 

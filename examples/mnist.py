@@ -80,7 +80,9 @@ def main() -> None:
     args = parse_args()
     loaders = load_splits(args.data_dir, download=args.download, subset=args.subset, seed=args.seed)
     # the thesis searches 0.0 to 0.5; a log scale needs a lowest rate above 0
-    search = GammaLRSearch(lr_min=1e-3, lr_max=0.5, search=args.search, objective=args.objective, seed=args.seed)
+    search = GammaLRSearch(
+        "thesis", lr_min=1e-3, lr_max=0.5, search=args.search, objective=args.objective, seed=args.seed
+    )
     make = partial(thesis_mlp, args.lr, args.dropout)
     common = {"epochs": args.epochs, "seed": args.seed, "out": args.out, "accelerator": args.accelerator}
     compare(make, loaders, search, **common)

@@ -76,8 +76,7 @@ class GammaLRSearch(Pictured, Callback):
         kappa_lambda: lambda of eqs. 11 and 12, in (0, 1].
         monitor_loss: name of the logged validation loss; None to find it.
         monitor_accuracy: name of the logged validation accuracy; None to find it.
-        commit: ``copy`` puts the winner's end state back; ``replay`` trains its epoch once more, natively, for
-            callbacks that have to see its batches.
+        commit: ``copy`` puts the winner's end state back; ``replay`` trains its epoch again, so that callbacks see it.
         every_n_epochs: where every epoch is searched, search only every n-th one, from ``start_epoch`` on.
         start_epoch: first epoch that is searched, from 0.
         stop_epoch: first epoch that is not searched any more; None for none.
@@ -86,9 +85,9 @@ class GammaLRSearch(Pictured, Callback):
             has it.
         score_dataloader: loader to score candidates on, or the name of the data module's or module's method that gives
             it, so that the validation data stay unseen by the search; None for (a part of) the validation data.
-        max_overhead: what searches may cost at the most, in extra passes (or seconds) for each plain one; None for no
-            cap.
+        max_overhead: cap of what searches cost, in extra passes (or seconds) for each plain one; None for no cap.
         overhead_unit: ``passes`` or ``seconds``.
+        vectorise: whether candidates train together (docs/vectorised.md): ``auto`` (on CUDA), ``always``, ``never``.
         seed: of the search's own randomness; no global generator is touched.
         history_file: file to which the history is written after each searched epoch (``.jsonl`` or ``.csv``).
         progress: whether to show a bar for each search, under Lightning's own.
@@ -108,7 +107,6 @@ class GammaLRSearch(Pictured, Callback):
     """
 
     _trainer: Trainer | None = None
-
     _session: FitSession
 
     def __init__(
@@ -147,6 +145,7 @@ class GammaLRSearch(Pictured, Callback):
         score_dataloader: Any = None,
         max_overhead: float | None = None,
         overhead_unit: Literal["passes", "seconds"] = "passes",
+        vectorise: Literal["auto", "always", "never"] = "auto",
         seed: int = 0,
         history_file: str | None = None,
         progress: bool = True,
@@ -188,6 +187,7 @@ class GammaLRSearch(Pictured, Callback):
         self.score_dataloader = score_dataloader
         self.max_overhead = max_overhead
         self.overhead_unit = overhead_unit
+        self.vectorise = vectorise
         self.seed = seed
         self.history_file, self.report_file = history_file, report_file
         self.progress, self.log_figures = progress, log_figures

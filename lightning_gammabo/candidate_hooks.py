@@ -14,6 +14,7 @@ from typing import Any
 __all__ = [
     "LoggerTape",
     "OnlyHooks",
+    "changes_batches",
     "has_batch_hooks",
     "hook_owner",
     "nothing",
@@ -57,9 +58,19 @@ def takes_part(callback: object) -> bool:
     Returns:
         True for those that log steps or that may change batches and gradients.
     """
-    return _is_observer(callback) or (
-        has_batch_hooks(callback) and any(has_hook(callback, hook) for hook in _INPUT_HOOKS)
-    )
+    return _is_observer(callback) or changes_batches(callback)
+
+
+def changes_batches(callback: object) -> bool:
+    """Whether a callback may change batches or gradients.
+
+    Args:
+        callback: one of the Trainer's callbacks.
+
+    Returns:
+        True where it is called before or within a step, and is none that only logs or shows.
+    """
+    return has_batch_hooks(callback) and any(has_hook(callback, hook) for hook in _INPUT_HOOKS)
 
 
 def has_hook(callback: object, hook: str) -> bool:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from lightning_gammabo.candidate_hooks import nothing
 
-__all__ = ["HOPELESS", "Diverged", "Dropped", "Probe", "mean_loss"]
+__all__ = ["CHECK_EVERY", "HOPELESS", "Diverged", "Dropped", "Probe", "mean_loss"]
 
-_CHECK_EVERY = 8
+CHECK_EVERY = 8
 """steps between two looks at the loss where a look costs a synchronisation"""
 HOPELESS = 1.1
 """a candidate whose training loss is this many times the leader's is dropped (measured in docs/policies.md)"""
@@ -64,7 +64,7 @@ class Probe:
         self.losses: list[Tensor] = []
         self._agree = agree
         self._distributed = distributed
-        self._every = _CHECK_EVERY if distributed or synchronises else 1
+        self._every = CHECK_EVERY if distributed or synchronises else 1
         self._drop_after = drop_after if rival else None
         self._rival = rival
         self._read_sums = read_sums

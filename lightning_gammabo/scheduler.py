@@ -3,7 +3,9 @@
 Ask for a rate, train a clone of the network at it for this epoch, score it, tell; hand all results to the
 Determinant; take over the winner's weights. A *scheduler* is the thesis's trial scheduler, not an ``LRScheduler``.
 
-It knows no Trainer: whatever can train one epoch several times from the same state (:class:`CandidateRunner`) will do.
+It knows no Trainer: whatever can train one epoch several times from the same state will do
+(:class:`~lightning_gammabo.candidate_runner.CandidateRunner`). Where that can train several candidates in one, rates
+are asked for in batches: first those that need no score, then, believed to score as the surrogate expects, the rest.
 """
 
 from __future__ import annotations
@@ -12,50 +14,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from lightning_gammabo.bayesopt import Search
+from lightning_gammabo.candidate_runner import CandidateRunner
 from lightning_gammabo.determinant import Determinant, leave_one_out
 from lightning_gammabo.metric_names import MetricKeys, NotLogged
 from lightning_gammabo.objective import Measured, Objective
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
 
-__all__ = ["CandidateRunner", "HyperparameterScheduler"]
+__all__ = ["HyperparameterScheduler"]
 
 _NOT_FINITE = "its score is not finite"
-
-
-class CandidateRunner(Protocol):
-    """Trains one epoch several times, always from the same state."""
-
-    @property
-    def replay(self) -> bool:
-        """Whether committing trains the epoch once more."""
-
-    def agree(self, value: Any) -> Any:
-        """One value for all processes that train together.
-
-        Args:
-            value: this process's value.
-        """
-
-    def baseline(self) -> Outcome | None:
-        """Validate the state at the start of the epoch; None where that would leave a trace."""
-
-    def train(self, lr: float) -> Outcome:
-        """Train the epoch from its start at one rate, and validate it.
-
-        Args:
-            lr: the learning rate.
-        """
-
-    def keep(self) -> None:
-        """Hold the end state of the candidate trained last."""
-
-    @property
-    def holds(self) -> bool:
-        """Whether the candidate kept last can be committed without training it again."""
 
 
 class HyperparameterScheduler:
@@ -66,8 +37,10 @@ class HyperparameterScheduler:
         keys: reads loss and accuracy off what candidates log.
         determinant: which result wins.
         n_trials: candidates an epoch, the present rate among them.
+        n_known: how many of them do not depend on scores.
         progress: shows how it goes on; None shows nothing.
-        affords: asked before each candidate but the first, with the results so far: whether it may be trained.
+        affords: asked with the results so far before all candidates but the very first: whether so many more may be
+            trained.
         ranked_before: whether candidates were ranked earlier in this fit: then one that logs nothing to rank it by
             fails, instead of ending the run.
         fraction: share of the epoch that each candidate trains, to show.
@@ -80,8 +53,9 @@ class HyperparameterScheduler:
         determinant: Determinant,
         *,
         n_trials: int,
+        n_known: int = 1,
         progress: SearchProgress | None = None,
-        affords: Callable[[Sequence[Result]], bool] | None = None,
+        affords: Callable[[Sequence[Result], int], bool] | None = None,
         ranked_before: bool = False,
         fraction: float = 1.0,
     ) -> None:
@@ -89,12 +63,15 @@ class HyperparameterScheduler:
         self._keys = keys
         self._determinant = determinant
         self._n_trials = n_trials
+        self._n_known = n_known
         self._progress = progress or SearchProgress()
-        self._affords = affords or (lambda results: True)
+        self._affords = affords or (lambda results, more: True)
         self._ranked_before = ranked_before
         self._fraction = fraction
         self._taken = ""
         self._baselines = 0
+        # asked for together, and now to be trained one after the other
+        self._waiting: list[Trial] = []
 
     def search(
         self,
@@ -118,6 +95,7 @@ class HyperparameterScheduler:
             The record of the search; committing its choice is the caller's.
         """
         began = time.perf_counter()
+        self._waiting = []
         results: list[Result] = []
         leader: Result | None = None
         kept: Result | None = None
@@ -128,26 +106,65 @@ class HyperparameterScheduler:
             proposals.enqueue(current_lr)
             for lr in around:
                 proposals.enqueue(lr, origin="region")
-            while len(results) < self._n_trials and not (results and proposals.finished):
-                if results and not runner.agree(self._affords(results)):
+            while len(results) < self._n_trials and (self._waiting or not (results and proposals.finished)):
+                trials = self._ask(runner, proposals, results, known=1 + len(around))
+                if not trials:
                     break
-                trial: Trial = runner.agree(proposals.ask())
-                self._progress.candidate(trial.number, trial.lr, leader)
-                outcome = runner.train(trial.lr)
-                # one result for all ranks: what steps return, and seconds, differ between them
-                result: Result = runner.agree(self._judge(trial, outcome, leader))
-                proposals.tell(trial, result.score if result.score is not None else result.estimate)
-                val_passes += outcome.val_passes
-                results.append(result)
-                leader, _ = self._determinant.choose(results)
-                if leader is result:
-                    kept = result
+                self._progress.candidate(trials[0].number, trials[0].lr, leader)
+                outcomes = self._train(runner, trials)
+                for trial, outcome in zip(trials, outcomes, strict=False):
+                    # one result for all ranks: what steps return, and seconds, differ between them
+                    result: Result = runner.agree(self._judge(trial, outcome, leader))
+                    proposals.tell(trial, result.score if result.score is not None else result.estimate)
+                    val_passes += outcome.val_passes
+                    results.append(result)
+                    leader, _ = self._determinant.choose(results)
+                if len(outcomes) == 1 and leader is results[-1]:
+                    kept = leader
                     runner.keep()
             if leader is None and self._validates_nothing(runner, results):
                 results = [_not_its_fault(result) for result in results]
         finally:
             self._progress.finish()
         return self._record(runner, epoch, results, kept, val_passes, time.perf_counter() - began)
+
+    def _ask(self, runner: CandidateRunner, proposals: Search, results: Sequence[Result], *, known: int) -> list[Trial]:
+        # one, or as many as can be trained together; none where no more can be afforded
+        wanted = 1
+        if self._n_trials > 1 and not self._waiting and runner.trains_together():
+            known = min(max(known, self._n_known), self._n_trials)
+            wanted = (known if len(results) < known else self._n_trials) - len(results)
+        # the very first one is trained whatever it costs: whether to search at all was asked before
+        least = 0 if results else 1
+        lost = math.ceil(runner.wasted / self._fraction - 1e-9)
+        while wanted > least and not runner.agree(self._affords(results, wanted + lost)):
+            wanted -= 1
+        if self._waiting and wanted:
+            return [self._waiting.pop(0)]
+        trials: list[Trial] = []
+        while len(trials) < wanted and not (trials and proposals.finished):
+            trials.append(runner.agree(proposals.ask()))
+        return trials
+
+    def _train(self, runner: CandidateRunner, trials: list[Trial]) -> list[Outcome]:
+        if len(trials) == 1:
+            return [runner.train(trials[0].lr)]
+        outcomes = runner.train_many([trial.lr for trial in trials], self._is_usable)
+        if outcomes is None:
+            self._waiting = trials
+            return []
+        return outcomes
+
+    def _is_usable(self, outcome: Outcome) -> bool:
+        # what candidates that are trained together lack: values that `training_step` logs
+        if outcome.state is not TrialState.COMPLETE:
+            return True
+        try:
+            measured = self._keys.measure(outcome)
+            self._objective.judge(measured)
+        except ValueError:  # not logged, to the keys or to an objective of one's own
+            return False
+        return self._objective.lacks(measured) is None
 
     def _record(
         self,
@@ -169,7 +186,7 @@ class HyperparameterScheduler:
             reason=reason,
             objective=self._objective.name,
             commit="copy" if copied else "replay",
-            train_passes=sum(result.passes for result in results) + max(rest, 0.0),
+            train_passes=sum(result.passes for result in results) + max(rest, 0.0) + runner.wasted,
             # the committed epoch is validated by the Trainer as well
             val_passes=val_passes + float(val_passes > 0),
             seconds=seconds,

@@ -8,7 +8,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.anchor import progress_of
-from lightning_gammabo.epoch_runner import EpochRunner, ScoringSet, make_iterator, scoring_loader, watch_loader
+from lightning_gammabo.epoch_runner import (
+    ScoringSet,
+    Stacking,
+    StackingRunner,
+    make_iterator,
+    scoring_loader,
+    watch_loader,
+)
 from lightning_gammabo.epoch_search import EpochSearch
 from lightning_gammabo.fit_rates import FitRates
 from lightning_gammabo.learning_rate import LearningRates
@@ -65,6 +72,7 @@ class FitSession:
         )
         self._keys = MetricKeys(self._objective, settings.monitor_loss, settings.monitor_accuracy)
         self._scoring: ScoringSet | None = None
+        self._stacking = Stacking(settings.vectorise, self._voice)
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
@@ -197,12 +205,12 @@ class FitSession:
         if reason is not None:
             self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
         make_runner = functools.partial(
-            EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
+            StackingRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
         )
         self._mark = None
         if searched and reason is None:
-            search.run(functools.partial(make_runner, scoring=self._scoring))
-            self._learn_size_of_validation(trainer)
+            search.run(functools.partial(make_runner, scoring=self._scoring, stacking=self._stacking))
+            self._learn_shape(trainer)
             self.showcase.searched(trainer, self.ledger.history, self.rates.by_epoch)
         elif self._settings.policy.guard and self.ledger.history and trains_weights(trainer):
             search.train_watched(make_runner)
@@ -257,13 +265,17 @@ class FitSession:
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
+        # the winner of those that are trained together is trained again
+        replays = replays or self._stacking.may_be(trainer, trainer.lightning_module)
         own = self._scoring.own_samples if self._scoring is not None else None
         return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples, own=own)
 
-    def _learn_size_of_validation(self, trainer: Trainer) -> None:
-        # before the first search it may be a guess: Lightning asks for the loaders when it validates
+    def _learn_shape(self, trainer: Trainer) -> None:
+        # before the first search some of it may be a guess: Lightning asks for the loaders when it validates, and
+        # whether candidates can be trained together is found out by trying
         if self.plan is not None:
-            self.plan.shape = replace(self.plan.shape, val_ratio=self._shape_of(trainer).val_ratio)
+            shape = self._shape_of(trainer)
+            self.plan.shape = replace(self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays)
 
     def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:
         step = trainer.global_step

@@ -178,7 +178,7 @@ def test_all_candidates_diverged() -> None:
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
             records.extend(self.history)
 
-    search = Keeps(later_share=9.0, lr_min=1e24, lr_max=1e30, n_initial=1, n_iterations=2, search="grid")
+    search = Keeps("thesis", lr_min=1e24, lr_max=1e30, n_initial=1, n_iterations=2, search="grid")
     module = Net(lr=1e25)
     with pytest.warns(UserWarning, match=r"all 3 candidates diverged.*rates above .* are not proposed any more"):
         trainer_of(search).fit(module, *loaders())

@@ -16,6 +16,9 @@ from lightning.pytorch.tuner import Tuner
 from pbt import pbt
 
 SKIP = slice(10, -1)
+SMOOTHING = 0.98
+"""Of the losses in Lightning's range test."""
+
 TRIALS = 8
 """As many runs as the grid has."""
 
@@ -39,10 +42,14 @@ def finder(run: Run) -> Fitted:
 def finder_minimum(run: Run) -> Fitted:
     """A tenth of the rate at which the same range test saw its least loss: the rule of thumb of older finders.
 
-    Without the first ten and the last point, as the suggestion has it.
+    Lightning's running mean of the losses is off by one step in its correction for the start, so that the first ones
+    come out at half their value and would be the least; that is put right here. The first ten and the last point are
+    left out, as the suggestion has it.
     """
     results = range_test(run).results
-    losses = torch.tensor(results["loss"])[SKIP].nan_to_num(torch.inf, torch.inf)
+    steps = torch.arange(1, len(results["loss"]) + 1)
+    means = torch.tensor(results["loss"]) * (1 - SMOOTHING ** (steps + 1)) / (1 - SMOOTHING**steps)
+    losses = means[SKIP].nan_to_num(torch.inf, torch.inf)
     return fit(run, run.module(results["lr"][SKIP][int(losses.argmin())] / 10, "cosine"))
 
 

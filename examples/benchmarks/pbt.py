@@ -38,6 +38,8 @@ def trainable() -> Any:
             self.run, self.trainee = run, Trainee(run)
 
         def step(self) -> dict[str, Any]:
+            from counter import SAMPLES  # the process's own: this class travels as a copy of itself and its names
+
             SAMPLES.reset()
             run = self.run
             for _ in range(run.plain // run.epochs // run.workload.batch):

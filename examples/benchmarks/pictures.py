@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from entries import ORACLE, Entry
 from matplotlib.figure import Figure
+from pages import save_picture
 from workloads import WORKLOADS
-
-mpl.rcParams["svg.hashsalt"] = "lightning_gammabo"  # else every drawing of the same numbers is another file
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 MARKS = {
@@ -54,7 +52,7 @@ def draw_costs(found: dict[str, dict[str, Entry]], path: Path) -> Path:
     for ax in axes.flat[len(found) :]:
         ax.axis("off")
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
-    return save(figure, path)
+    return save_picture(figure, path)
 
 
 def draw_rates(rows: Sequence[dict[str, Any]], path: Path) -> Path | None:
@@ -76,13 +74,8 @@ def draw_rates(rows: Sequence[dict[str, Any]], path: Path) -> Path | None:
                 seen.add(name)
         ax.set(title=f"{WORKLOADS[workload].title}, {epochs} epochs", yscale="log", xlabel="epoch", ylabel="rate")
         ax.legend()
-    return save(figure, path)
+    return save_picture(figure, path)
 
 
 def has_both(rows: Sequence[dict[str, Any]], panel: tuple[str, int]) -> bool:
     return {"thesis", "epochwise"} <= {r["method"] for r in rows if (r["workload"], r["epochs"]) == panel}
-
-
-def save(figure: Figure, path: Path) -> Path:
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    return path

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from pages import save_picture
 
-mpl.rcParams["svg.hashsalt"] = "lightning_gammabo"  # else every drawing of the same numbers is another file
+from lightning_gammabo.report.heatmap import plot_confusion
 
 Row = dict[str, Any]
 CLASSES = 10
@@ -31,8 +31,7 @@ def draw_landscapes(rows: Sequence[Row], path: Path) -> Path:
                 ax.set(title=f"{name}, epoch {epochs}", ylim=(0, 4) if name == "loss" else None)
     for ax in axes[-1]:
         ax.set_xlabel("learning rate")
-    figure.savefig(path, metadata={"Date": None})
-    return path
+    return save_picture(figure, path)
 
 
 def draw_confusion(rows: Sequence[Row], path: Path) -> Path:
@@ -41,15 +40,11 @@ def draw_confusion(rows: Sequence[Row], path: Path) -> Path:
     chosen = [next(row for row in rows if (row["search"], row["objective"]) == kind) for kind in kinds]
     wide = min(len(chosen), 3)
     tall = -(-len(chosen) // wide)
-    figure = Figure(figsize=(3.6 * wide, 3.4 * tall), layout="constrained")
+    figure = Figure(figsize=(4.6 * wide, 4.2 * tall), layout="constrained")
     axes = figure.subplots(tall, wide, squeeze=False)
     for ax in axes.flat:
         ax.axis("off")
     for ax, row in zip(axes.flat, chosen, strict=False):
-        counts = np.array(row["epochs_found"][-1]["confusion"])
-        np.fill_diagonal(counts, 0)
         ax.axis("on")
-        ax.imshow(counts, cmap="viridis")
-        ax.set(title=f"{row['search']}, {row['objective']}", xlabel="told", ylabel="true")
-    figure.savefig(path, metadata={"Date": None})
-    return path
+        plot_confusion(row["epochs_found"][-1]["confusion"], ax, title=f"{row['search']}, {row['objective']}")
+    return save_picture(figure, path)

@@ -138,7 +138,7 @@ def page(results: Path, images: Path) -> str:
         for title, make in parts if rows else ():
             text += [f"### {title}\n", make(rows)]
         if rows:
-            path = draw_confusion(rows, images / f"thesis-confusion-{name}.svg")
+            path = draw_confusion(rows, images / f"thesis-confusion-{name}.png")
             text += [f"![Confusions, diagonal left out, {name}](images/{path.name})\n"]
     return "\n".join(text)
 

@@ -1,7 +1,7 @@
 """Runs the matrix of trust and writes its table into docs/trust.md: every cell is a test, its word the test's result.
 
-``python examples/trust/matrix.py`` takes about ten minutes on two cores; ``--results FILE`` reads the results of an
-earlier run (pytest's ``--junitxml``) instead.
+``python examples/trust/matrix.py`` takes about ten minutes on two cores; ``--results FILE ...`` reads the results of
+earlier runs (pytest's ``--junitxml``) instead.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def run(file: Path) -> None:
     subprocess.run(command, cwd=ROOT, env=environment, check=False)
 
 
-def results(file: Path) -> dict[str, dict[str, str]]:
+def results(files: Iterable[Path]) -> dict[str, dict[str, str]]:
     """By file of tests and by test: ``works``, ``FAILS`` or, for what was skipped, why."""
     found: dict[str, dict[str, str]] = {name: {} for name in TESTS}
-    for case in ElementTree.parse(file).getroot().iter("testcase"):
+    for case in (case for file in files for case in ElementTree.parse(file).getroot().iter("testcase")):
         test = (case.get("classname") or "").rpartition(".")[2]
         ends = [child.tag for child in case]
         word = "FAILS" if {"failure", "error"} & set(ends) else "not run" if "skipped" in ends else "works"
@@ -93,12 +93,12 @@ def _in_words(test: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, help="results of an earlier run")
+    parser.add_argument("--results", type=Path, nargs="*", help="results of an earlier run, or of parts of one")
     parser.add_argument("--keep", type=Path, default=Path("matrix.xml"), help="where the results of this run are kept")
     arguments = parser.parse_args()
     if arguments.results is None:
         run(arguments.keep.resolve())
-    found = results(arguments.results or arguments.keep)
+    found = results(arguments.results or [arguments.keep])
     text = PAGE.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)

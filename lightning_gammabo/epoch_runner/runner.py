@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from lightning.pytorch.utilities.memory import is_oom_error
@@ -28,7 +28,7 @@ from lightning_gammabo.trainer_state import LoaderMark, TrainerState, overrides,
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-__all__ = ["EpochRunner"]
+__all__ = ["CandidateEnded", "EpochRunner"]
 
 BACK_OFF = 4.0
 """an epoch that diverged after its search is trained again at its rate divided by this"""
@@ -37,9 +37,10 @@ SUSPICIOUS = 1.5
 _TRIES = 3
 
 Sane = Callable[[Outcome], bool]
+_End = TypeVar("_End")
 
 
-class _CandidateEnded(Exception):
+class CandidateEnded(Exception):
     """A candidate's last batch is trained and validated; leaves the Trainer's loop."""
 
 
@@ -179,7 +180,7 @@ class EpochRunner:
         self.rates.set(lr)
         with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
             try:
-                metrics = self._train_to_the_end()
+                metrics = self._train_to_the_end(self._reach_end)
                 self._losses = probe.losses
                 return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
             except Diverged as diverged:
@@ -341,22 +342,22 @@ class EpochRunner:
         finally:
             self._start.restore()
 
-    def _train_to_the_end(self) -> dict[str, float]:
-        reached: list[dict[str, float]] = []
+    def _train_to_the_end(self, reach: Callable[..., _End]) -> _End:
+        reached: list[_End] = []
 
         def last_or_native(fetcher: Any) -> None:
             enough = self._until is not None and self._loop.batch_progress.current.ready >= self._until
             if not (self._loop.done or enough):
                 native(fetcher)
                 return
-            reached.append(self._reach_end(fetcher, tail=True))
-            raise _CandidateEnded
+            reached.append(reach(fetcher, tail=True))
+            raise CandidateEnded
 
         native = self._loop.on_advance_end
-        with replaced(self._loop, "on_advance_end", last_or_native), contextlib.suppress(_CandidateEnded):
+        with replaced(self._loop, "on_advance_end", last_or_native), contextlib.suppress(CandidateEnded):
             self._run(self._tape or self._fetcher)
         # the data, or the module's on_train_batch_start, ended the epoch without a tail
-        return reached[0] if reached else self._reach_end(self._fetcher, tail=False)
+        return reached[0] if reached else reach(self._fetcher, tail=False)
 
     def _reach_end(self, fetcher: Any, *, tail: bool) -> dict[str, float]:
         self._tail = tail
@@ -367,6 +368,9 @@ class EpochRunner:
         if not self.replay:
             self._ended = self._state(defer=True, grads=held)
             self._logged = self._aside.logged()
+        return self._score(frees)
+
+    def _score(self, frees: bool) -> dict[str, float]:
         if frees:
             self._module.on_validation_model_zero_grad()
         with self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext():

@@ -29,6 +29,7 @@ from lightning_gammabo.trainer_state.questions import (
     overrides,
     shape_of_run,
     trains_weights,
+    validates_within,
 )
 from lightning_gammabo.trainer_state.state import TrainerState
 
@@ -48,4 +49,5 @@ __all__ = [
     "trains_weights",
     "unreplayable",
     "val_loaders",
+    "validates_within",
 ]

@@ -24,6 +24,7 @@ __all__ = [
     "overrides",
     "shape_of_run",
     "trains_weights",
+    "validates_within",
 ]
 
 
@@ -92,6 +93,18 @@ def needs_native_batches(trainer: Trainer) -> str | None:
     for callback in trainer.callbacks:  # type: ignore[attr-defined]
         if has_batch_hooks(callback) and not _looks_at_epochs_only(callback):
             return f"the batch hooks of {type(callback).__name__}"
+    return validates_within(trainer)
+
+
+def validates_within(trainer: Trainer) -> str | None:
+    """Whether the Trainer validates within an epoch.
+
+    Args:
+        trainer: the Trainer, at the start of an epoch.
+
+    Returns:
+        When, in words, or None.
+    """
     if getattr(trainer, "_val_check_time_interval", None) is not None:
         return "validation by the clock (val_check_interval)"
     whole = trainer.val_check_interval == 1.0 and isinstance(trainer.val_check_interval, float)

@@ -120,6 +120,14 @@ class VectorisedTrainer:
         trained = torch.stack(self._history).sum(dim=0).tolist()
         return [None if count == len(self._history) else int(count) for count in trained]
 
+    def any_alive(self) -> bool:
+        """Whether a candidate still trains; looking waits for the device.
+
+        Returns:
+            False once all have diverged.
+        """
+        return bool(self._alive.any())
+
     def buffers_of(self, candidate: int) -> dict[str, Tensor]:
         """Copies of a candidate's buffers.
 

@@ -30,12 +30,13 @@ def run(name: str, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib").use("Agg")
-    run("digits.py", "--epochs=1", "--n-iterations=1", f"--out={tmp_path}", monkeypatch=monkeypatch)
+    run("digits.py", "--epochs=1", "--policy=thesis", "--n-iterations=1", f"--out={tmp_path}", monkeypatch=monkeypatch)
 
     out = capsys.readouterr().out
     assert "1078 images to train, 359 to choose rates by, 360 to judge by" in out
-    lines = [line.split("  ") for line in out.splitlines() if line.startswith(("searched", "plain, lr 0.01"))]
-    assert [line[0] for line in lines if len(line) > 5] == ["searched", "plain, lr 0.01", "plain, lr 0.01, same cost"]
+    lines = [line.split("  ") for line in out.splitlines() if line.startswith(("searched", "constant", "cosine"))]
+    plain = [f"{kind}, lr 0.01{cost}" for kind in ("constant", "cosine") for cost in ("", ", same cost")]
+    assert [line[0] for line in lines if len(line) > 5] == ["searched", *plain]
 
     history = SearchHistory.from_jsonl((tmp_path / "history.jsonl").read_text())
     assert [len(record.results) for record in history] == [3]

@@ -77,4 +77,4 @@ def test_ours_stand_beside_the_published(thesis: SimpleNamespace, tmp_path: Path
     text = thesis.report.page(results, tmp_path / "images")
     assert "| kappa | gamma_thesis | 2 | 91 | 90.0 ± 0.0 (2) | 80.0 ± 0.0 (2) |" in text
     assert "| kappa | grid | 1 | 52 | - | - |" in text
-    assert (tmp_path / "images" / "thesis-confusion-mnist500.svg").exists()
+    assert (tmp_path / "images" / "thesis-confusion-mnist500.png").exists()

@@ -41,6 +41,11 @@ class LeavesSomeUnused(Distributed):
         self.unused = nn.Linear(3, 3)
 
 
+class Sharded(Distributed):
+    def configure_model(self) -> None:
+        """Nothing is sharded: the strategy asks for the hook before anything else."""
+
+
 class FailsOnOneRank(Distributed):
     """From its third batch on, at every rate but the configured one, on the last rank alone."""
 
@@ -107,7 +112,7 @@ def main(out: str, strategy: str, case: str) -> None:
     if case == "identity":
         identity(Path(out), strategy)
     elif case == "refused":
-        fit(Path(out, "refused"), ModelParallelStrategy(), Distributed, searching())
+        fit(Path(out, "refused"), ModelParallelStrategy(), Sharded, searching())
     else:
         search = searching(history_file=str(Path(out, "history.jsonl")))
         found = fit(Path(out, "found"), strategy, lambda: FailsOnOneRank(case), search)
