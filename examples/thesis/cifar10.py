@@ -13,9 +13,8 @@ from pathlib import Path
 import torch
 from batches import loader
 from compare import Classifier, Loaders
-from experiment import Setting, parser, run_settings
+from experiment import Setting, four_searches
 from images import read_cifar
-from mnist60k import METHODS
 from torch import nn
 
 
@@ -43,20 +42,5 @@ def make(setting: Setting, folder: Path) -> tuple[Classifier, Loaders]:
     return keras_cnn(0.01), loaders
 
 
-def main() -> None:
-    arguments = parser(__doc__)
-    arguments.add_argument("--subset", type=int, default=50_000, help="training images, a fifth of them to choose by")
-    arguments.add_argument("--grid", type=int, default=12, help="candidates of the grid; as many as the others have")
-    arguments.add_argument("--epochs", type=int, default=50)
-    args = arguments.parse_args()
-    settings = [
-        {"search": search, "objective": objective, "candidates": args.grid if search == "grid" else 12}
-        | {"epochs": args.epochs, "seed": seed, "subset": args.subset}
-        for seed in args.seeds
-        for search, objective in METHODS
-    ]
-    run_settings("cifar10", settings, make, args)
-
-
 if __name__ == "__main__":
-    main()
+    four_searches("cifar10", __doc__, make, subset=50_000, epochs=50)

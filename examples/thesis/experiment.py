@@ -33,6 +33,8 @@ from lightning_gammabo import GammaLRSearch
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "thesis"
 CLASSES = 10
 SEARCHES = ("grid", "gaussian", "gamma_thesis")
+METHODS = (("grid", "accuracy"), ("gaussian", "accuracy"), ("gamma_thesis", "accuracy"), ("gamma_thesis", "kappa"))
+"""search and objective of tables 6 and 7"""
 Setting = dict[str, Any]
 Make = Callable[[Setting, Path], tuple[Classifier, Loaders]]
 """setting and data folder -> network and loaders"""
@@ -124,3 +126,19 @@ def run_settings(name: str, settings: Sequence[Setting], make: Make, args: argpa
     todo = missing(settings, read_rows(path))
     print(f"{name}: {len(todo)} of {len(settings)} runs to make")
     run_all(todo, searched, say, lambda row: path, jobs=args.jobs, arguments=[make, args.data_dir])
+
+
+def four_searches(name: str, doc: str | None, make: Make, *, subset: int, epochs: int) -> None:
+    """The command line of tables 6 and 7: grid, Gaussian and Gamma by accuracy, Gamma by kappa."""
+    arguments = parser(doc)
+    arguments.add_argument("--subset", type=int, default=subset, help="training images, a fifth of them to choose by")
+    arguments.add_argument("--grid", type=int, default=12, help="candidates of the grid; as many as the others have")
+    arguments.add_argument("--epochs", type=int, default=epochs)
+    args = arguments.parse_args()
+    settings = [
+        {"search": search, "objective": objective, "candidates": args.grid if search == "grid" else 12}
+        | {"epochs": args.epochs, "seed": seed, "subset": args.subset}
+        for seed in args.seeds
+        for search, objective in METHODS
+    ]
+    run_settings(name, settings, make, args)

@@ -139,7 +139,6 @@ class StackingRunner(EpochRunner):
         if not self._fresh:
             self._rewind()
         self._fresh, self._ended, self._walked = False, None, 0
-        self.rates.set(self.rates.reference)
         began = time.perf_counter()
         groups = self._trainer.optimizers[0].param_groups
         ratios = [lr / self.rates.reference for lr in lrs]

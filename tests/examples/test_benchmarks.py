@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,26 +11,17 @@ from typing import Any
 
 import pytest
 
+from tests.examples.parts import imported
+
 pytest.importorskip("sklearn")
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 PARTS = ("counter", "data", "fitting", "workloads", "methods", "autolrs", "entries", "pictures", "report", "run")
 FOLDER = Path("no-folder-is-read")
 
 
 @pytest.fixture(scope="module")
 def bench() -> Iterator[SimpleNamespace]:
-    before, path = set(sys.modules), list(sys.path)
-    level = logging.getLogger("lightning.pytorch").level
-    sys.path[:0] = [str(EXAMPLES / "benchmarks"), str(EXAMPLES)]
-    try:
-        yield SimpleNamespace(**{part: importlib.import_module(part) for part in PARTS})
-    finally:
-        sys.path[:] = path
-        logging.getLogger("lightning.pytorch").setLevel(level)
-        for name in set(sys.modules) - before:
-            origin = getattr(sys.modules[name], "__file__", None)
-            if origin and EXAMPLES in Path(origin).parents:
-                del sys.modules[name]
+    with imported("benchmarks", PARTS) as modules:
+        yield modules
 
 
 def measured(bench: SimpleNamespace, method: str, **changes: Any) -> dict[str, Any]:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,26 +12,16 @@ import pytest
 import torch
 from torch import nn
 
+from tests.examples.parts import imported
+
 pytest.importorskip("matplotlib")
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 SETTING = {"search": "gamma_thesis", "objective": "kappa", "candidates": 3, "epochs": 2, "seed": 0}
 
 
 @pytest.fixture(scope="module")
 def thesis() -> Iterator[SimpleNamespace]:
-    before, path = set(sys.modules), list(sys.path)
-    level = logging.getLogger("lightning.pytorch").level
-    sys.path[:0] = [str(EXAMPLES / "thesis"), str(EXAMPLES)]
-    try:
-        parts = ("experiment", "published", "report", "compare", "batches", "cifar10", "noted")
-        yield SimpleNamespace(**{part: importlib.import_module(part) for part in parts})
-    finally:
-        sys.path[:] = path
-        logging.getLogger("lightning.pytorch").setLevel(level)
-        for name in set(sys.modules) - before:
-            origin = getattr(sys.modules[name], "__file__", None)
-            if origin and EXAMPLES in Path(origin).parents:
-                del sys.modules[name]
+    with imported("thesis", ("experiment", "published", "report", "compare", "batches", "cifar10", "noted")) as modules:
+        yield modules
 
 
 def tiny(thesis: SimpleNamespace) -> Any:

@@ -158,6 +158,15 @@ def test_scaled_schedulers_move_all_candidates(kind: str, stacks: list[int]) -> 
         assert mine.loss == pytest.approx(theirs.loss, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["drifts in validation", "augmented validation", "shuffled validation"])
+def test_each_is_validated_from_the_same_state(name: str, stacks: list[int]) -> None:
+    together, _ = searched(SCENARIOS[name], "always")
+    in_turn, _ = searched(SCENARIOS[name], "never")
+    assert stacks
+    for mine, theirs in pairs(together.history, in_turn.history):
+        assert mine.loss == pytest.approx(theirs.loss, rel=1e-5)
+
+
 def test_one_diverges_and_disturbs_nobody(stacks: list[int]) -> None:
     together, _ = searched(SCENARIOS["shuffled"], "always", candidates=[1e30, 0.1])
     in_turn, _ = searched(SCENARIOS["shuffled"], "never", candidates=[1e30, 0.1])
