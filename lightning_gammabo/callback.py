@@ -145,7 +145,7 @@ class GammaLRSearch(Pictured, Callback):
         score_dataloader: Any = None,
         max_overhead: float | None = None,
         overhead_unit: Literal["passes", "seconds"] = "passes",
-        vectorise: Literal["auto", "always", "never"] = "auto",
+        vectorise: Literal["auto", "always", "never"] = "never",
         seed: int = 0,
         history_file: str | None = None,
         progress: bool = True,
