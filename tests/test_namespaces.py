@@ -51,7 +51,7 @@ def fit(name: str, folder: Path, policy: str, **options: Any) -> tuple[Any, Gamm
     namespace.seed_everything(3, verbose=False)
     x = torch.randn(48, 4)
     data = TensorDataset(x, (x[:, 0] > 0).long())
-    search = GammaLRSearch(policy, n_initial=2, n_iterations=1, progress=False)
+    search = GammaLRSearch(policy, n_initial=2, n_iterations=1, later_share=100.0, progress=False)
     trainer = namespace.Trainer(
         max_epochs=2,
         accelerator="cpu",

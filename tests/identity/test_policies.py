@@ -21,6 +21,7 @@ from tests.identity.test_identity import fit
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 PARTIAL = {"n_initial": 2, "n_iterations": 1, "n_later": 3, "fraction": 0.4, "first_fraction": 0.6, "min_steps": 1}
+PARTIAL |= {"later_share": 100.0}  # however few steps these epochs have, each is searched
 POLICIES = ["epochwise", "adaptive", "once", "thorough"]
 FOLLOWS = [name for name, scenario in SCENARIOS.items() if scenario.follows and name != "writes its rate"]
 
@@ -76,6 +77,7 @@ def test_short_candidates_that_go_on_are_the_plain_fit_at_the_chosen_heights(nam
     scenario = SCENARIOS[name]
     search = GammaLRSearch("epochwise", anchor="cosine", search="random", progress=False, **PARTIAL)
     searched = fit(scenario, search)
+    assert [record.epoch for record in search.history] == [rate.epoch for rate in search.rates]
     assert differences(fit(scenario, known(search)), searched) == []
 
 

@@ -295,6 +295,6 @@ def test_the_guard_compares_with_the_winner(monkeypatch: pytest.MonkeyPatch) -> 
         return native(runner, probe)
 
     monkeypatch.setattr(StackingRunner, "_looks_exploded", looks_exploded)
-    searched(SCENARIOS["shuffled"], "always", **PARTIAL, policy="epochwise", anchor="constant", later_share=9.0)
+    searched(SCENARIOS["shuffled"], "always", **PARTIAL, policy="epochwise", anchor="constant")
     assert compared
     assert set(compared[:1]) == {3}  # the batches of the winner's first part
