@@ -131,7 +131,7 @@ class Probe:
     @property
     def train_loss(self) -> float | None:
         """Mean training loss of the last quarter of the steps, or None."""
-        return mean_loss(self.losses[-max(1, len(self.losses) // 4) :])
+        return mean_loss(_last_quarter(self.losses))
 
     @property
     def val_loss(self) -> float | None:
@@ -158,7 +158,15 @@ class Probe:
         n = len(self.losses)
         window = slice(n // 2, n)
         own, rival = mean_loss(self.losses[window]), mean_loss(self._rival[window])
-        return own / rival if own is not None and rival is not None and own > 0.0 and rival > 0.0 else None
+        # a leader that was ahead here and lost it later, as one at too high a rate does, is not to be measured by this
+        end = mean_loss(_last_quarter(self._rival))
+        if own is None or rival is None or end is None or min(own, rival, end) <= 0.0:
+            return None
+        return own / max(rival, end)
+
+
+def _last_quarter(losses: Sequence[Tensor]) -> Sequence[Tensor]:
+    return losses[-max(1, len(losses) // 4) :]
 
 
 def _loss_of(outputs: Any) -> Tensor | None:

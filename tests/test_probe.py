@@ -139,7 +139,7 @@ def test_compared_is_the_later_half() -> None:
     watching = probe(drop_after=4, rival=losses(1.0, 1.0, 2.0, 3.0))
     for loss in (99.0, 99.0, 2.0, 3.0):
         step(watching, torch.tensor(loss))
-    watching = probe(drop_after=5, rival=losses(1.0, 1.0, 2.0, 3.0, 1.0, 7.0))
+    watching = probe(drop_after=5, rival=losses(1.0, 1.0, 2.0, 3.0, 1.0, 1.0))
     for loss in (1.0, 1.0, 4.0, 6.0):  # of five, the last three
         step(watching, torch.tensor(loss))
     with pytest.raises(Dropped) as dropped:
@@ -165,6 +165,18 @@ def test_where_a_ratio_says_nothing_nobody_is_dropped(own: float | None, rival: 
     for _ in range(3):
         step(watching, None if own is None else torch.tensor(own))
     assert watching.batches == 3
+
+
+def test_a_rival_that_lost_its_lead_later_drops_nobody() -> None:
+    # ahead at the fourth step, dead at the end: a rate that was too high
+    watching = probe(drop_after=4, rival=losses(1.0, 1.0, 1.0, 1.0, 2.0, 2.3, 2.3, 2.3))
+    for loss in losses(2.3, 2.3, 2.3, 2.3):
+        step(watching, loss)
+    watching = probe(drop_after=4, rival=losses(1.0, 1.0, 1.0, 1.0, 0.9, 0.8, 0.8, 0.8))
+    for loss in losses(1.5, 1.5, 1.5):
+        step(watching, loss)
+    with pytest.raises(Dropped, match=r"1\.50 times"):
+        step(watching, torch.tensor(1.5))
 
 
 def test_a_rival_alone_drops_nobody() -> None:
