@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import math
@@ -45,7 +46,11 @@ def forget(path: Path, *, which: Callable[[Row], bool]) -> None:
 
 
 def versions(*packages: str) -> Row:
-    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}
+    found = {"python": platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # a peer that nobody installed ran nothing
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def missing(settings: Sequence[Row], rows: Sequence[Row]) -> list[Row]:
