@@ -96,9 +96,12 @@ class Plateau:
         """Take note of the loss of an epoch.
 
         Args:
-            loss: its validation loss; None or a value that is not finite counts as no gain.
+            loss: its validation loss; one that is not finite counts as no gain. None, where the epoch was not
+                validated, is no evidence either way and changes nothing.
         """
-        if loss is not None and loss < self.best - BETTER_BY * abs(self.best if math.isfinite(self.best) else 0.0):
+        if loss is None:
+            return
+        if loss < self.best - BETTER_BY * abs(self.best if math.isfinite(self.best) else 0.0):
             self.best, self.waited = loss, 0
             return
         self.waited += 1

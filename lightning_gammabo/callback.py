@@ -71,7 +71,7 @@ class GammaLRSearch(Pictured, Callback):
             :class:`~lightning_gammabo.SearchFactory`.
         objective: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (clipped at 0), ``loss``,
             ``accuracy``, the name of a logged metric, or a :class:`~lightning_gammabo.CustomObjective`.
-        candidates: rates to try instead of a search, after the present one.
+        candidates: rates to try after the present one; `search` and the numbers of candidates are then not looked at.
         objective_mode: ``min`` or ``max``: the direction of a metric named by ``objective``.
         kappa_lambda: lambda of eqs. 11 and 12, in (0, 1].
         monitor_loss: name of the logged validation loss; None to find it.

@@ -107,7 +107,12 @@ def test_a_gain_below_a_thousandth_is_none() -> None:
     assert seen(-1.0, -1.002, -1.004, -1.006)[-1] == 1.0
 
 
-@pytest.mark.parametrize("loss", [None, NAN, INF])
-def test_what_is_no_loss_is_no_gain(loss: float | None) -> None:
+@pytest.mark.parametrize("loss", [NAN, INF])
+def test_what_is_not_finite_is_no_gain(loss: float) -> None:
     assert seen(loss, loss, loss) == [1.0, 1.0, 0.3]
     assert seen(loss, 0.5, loss, 0.4, loss) == [1.0] * 5
+
+
+def test_an_epoch_that_was_not_validated_is_no_evidence() -> None:
+    assert seen(*[None] * 9) == [1.0] * 9
+    assert seen(1.0, None, 1.0, None, 1.0, None, 1.0) == [1.0] * 6 + [0.3]
