@@ -9,13 +9,13 @@ PYTEST_ARGS ?= -n 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types tests docs clean
+.PHONY: help setup demo test check lint types tests coverage docs clean
 
 help:
 	@echo "make demo   search the learning rate on handwritten digits (DEMO_ARGS='--epochs 3')"
 	@echo "make test   format, lint, types, tests, doctests, docs; the same as make check"
 	@echo "make docs   the docs as HTML, in docs/_build/html"
-	@echo "make lint | types | tests | clean"
+	@echo "make lint | types | tests | coverage | clean"
 
 $(READY): pyproject.toml .ci/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed here; name one: make PYTHON=python3.11")'
@@ -42,6 +42,9 @@ types: $(READY)
 
 tests: $(READY)
 	$(BIN)/pytest $(PYTEST_ARGS)
+
+coverage: $(READY)
+	$(BIN)/pytest $(PYTEST_ARGS) --cov --cov-report=term-missing:skip-covered
 
 docs: $(READY)
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
