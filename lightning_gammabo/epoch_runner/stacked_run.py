@@ -24,7 +24,7 @@ from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.stand_in import replaced
 from lightning_gammabo.vectorised import VectorisedTrainer, check_equal
 
-__all__ = ["StackingRunner"]
+__all__ = ["StackingRunner", "trained_by"]
 
 _CHECKED_BATCHES = 3
 _TOLERANCE = 1e-5
@@ -50,7 +50,6 @@ class StackingRunner(EpochRunner):
         super().__init__(*args, **options)
         self.wasted = 0.0
         self._stacking = stacking
-        self._automatic: Any = self._loop.automatic_optimization
         self._present = self.rates.current()
         self._together: dict[float, list[Tensor]] = {}
         self._recorded = self._tape is None
@@ -161,7 +160,7 @@ class StackingRunner(EpochRunner):
         def reach(fetcher: Any, *, tail: bool) -> list[Outcome]:
             return self._score_each(stacked, lrs, began)
 
-        with self._aside.entered(), self._standing_in(train_batch):
+        with self._aside.entered(), trained_by(self._trainer, train_batch):
             try:
                 outcomes = self._train_to_the_end(reach)
             except Diverged:
@@ -191,28 +190,6 @@ class StackingRunner(EpochRunner):
                     outcome = replace(outcome, steps=at // self._trainer.accumulate_grad_batches)
             outcomes.append(replace(outcome, seconds=shared + time.perf_counter() - start))
         return outcomes
-
-    @contextlib.contextmanager
-    def _standing_in(self, train_batch: Callable[[Any, int, bool], object]) -> Iterator[None]:
-        """Have the Trainer's loop train its batches by a function that is told whether the optimizer is to step."""
-        progress = self._automatic.optim_progress.optimizer
-
-        def run(optimizer: Any, batch_idx: int, kwargs: Any) -> dict[str, Any]:
-            steps = not self._loop._should_accumulate()
-            train_batch(kwargs["batch"], batch_idx, steps)
-            if batch_idx % self._trainer.accumulate_grad_batches == 0:
-                progress.zero_grad.increment_ready()
-                progress.zero_grad.increment_started()
-                progress.zero_grad.increment_completed()
-            if steps:
-                progress.step.increment_ready()
-                progress.step.increment_completed()
-            return {}
-
-        with replaced(self._automatic, "run", run), warnings.catch_warnings():
-            # the stacked optimizer steps, torch's own does not
-            warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
-            yield
 
     def _why_unequal(self) -> str | None:
         batches = self._first_batches(max(_CHECKED_BATCHES, self._trainer.accumulate_grad_batches + 1))
@@ -245,7 +222,7 @@ class StackingRunner(EpochRunner):
             if len(batches) == count:
                 raise CandidateEnded
 
-        with self._aside.entered(), self._standing_in(collect):
+        with self._aside.entered(), trained_by(self._trainer, collect):
             self._train_to_the_end(lambda fetcher, tail: None)
         return batches
 
@@ -267,3 +244,35 @@ class StackingRunner(EpochRunner):
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def trained_by(trainer: Any, train_batch: Callable[[Any, int, bool], object]) -> Iterator[None]:
+    """Have the Trainer's loop hand its batches to a function, and count as if its own optimizer had stepped.
+
+    Args:
+        trainer: the Trainer, inside ``fit``, with automatic optimisation.
+        train_batch: trains a batch; told its index, and whether the optimizer is to step.
+
+    Yields:
+        None, while it is so.
+    """
+    loop = trainer.fit_loop.epoch_loop
+    progress = loop.automatic_optimization.optim_progress.optimizer
+
+    def run(optimizer: Any, batch_idx: int, kwargs: Any) -> dict[str, Any]:
+        steps = not loop._should_accumulate()
+        train_batch(kwargs["batch"], batch_idx, steps)
+        if batch_idx % trainer.accumulate_grad_batches == 0:
+            progress.zero_grad.increment_ready()
+            progress.zero_grad.increment_started()
+            progress.zero_grad.increment_completed()
+        if steps:
+            progress.step.increment_ready()
+            progress.step.increment_completed()
+        return {}
+
+    with replaced(loop.automatic_optimization, "run", run), warnings.catch_warnings():
+        # the stacked optimizer steps, torch's own does not
+        warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+        yield

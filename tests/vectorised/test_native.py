@@ -1,11 +1,7 @@
-"""Inside a fit: the Trainer's own loop runs once, each step trains all candidates, and each is the native candidate.
-
-The stand-in for ``automatic_optimization.run`` is what a runner of epochs has to put there.
-"""
+"""Inside a fit: the Trainer's own loop runs once, each step trains all candidates, and each is the native candidate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,7 +9,7 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from torch.utils.data import DataLoader
 
-from lightning_gammabo.stand_in import replaced
+from lightning_gammabo.epoch_runner.stacked_run import trained_by
 from lightning_gammabo.vectorised import TrainerFacts, VectorisedTrainer, check_equal, why_not
 from tests.vectorised.networks import NETWORKS, batches, two_groups
 from tests.vectorised.reference import assert_same_state
@@ -35,7 +31,8 @@ def module_of(network: str, kind: Any, multiplier: float) -> Any:
             self.losses: list[float] = []
 
         def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-            self.losses.append(float(outputs["loss"]) * self.trainer.accumulate_grad_batches)
+            if outputs:  # none from a step that is not Lightning's own
+                self.losses.append(float(outputs["loss"]) * self.trainer.accumulate_grad_batches)
 
         def configure_optimizers(self) -> Any:
             optimizer = two_groups(self, kind, **({"momentum": 0.9} if kind is torch.optim.SGD else {"eps": 1e-3}))
@@ -49,26 +46,6 @@ def module_of(network: str, kind: Any, multiplier: float) -> Any:
     return Fitted()
 
 
-def stand_in(trainer: Any, stacked: VectorisedTrainer) -> Callable[..., Any]:
-    loop = trainer.fit_loop.epoch_loop
-    progress = loop.automatic_optimization.optim_progress.optimizer
-
-    def run(optimizer: Any, batch_idx: int, kwargs: Any) -> dict[str, Any]:
-        steps = not loop._should_accumulate()
-        stacked.step(kwargs["batch"], batch_idx, last=steps)
-        if batch_idx % trainer.accumulate_grad_batches == 0:
-            progress.zero_grad.increment_ready()
-            progress.zero_grad.increment_started()
-            progress.zero_grad.increment_completed()
-        if steps:
-            progress.step.increment_ready()
-            progress.step.increment_completed()
-        return {"loss": torch.tensor(0.0)}
-
-    return run
-
-
-@pytest.mark.filterwarnings("ignore:Detected call of `lr_scheduler.step")
 @pytest.mark.parametrize("options", [{}, {"gradient_clip_val": 0.2}, {"accumulate_grad_batches": 3}], ids=str)
 @pytest.mark.parametrize(("network", "kind"), [("normed", torch.optim.SGD), ("lenet", torch.optim.AdamW)])
 def test_stacked_candidates_are_the_native_ones(network: str, kind: Any, options: dict[str, Any]) -> None:
@@ -97,8 +74,8 @@ def test_stacked_candidates_are_the_native_ones(network: str, kind: Any, options
         first = batches(4, size=8)
         assert check_equal(model, trainer.optimizers, first, **shared) is None
         held.append(VectorisedTrainer(model, trainer.optimizers, candidates=len(MULTIPLIERS), **shared))
-        automatic = trainer.fit_loop.epoch_loop.automatic_optimization
-        with replaced(automatic, "run", stand_in(trainer, held[0])):
+        step = held[0].step
+        with trained_by(trainer, lambda batch, batch_idx, steps: step(batch, batch_idx, last=steps)):
             type(trainer.fit_loop.epoch_loop).run(trainer.fit_loop.epoch_loop, fetcher)
 
     trainer.fit_loop.epoch_loop.run = fit_stacked  # type: ignore[method-assign]
