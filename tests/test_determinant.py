@@ -234,6 +234,13 @@ def test_where_the_present_one_is_lost_the_best_is_taken() -> None:
     assert anchored(PRESENT) == (PRESENT, "the only candidate")
 
 
+def test_a_rate_that_is_not_larger_or_not_better_is_no_larger_one_that_is_better() -> None:
+    again = measured(1, 0.1, [0.6, 1.4, 2.6, 3.6])
+    assert again.score > PRESENT.score  # type: ignore[operator]
+    assert anchored(PRESENT, again)[0] is PRESENT
+    assert anchored(PRESENT, measured(1, 0.2, [1.1, 1.9, 3.15, 4.0]))[0] is PRESENT  # equal in every batch: no error
+
+
 @settings(deadline=None, derandomize=True)
 @given(st.lists(st.tuples(st.sampled_from([0.05, 0.2, 0.4]), st.lists(st.floats(0.0, 2.0), min_size=4, max_size=4))))
 def test_who_leads_never_comes_back(rows: list[tuple[float, list[float]]]) -> None:
@@ -257,6 +264,8 @@ def test_of_means_the_jackknife_is_the_usual_error() -> None:
     usual = statistics.stdev(differences) / math.sqrt(9)
     assert paired_error(measured(0, 0.1, left), measured(1, 0.2, right)) == pytest.approx(usual, rel=1e-12)
     assert paired_error(BEST, BEST) == 0.0
+    # two batches are enough: differences of 1 and 3 have a standard error of 1
+    assert paired_error(measured(0, 0.1, [2.0, 5.0]), measured(1, 0.2, [1.0, 2.0])) == pytest.approx(1.0)
 
 
 def test_the_error_is_how_far_differences_scatter() -> None:

@@ -83,6 +83,12 @@ def test_a_metric_has_a_direction(mode: str, expected: float) -> None:
     assert (goodness.score, goodness.reported) == (expected, expected)
 
 
+def test_kappa_without_a_reference_is_what_one_starts_with() -> None:
+    objective = Objective()
+    assert (objective.name, objective.is_kappa, objective.mode) == ("kappa", True, "max")
+    assert objective.reference_loss is None
+
+
 def test_a_metric_that_looks_like_kappa_is_a_metric() -> None:
     objective = Objective("kappa_cohen")
     assert (objective.metric, objective.is_kappa) == ("kappa_cohen", False)
@@ -229,6 +235,7 @@ def test_what_is_missing_is_told_from_what_is_not_finite(name: str, given: Measu
     assert objective.lacks(given) == lacking
     if lacking is not None:
         assert objective.judge(given).score is None
+        assert Objective(name, mode="min").judge(given).score is None
 
 
 # ---- arguments
