@@ -63,13 +63,13 @@ def check(package: str, shows: str, train: Train) -> None:
     plain = Fit(train, [])
     differing = {}
     for commit in ("copy", "replay"):
-        search = kept(commit)
-        again = Fit(train, [search])
+        again = Fit(train, [kept(commit)])
+        search = GammaLRSearch.of(again.trainer)
         searched_each_epoch(search)
         assert all(record.chosen_number == 0 for record in search.history), search.history
         differing[commit] = differences(plain.left, again.left)
-    search = GammaLRSearch(later_share=1.0, progress=False)
-    fit = Fit(train, [search])
+    fit = Fit(train, [GammaLRSearch(later_share=1.0, progress=False)])
+    search = GammaLRSearch.of(fit.trainer)
     print(history_table(search.history))
     searched_each_epoch(search)
     row = {
