@@ -32,7 +32,7 @@ class TensorImage:
 
     def __init__(self, tensor: Tensor, *, grads: bool = True, deferred: bool = False) -> None:
         self._tensor = tensor
-        self._alias = tensor.detach()  # same storage, at no cost
+        self._alias = _plain(tensor)  # same storage, at no cost
         self._values: Tensor | None = None
         self._version = _version(tensor)
         # writes through ``.data`` are not counted in the version
@@ -99,6 +99,22 @@ class TensorImage:
                 self._tensor.grad = self.grad
 
 
+def _plain(tensor: Tensor) -> Tensor:
+    """The same values without graph, past what a subclass makes of torch's functions.
+
+    A subclass in Python (one with labels, say) may have a ``clone`` of its own that leans on attributes; what torch's
+    functions make of it lacks them.
+
+    Args:
+        tensor: any tensor.
+
+    Returns:
+        A tensor on the same storage; a wrapper without storage of its own, such as DTensor, stays one.
+    """
+    with torch.DisableTorchFunctionSubclass():
+        return Tensor.detach(tensor)
+
+
 def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
 
@@ -109,7 +125,7 @@ def _sum(tensor: Tensor) -> Tensor:
 
 
 def _same_sum(before: Tensor | None, tensor: Tensor) -> bool:
-    return before is None or torch.allclose(before, _sum(tensor.detach()), rtol=0.0, atol=0.0, equal_nan=True)
+    return before is None or torch.allclose(before, _sum(_plain(tensor)), rtol=0.0, atol=0.0, equal_nan=True)
 
 
 def _written_part(tensor: Tensor) -> Tensor:

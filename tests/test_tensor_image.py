@@ -131,6 +131,50 @@ def test_a_resized_tensor_gets_its_size_back() -> None:
     assert memory.tolist() == [0.0, 1.0, 2.0]
 
 
+class Labelled(Tensor):
+    """As projects make them: methods of its own, which want an attribute that results of torch's functions lack."""
+
+    labels: list[str]
+
+    def clone(self, *args: object, **kwargs: object) -> Tensor:  # type: ignore[override]
+        cloned = super().clone(*args, **kwargs)
+        cloned.labels = list(self.labels)  # type: ignore[attr-defined]
+        return cloned
+
+    def detach(self) -> Tensor:
+        detached = super().detach()
+        detached.labels = self.labels  # type: ignore[attr-defined]
+        return detached
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("pointed_elsewhere", [True, False])
+def test_a_subclass_with_methods_of_its_own_is_put_back(labelled: bool, pointed_elsewhere: bool) -> None:
+    tensor = torch.arange(3.0).as_subclass(Labelled)
+    if labelled:
+        tensor.labels = ["x", "y", "z"]
+    place = tensor.data_ptr()
+    image = held(tensor)
+    if pointed_elsewhere:
+        tensor.data = torch.full((3,), 9.0)
+    else:
+        tensor.fill_(9.0)
+    image.restore()
+    assert type(tensor) is Labelled
+    assert tensor.data_ptr() == place
+    assert tensor.tolist() == [0.0, 1.0, 2.0]
+    assert hasattr(tensor, "labels") is labelled
+
+
+def test_a_subclass_that_is_held_later_is_put_back() -> None:
+    tensor = torch.arange(3.0).as_subclass(Labelled)
+    image = TensorImage(tensor, deferred=True)
+    assert image.hold()
+    tensor.fill_(9.0)
+    image.restore()
+    assert tensor.tolist() == [0.0, 1.0, 2.0]
+
+
 # ---- gradients
 
 
