@@ -68,7 +68,7 @@ def check(package: str, shows: str, train: Train) -> None:
         searched_each_epoch(search)
         assert all(record.chosen_number == 0 for record in search.history), search.history
         differing[commit] = differences(plain.left, again.left)
-    fit = Fit(train, [GammaLRSearch(later_share=1.0, progress=False)])
+    fit = Fit(train, [GammaLRSearch(later_share=4.0, progress=False)])
     search = GammaLRSearch.of(fit.trainer)
     print(history_table(search.history))
     searched_each_epoch(search)
