@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -276,6 +277,31 @@ def test_where_training_together_fails_they_are_trained_in_turn(affordable: int)
     assert (record.commit, record.train_passes) == ("copy", 1.5 + len(alone))
 
 
+def test_what_was_spent_in_vain_is_counted_in_candidates_of_a_part() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def affords(results: Sequence[Result], more: int) -> bool:
+        asked.append((len(results), more))
+        return True
+
+    options = {"n_trials": 3, "n_known": 3, "fraction": 0.5, "affords": affords}
+    search(Runner(together=True, fails=True), listed(0.1, 0.2), **options)
+    assert asked == [(0, 3), (1, 1 + 3), (2, 1 + 3)]  # a pass and a half is three candidates of half an epoch
+
+
+def test_of_those_trained_together_the_first_one_is_trained_whatever_it_costs() -> None:
+    runner = Runner(together=True)
+    record = search(runner, listed(0.1, 0.2), n_trials=3, n_known=3, affords=lambda results, more: False)
+    assert runner.calls == ["baseline", 0.01]
+    assert len(record.results) == 1
+
+
+def test_nothing_but_the_present_rate_is_known_to_need_no_score() -> None:
+    runner = Runner(together=True)
+    search(runner, listed(0.1, 0.2, 0.3), n_trials=4)
+    assert runner.calls == ["baseline", 0.01, [0.1, 0.2, 0.3]]
+
+
 @pytest.mark.parametrize(
     ("objective", "usable"),
     [("loss", True), ("val_loss", True), ("accuracy", False), ("train_loss", False)],
@@ -383,9 +409,10 @@ def test_a_result_holds_what_was_measured() -> None:
 
 
 def test_the_record_names_epoch_and_objective() -> None:
+    began = time.perf_counter()
     record = search(Runner(), listed(0.1), epoch=11, n_trials=2, objective=Objective("loss"))
     assert (record.epoch, record.objective) == (11, "loss")
-    assert record.seconds > 0.0
+    assert 0.0 < record.seconds < time.perf_counter() - began
 
 
 class TurnsBack(Determinant):
@@ -427,6 +454,12 @@ def test_what_is_not_logged_batch_by_batch_stays_as_it_is() -> None:
     assert result.parts == pytest.approx([kappa(0.5, 3.0 / 2.0), kappa(0.5, 1.0 / 2.0)], rel=1e-12)
 
 
+def test_a_loss_that_is_not_logged_batch_by_batch_stays_as_it_is() -> None:
+    outcome = complete(2.0, 0.5, batches=batches_of(acc=[0.4, 0.6]))
+    result = search(Runner(lambda lr: outcome), listed(0.1), n_trials=2).results[0]
+    assert result.parts == pytest.approx([kappa(0.6, 1.0), kappa(0.4, 1.0)], rel=1e-12)
+
+
 def test_parts_of_a_logged_metric() -> None:
     outcome = complete(metrics={"val_f1": 0.5}, batches={"val_f1": [(0.4, 1.0), (0.6, 1.0)]})
     objective = Objective("val_f1", mode="min")
@@ -445,6 +478,9 @@ def dropping(behind: float | None, leader: Outcome) -> Train:
         ("loss", complete(2.0, 0.6), -3.0),
         ("kappa", complete(2.0, 0.6), kappa(0.4, 3.0 / 2.0)),
         ("kappa", complete(2.0, 60.0), kappa(0.4, 3.0 / 2.0)),
+        ("kappa", complete(0.5, 0.6), kappa(0.4, 0.75 / 2.0)),
+        ("kappa", complete(2.0), -3.0),
+        ("kappa", complete(0.0, 0.6), 0.5 * kappa(0.6, 0.0)),
         ("accuracy", complete(2.0, 0.6), 0.4),
         ("val_acc", complete(2.0, 0.6), 0.6 - 0.5 * 0.6),
         ("loss", complete(-2.0), 2.0 - 0.5 * 2.0),
@@ -459,6 +495,17 @@ def test_a_dropped_candidate_is_told_as_far_behind_as_it_was(objective: str, lea
     assert proposals.told[1].score == dropped.estimate  # type: ignore[attr-defined]
     assert record.chosen_number == 0
     assert record.train_passes == 1.0 + 0.25
+
+
+def test_an_estimate_says_nothing_of_the_unit_of_accuracies() -> None:
+    objective = Objective("accuracy")
+    search(Runner(dropping(1.5, complete(2.0, 0.6))), listed(0.5), n_trials=2, objective=objective)
+    assert not objective.percent
+
+
+def test_the_first_candidate_has_nobody_to_be_behind() -> None:
+    record = search(Runner(dropping(1.5, complete(2.0, 0.6))), listed(0.1), current_lr=0.5, n_trials=2)
+    assert (record.results[0].state, record.results[0].estimate) == (TrialState.DROPPED, None)
 
 
 def test_a_diverged_candidate_is_told_as_none() -> None:
@@ -489,6 +536,24 @@ def test_a_reference_that_is_no_measure_is_not_asked_for_again(loss: float | Non
     assert runner.calls.count("baseline") == 1
     assert objective.reference_loss == 0.0
     assert first.results[1].score == kappa(0.9, 1.0)
+
+
+@pytest.mark.parametrize("loss", [0.5, 1.0, 7.0])
+def test_any_loss_above_zero_is_a_reference(loss: float) -> None:
+    objective = Objective("kappa")
+    search(Runner(baseline=complete(loss, 0.1)), listed(0.1), n_trials=2, objective=objective)
+    assert objective.reference_loss == loss
+
+
+def test_where_the_start_cannot_be_validated_there_is_no_reference() -> None:
+    class Traceless(Runner):
+        def baseline(self) -> Any:
+            return None
+
+    objective = Objective("kappa")
+    record = search(Traceless(), listed(0.1), n_trials=2, objective=objective)
+    assert objective.reference_loss == 0.0
+    assert (record.val_passes, record.scorings) == (2.0 + 1.0, 2)
 
 
 @pytest.mark.parametrize("name", ["kappa_thesis", "loss", "accuracy", "val_acc"])
@@ -531,6 +596,70 @@ def test_a_single_candidate_needs_nothing_to_rank_by(objective: str) -> None:
 def test_a_metric_that_is_not_logged_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"GammaLRSearch\(objective='val_f1'\): no such metric .*\['val_acc', 'val_l"):
         search(Runner(), listed(0.1), n_trials=2, objective=Objective("val_f1"))
+
+
+@pytest.mark.parametrize(
+    ("silent", "objective", "message"),
+    [
+        (complete(metrics={"other": 1.0}), "kappa", "nothing to rank candidates by: no validation loss or accuracy"),
+        (complete(1.0), "kappa", "ranked are loss 'val_loss', accuracy 'val_acc'; this candidate gave loss 'val_loss'"),
+        (complete(1.0), "val_acc", "objective='val_acc'): no such metric was logged"),
+    ],
+)
+def test_a_candidate_that_logs_less_than_those_before_fails(silent: Outcome, objective: str, message: str) -> None:
+    runner = Runner(lambda lr: silent if lr == 0.1 else bowl(lr))
+    record = search(runner, listed(0.1, 0.2), n_trials=3, objective=Objective(objective))
+    failed = record.results[1]
+    assert (failed.state, failed.score, failed.metrics) == (TrialState.FAILED, None, silent.metrics)
+    assert (failed.number, failed.lr, failed.steps) == (1, 0.1, 5)
+    assert message in failed.message
+    assert record.chosen_number == 2
+
+
+def test_where_candidates_were_ranked_before_the_first_one_may_fail_too() -> None:
+    runner = Runner(lambda lr: complete() if lr == 0.01 else bowl(lr))
+    record = search(runner, listed(0.1), n_trials=2, ranked_before=True)
+    assert [result.state for result in record.results] == [TrialState.FAILED, TrialState.COMPLETE]
+
+
+# ---- a validation that gives no number at any rate
+
+
+BROKEN = complete(math.nan, 0.5)
+LOST = "its score is not finite"
+
+
+@pytest.mark.parametrize("objective", ["loss", "kappa"])
+def test_no_rate_is_blamed_where_nothing_validates_before_training_either(objective: str) -> None:
+    diverged = Outcome(state=TrialState.DIVERGED, passes=0.25, val_passes=0.0, message="training loss not finite")
+    runner = Runner(lambda lr: diverged if lr == 0.2 else BROKEN, baseline=BROKEN)
+    record = search(runner, listed(0.1, 0.2), n_trials=3, objective=Objective(objective))
+    blameless = (TrialState.FAILED, f"{LOST}, nor is it before training")
+    said = [(result.state, result.message) for result in record.results]
+    assert said == [blameless, blameless, (TrialState.DIVERGED, "training loss not finite")]
+    assert [result.lr for result in record.results] == [0.01, 0.1, 0.2]
+    assert record.chosen is None
+    # kappa had asked for its reference before
+    assert record.scorings == runner.calls.count("baseline") == (2 if objective == "kappa" else 1)
+
+
+@pytest.mark.parametrize("baseline", [complete(1.0), complete(metrics={"other": 1.0}), None])
+def test_rates_are_to_blame_where_something_validates_before_training(baseline: Outcome | None) -> None:
+    class Starts(Runner):
+        def baseline(self) -> Any:
+            return baseline
+
+    objective = Objective("val_loss")
+    record = search(Starts(lambda lr: BROKEN), listed(0.1), n_trials=2, objective=objective)
+    assert [(result.state, result.message) for result in record.results] == [(TrialState.DIVERGED, LOST)] * 2
+    assert record.scorings == (0 if baseline is None else 1)
+
+
+def test_the_start_is_not_validated_again_where_all_diverged_in_training_or_one_did_not() -> None:
+    for train in (lambda lr: bowl(0.9), lambda lr: BROKEN if lr == 0.1 else bowl(lr)):
+        runner = Runner(train)
+        search(runner, listed(0.1), n_trials=2, objective=Objective("loss"))
+        assert "baseline" not in runner.calls
 
 
 @pytest.mark.parametrize("error", [RuntimeError("boom"), KeyboardInterrupt("boom")])
