@@ -27,6 +27,8 @@ from lightning_gammabo.report.progress import SearchProgress
 __all__ = ["HyperparameterScheduler"]
 
 _NOT_FINITE = "its score is not finite"
+_STARVED = 2
+"""candidates in a row that run out of memory before no more are tried: memory that does not come back is not there"""
 
 
 class HyperparameterScheduler:
@@ -99,6 +101,7 @@ class HyperparameterScheduler:
         results: list[Result] = []
         leader: Result | None = None
         kept: Result | None = None
+        starved = 0
         # the display comes first: while callbacks are set aside, Lightning's own bars lean on it
         self._progress.start(epoch, self._n_trials, self._fraction)
         try:
@@ -107,6 +110,8 @@ class HyperparameterScheduler:
             for lr in around:
                 proposals.enqueue(lr, origin="region")
             while len(results) < self._n_trials and (self._waiting or not (results and proposals.finished)):
+                if starved == _STARVED:
+                    break
                 trials = self._ask(runner, proposals, results, known=1 + len(around))
                 if not trials:
                     break
@@ -118,6 +123,7 @@ class HyperparameterScheduler:
                     proposals.tell(trial, result.score if result.score is not None else result.estimate)
                     val_passes += outcome.val_passes
                     results.append(result)
+                    starved = starved + 1 if outcome.state is TrialState.FAILED else 0
                     leader, _ = self._determinant.choose(results)
                 if len(outcomes) == 1 and leader is results[-1]:
                     kept = leader

@@ -320,6 +320,17 @@ def test_what_is_not_there_to_rank_by_has_them_trained_in_turn(objective: str, u
     assert asked == [usable, True]
 
 
+@pytest.mark.parametrize(("lacking", "tried"), [((0.1, 0.2, 0.3), 3), ((0.1, 0.3), 5), ((), 5)])
+def test_two_candidates_in_a_row_that_run_out_of_memory_end_the_search(lacking: tuple[float, ...], tried: int) -> None:
+    def train(lr: float) -> Outcome:
+        return Outcome(state=TrialState.FAILED, message="out of memory") if lr in lacking else bowl(lr)
+
+    record = search(Runner(train), listed(0.1, 0.2, 0.3, 0.4), current_lr=0.01, n_trials=5)
+    assert len(record.results) == tried
+    assert record.chosen is not None
+    assert record.chosen.state is TrialState.COMPLETE
+
+
 # ---- what is kept and chosen
 
 
