@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import lightning
 import pytest
-from lightning.pytorch import Callback, LightningModule
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
 
 from lightning_gammabo.trainer_state import (
@@ -308,6 +310,19 @@ def test_what_a_lightning_lacks_is_named(monkeypatch: pytest.MonkeyPatch, where:
     message = rf"cannot rewind this Lightning \(version unknown\): it has no {said}\. Install a Lightning that "
     with pytest.raises(RuntimeError, match=message):
         check_lightning(trainer)
+
+
+def test_the_version_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    monkeypatch.delattr(trainer.fit_loop.epoch_loop, "_batches_that_stepped")
+    with pytest.raises(RuntimeError, match=re.escape(f"this Lightning (version {lightning.__version__}): it has no")):
+        check_lightning(trainer)
+
+
+def test_a_strategy_that_shards_is_refused() -> None:
+    sharded = type("ShardedStrategy", (), {})()
+    with pytest.raises(ValueError, match=r"the state of ShardedStrategy: choose Trainer\(strategy='ddp'\) or a single"):
+        check_lightning(known(sharded))
 
 
 def test_a_lightning_whose_fit_loop_has_no_epoch_loop() -> None:
