@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader, IterableDataset
 
 from lightning_gammabo.trainer_state import (
@@ -124,6 +125,7 @@ class Holds:
         ),
         (SimpleNamespace(persistent_workers=True, num_workers=0), None),
         (SimpleNamespace(persistent_workers=True), None),
+        (SimpleNamespace(num_workers=2), None),
         (Positioned(), "Positioned keeps a position of its own"),
         (Once(), "Once is an iterator: it goes on where it stopped"),
         (Holds(), "Holds holds a live iterator (loader0.rest)"),
@@ -154,7 +156,7 @@ def test_generators_are_found_by_the_same_path_in_any_process() -> None:
 @pytest.mark.parametrize("combined", [True, False])
 def test_a_mark_puts_position_and_random_numbers_back(combined: bool) -> None:
     loader = DataLoader(range(32), shuffle=True, generator=torch.Generator().manual_seed(1))
-    mark = LoaderMark(trainer_of(None), SimpleNamespace(flattened=[loader]) if combined else loader)
+    mark = LoaderMark(trainer_of(None), CombinedLoader([loader]) if combined else loader)
     assert mark.fetched == 0
     first, drawn = list(loader), torch.rand(3)
     assert not all(torch.equal(a, b) for a, b in zip(list(loader), first, strict=True))
