@@ -92,6 +92,33 @@ def test_botorchs_search_finds_a_peak_and_leaves_no_trace(kind: str) -> None:
     assert again.ask() == search.ask()
 
 
+@pytest.mark.parametrize(
+    ("kind", "acquisition", "best"),
+    [
+        ("gaussian", "ExpectedImprovement", 0.7 + 0.01),
+        ("gaussian_log_ei", "LogExpectedImprovement", 0.7),
+        ("gaussian_pi", "ProbabilityOfImprovement", 0.7 + 0.01),
+    ],
+)
+def test_botorchs_acquisition_is_the_one_that_is_named(
+    kind: str, acquisition: str, best: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    used: list[Any] = []
+
+    def optimised(function: Any, **options: Any) -> Any:
+        used.append(function)
+        assert options["bounds"].tolist() == [[0.0], [1.0]]
+        return torch.tensor(0.5), None
+
+    monkeypatch.setattr("botorch.optim.optimize.optimize_acqf", optimised)
+    search = make_search(kind, SPACE, seed=0, n_initial=2, n_trials=8)
+    for score in (0.7, 0.1):
+        search.tell(search.ask(), score)
+    assert search.ask().lr == pytest.approx(0.01)
+    assert [type(function).__name__ for function in used] == [acquisition]
+    assert float(used[0].best_f) == pytest.approx(best)
+
+
 def test_botorchs_search_keeps_below_what_diverged() -> None:
     search = GaussianBayesOpt(SPACE, seed=1)
     for lr, score in ((0.002, 0.1), (0.01, 0.3), (0.05, None)):

@@ -443,9 +443,27 @@ def test_a_margin_explores() -> None:
     assert width(10.0) >= width(0.0)
 
 
-@pytest.mark.parametrize("reading", ["L1", "L2", "L3"])
-def test_readings_of_the_thesis_are_told_apart(reading: str) -> None:
-    run(make("gamma_thesis", thesis_reading=reading), [0.2, 0.7, 0.4, 0.1])
+CHOICES: dict[str, list[dict[str, Any]]] = {
+    "acquisition": [{"acquisition": name} for name in ("log_ei", "pi", "thesis")],
+    "thesis_reading": [{"acquisition": "thesis", "thesis_reading": name} for name in ("L1", "L2", "L3")],
+    "hyperparameters": [{"hyperparameters": name} for name in ("average", "maximise")],
+    "surrogate": [{"surrogate": name} for name in ("student_t", "gaussian")],
+    "kernel": [{"kernel": name} for name in ("matern52", "rbf")],
+}
+
+
+@pytest.mark.parametrize("option", CHOICES)
+def test_what_an_option_offers_is_told_apart(option: str) -> None:
+    rates = [SPACE.from_unit(u) for u in np.linspace(0.0, 1.0, 16)]
+    found = []
+    for options in CHOICES[option]:
+        search = BayesOpt(SPACE, inside=0.0, **options)
+        for lr, score in ((0.002, 0.2), (0.01, 0.7), (0.05, 0.5), (0.3, 0.1)):
+            search.enqueue(lr)
+            search.tell(search.ask(), score)
+        found.append(search.surrogate_at(rates).acquisition)
+    for one, other in itertools.combinations(found, 2):
+        assert not np.allclose(one, other, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
