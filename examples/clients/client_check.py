@@ -81,7 +81,7 @@ def check(package: str, shows: str, train: Train) -> None:
         "differing": differing,
         "seconds": [round(plain.seconds, 1), round(fit.seconds, 1)],
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in ("torch", "lightning", "pytorch-lightning")},
+        "versions": {name: importlib.metadata.version(name) for name in ("torch", plain.distribution)},
     }
     print(json.dumps(row))
     sys.exit(any(differing.values()))
@@ -107,11 +107,16 @@ class Fit:
             "random": [random.getstate(), np.random.get_state(), torch.get_rng_state()],
         }
 
+    @property
+    def distribution(self) -> str:
+        """The package whose Trainer it was."""
+        name = type(self.trainer.fit_loop).__module__
+        return "pytorch-lightning" if name.startswith("pytorch_lightning") else "lightning"
+
     def ways(self) -> dict[str, Any]:
         """How the client trains, read from its Trainer."""
-        name = type(self.trainer.fit_loop).__module__
         return {
-            "namespace": "pytorch_lightning" if name.startswith("pytorch_lightning") else "lightning.pytorch",
+            "namespace": "lightning.pytorch" if self.distribution == "lightning" else "pytorch_lightning",
             "optimizers": [type(optimizer).__name__ for optimizer in self.trainer.optimizers],
             "schedulers": [type(config.scheduler).__name__ for config in self.trainer.lr_scheduler_configs],
             "validated": bool(self.trainer.enable_validation),
