@@ -63,6 +63,7 @@ class GammaLRSearch(Pictured, Callback):
             rate unless a larger one is better beyond the noise.
         errors: paired standard errors that count as noise.
         drop_at: share of a candidate's training after which a hopeless one is dropped; 1 for never.
+        settle: whether after the first search the schedule stands amid the rates that scored well, not at the winner's.
         guard: whether an epoch that diverges after its search is rolled back.
         score_samples: validation samples on which candidates are scored.
         later_share: what later searches may cost at the most, in passes for each epoch; rarer ones keep to it.
@@ -127,6 +128,7 @@ class GammaLRSearch(Pictured, Callback):
         rule: Literal["best", "largest", "anchored"] | None = None,
         errors: float | None = None,
         drop_at: float | None = None,
+        settle: bool | None = None,
         guard: bool | None = None,
         score_samples: int | None = None,
         later_share: float | None = None,
@@ -169,7 +171,7 @@ class GammaLRSearch(Pictured, Callback):
         self.rule = rule
         self.errors = errors
         self.drop_at = drop_at
-        self.guard = guard
+        self.settle, self.guard = settle, guard
         self.score_samples = score_samples
         self.later_share = later_share
         self.search = search
@@ -177,12 +179,10 @@ class GammaLRSearch(Pictured, Callback):
         self.candidates = candidates
         self.objective_mode = objective_mode
         self.kappa_lambda = kappa_lambda
-        self.monitor_loss = monitor_loss
-        self.monitor_accuracy = monitor_accuracy
+        self.monitor_loss, self.monitor_accuracy = monitor_loss, monitor_accuracy
         self.commit = commit
         self.every_n_epochs = every_n_epochs
-        self.start_epoch = start_epoch
-        self.stop_epoch = stop_epoch
+        self.start_epoch, self.stop_epoch = start_epoch, stop_epoch
         self.lr_schedulers = lr_schedulers
         self.score_dataloader = score_dataloader
         self.max_overhead = max_overhead

@@ -20,6 +20,7 @@ from lightning_gammabo.report.progress import make_progress
 from lightning_gammabo.run_plan import Budget, RunPlan
 from lightning_gammabo.scheduler import HyperparameterScheduler
 from lightning_gammabo.settings import SearchSettings
+from lightning_gammabo.settling import settled_rate
 from lightning_gammabo.trainer_state import needs_native_batches, unreplayable, val_loaders
 from lightning_gammabo.voice import Voice
 
@@ -111,7 +112,7 @@ class EpochSearch:
         if record.chosen is None:
             runner.train_natively(self._rates.without_winner(record))
             return
-        self._rates.note_choice(record.chosen.lr)
+        self._rates.note_choice(record)
         trained_at = runner.commit(record.chosen.lr)
         if trained_at != record.chosen.lr:
             times = round(math.log(record.chosen.lr / trained_at, BACK_OFF))
@@ -180,7 +181,17 @@ class EpochSearch:
             policy=self._settings.policy.name,
             anchor=anchor,
             fraction=plan.fraction,
+            settled=self._settled(record),
         )
+
+    def _settled(self, record: EpochRecord) -> float | None:
+        # the first search's alone; a list of rates is the user's own choice
+        winner = record.chosen
+        first = not self._ledger.history and self._settings.candidates is None
+        if winner is None or not first or not self._plan.policy.settle:
+            return None
+        rate = settled_rate(record.results, winner)
+        return rate if rate != winner.lr else None
 
     def _is_sane(self, outcome: Outcome) -> bool:
         # whether the end of an epoch is to be kept: its loss is finite and has not exploded

@@ -10,7 +10,7 @@ import numpy as np
 
 from lightning_gammabo.anchor import AnchorName, progress_of
 from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
-from lightning_gammabo.learning_rate import default_range
+from lightning_gammabo.learning_rate import LearningRates, default_range
 from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.rate_guard import Mode, RateGuard
 from lightning_gammabo.records import EpochRate, EpochRecord, TrialState
@@ -53,6 +53,8 @@ class FitRates:
         self._state: dict[str, Any] | None = None
         self._lr_max = math.inf
         self._last_good: float | None = None
+        # after which epoch the height moves on from the winner's, and by what
+        self._settling: tuple[int, float] | None = None
 
     @property
     def anchor_value(self) -> float:
@@ -157,13 +159,31 @@ class FitRates:
         """
         return int(np.random.SeedSequence([self._settings.seed, epoch]).generate_state(1)[0])
 
-    def note_choice(self, lr: float) -> None:
-        """An epoch is about to be trained at a rate that a search chose.
+    def note_choice(self, record: EpochRecord) -> None:
+        """An epoch is about to be trained at the rate that a search chose.
 
         Args:
-            lr: the rate.
+            record: the search.
         """
-        self._last_good = lr
+        assert record.chosen is not None
+        self._last_good = record.chosen.lr
+        if record.settled is not None:
+            self._settling = (record.epoch, record.settled / record.chosen.lr)
+
+    def settle(self, epoch: int) -> None:
+        """Where the last search asks for it, move what remains of the schedule away from its winner's rate.
+
+        Args:
+            epoch: the epoch that begins.
+        """
+        if self._settling is None or self.guard is None or epoch <= self._settling[0]:
+            return
+        ratio, self._settling = self._settling[1], None
+        if self.guard.multiplies:
+            self.guard.rescale(self.guard.height * ratio)
+        else:
+            rates = LearningRates(self.guard.optimizers)
+            rates.set(rates.reference * ratio)
 
     def without_winner(self, record: EpochRecord) -> float:
         """Lower the range where all candidates diverged; leave it where they failed by no rate's fault.
@@ -203,7 +223,7 @@ class FitRates:
         """
         assert record.chosen is not None
         self._lr_max = min(self._lr_max, record.chosen.lr / record.anchor / ROLLED_BACK)
-        self._last_good = trained_at
+        self._last_good, self._settling = trained_at, None
         self.say_rollback(record.epoch, record.chosen.lr, trained_at)
         reason = f"{record.reason}; the epoch then diverged and was trained again at {trained_at:.2e}"
         return replace(record, reason=reason, train_passes=record.train_passes + times)
@@ -231,6 +251,7 @@ class FitRates:
             "by_epoch": [{name: getattr(rate, name) for name in EpochRate.__slots__} for rate in self.by_epoch],
             "lr_max": self._lr_max,
             "last_good": self._last_good,
+            "settling": list(self._settling) if self._settling is not None else None,
             "guard": self.guard.state_dict() if self.guard is not None and self.taken_over else self._state,
         }
 
@@ -243,6 +264,7 @@ class FitRates:
         self.by_epoch = [EpochRate(**rate) for rate in state["by_epoch"]]
         self._lr_max = state["lr_max"]
         self._last_good = state["last_good"]
+        self._settling = tuple(state["settling"]) if state.get("settling") is not None else None
         self._state = state["guard"]
 
     def _range(self) -> tuple[float, float]:
@@ -266,4 +288,4 @@ class FitRates:
         if epochs is None and anchor != "plateau":
             why = "" if anchor == "auto" else f", so anchor={anchor!r} has no end to lead to"
             self._voice.inform(f"the length of the run is not known{why}: the rate is lowered where the loss stalls")
-        return "anchor", "plateau" if epochs is None else "cosine" if anchor == "auto" else anchor
+        return "anchor", "plateau" if epochs is None else "linear" if anchor == "auto" else anchor

@@ -23,6 +23,8 @@ PolicyName = Literal["epochwise", "adaptive", "once", "thorough", "thesis"]
 
 _ALONE_UNKNOWN = 10
 """searches that are reckoned with where the length of the run is not known"""
+_FARTHEST = 4.0
+"""factor by which one later search moves a rate at the most: after a farther one a short run has no time to recover"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +60,9 @@ class SearchPolicy:
         fraction: share of the epoch that candidates of later searches train; the winner goes on from there.
         min_steps: optimizer steps that a candidate trains at the least.
         region: factor by which later searches may move the rate, either way, over the whole run: each of ``S``
-            searches by ``region ** (1 / (S - 1))``. None for the whole range, every time.
+            searches by ``region ** (1 / (S - 1))``, and by 4 at the most. None for the whole range, every time.
         anchor: schedule whose height is searched: ``cosine``, ``linear``, ``constant``, ``plateau``, ``scheduler`` (the
-            user's own), ``auto`` (the user's own where there is one, else cosine where the run's length is known, else
+            user's own), ``auto`` (the user's own where there is one, else linear where the run's length is known, else
             plateau).
         rule: of later searches: ``best`` score, ``largest`` rate within one paired standard error of it, or
             ``anchored``: the present rate unless a larger one is better beyond the noise. The first search, and one
@@ -68,6 +70,8 @@ class SearchPolicy:
         errors: paired standard errors that ``largest`` takes for a tie, and that ``anchored`` asks of a larger rate.
         drop_at: share of a candidate's training after which it is dropped if its training loss is hopelessly behind the
             leader's on the same batches; None for never.
+        settle: whether, after the first search, the schedule stands at the centre of the rates that scored well
+            (:func:`~lightning_gammabo.settling.settled_rate`), and not at the winner's own.
         guard: whether an epoch that diverges after its search is rolled back and trained at a quarter of the rate.
         score_samples: validation samples on which candidates are scored; None for all of them.
         later_share: what later searches may cost at the most, in passes for each epoch of the run: where an epoch has
@@ -97,6 +101,7 @@ class SearchPolicy:
     rule: Rule = "anchored"
     errors: float = 2.0
     drop_at: float | None = 0.25
+    settle: bool = True
     guard: bool = True
     score_samples: int | None = 256
     later_share: float | None = 0.15
@@ -148,7 +153,7 @@ class SearchPolicy:
             share = self.first_fraction if first else self.fraction
             return EpochPlan(wide=True, n_initial=initial, n_trials=later, fraction=share, factor=None)
         number = searches if searches is not None else _ALONE_UNKNOWN
-        factor = self.region ** (1.0 / max(number - 1, 1))
+        factor = min(self.region ** (1.0 / max(number - 1, 1)), _FARTHEST)
         trials = self.n_later if self.n_later is not None else self.n_first
         return EpochPlan(wide=False, n_initial=min(3, trials), n_trials=trials, fraction=self.fraction, factor=factor)
 
@@ -157,8 +162,9 @@ class SearchPolicy:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, allowed))}")
-        if not isinstance(self.guard, bool):
-            raise TypeError(f"guard={self.guard!r}: need True or False")
+        for name in ("settle", "guard"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name}={getattr(self, name)!r}: need True or False")
         if isinstance(self.when, str):
             if self.when not in ("every", "first"):
                 raise ValueError(f"when={self.when!r}: choose 'every', 'first', or a list of shares of the run")
@@ -209,6 +215,7 @@ POLICIES: dict[str, SearchPolicy] = {
         anchor="constant",
         rule="best",
         drop_at=None,
+        settle=False,
         guard=False,
         score_samples=None,
         later_share=None,

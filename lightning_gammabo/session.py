@@ -160,6 +160,7 @@ class FitSession:
             loss = self._loss_of(trainer)
             guard.plateau.see(loss if loss is not None or self._resume is None else self._resumed_loss)
             self._seen = trainer.current_epoch
+        self.rates.settle(trainer.current_epoch)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
         guard.follow(progress_of(trainer, 0))
         watched = self._settings.policy.guard and bool(self.ledger.history)

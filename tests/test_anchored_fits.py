@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.anchor import shape
+from lightning_gammabo.settling import settled_rate
 from tests.identity.fingerprint import differences
 from tests.identity.scenarios import SCENARIOS, TRAIN, VAL, Net, Scenario, Scheduled
 from tests.identity.test_identity import fit as identical
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 BATCHES = 5
 FEW = {"search": "random", "n_initial": 2, "n_iterations": 1, "lr_min": 1e-3, "lr_max": 0.3, "progress": False}
+FEW |= {"settle": False}  # from the winner's rate on
 PARTIAL = {**FEW, "fraction": 0.4, "first_fraction": 0.4, "min_steps": 1, "n_later": 3, "later_share": 9.0}
 
 
@@ -70,13 +72,13 @@ def test_after_one_search_the_rate_follows_the_schedule(anchor: Any) -> None:
 def test_each_search_moves_the_height_of_what_remains() -> None:
     search = GammaLRSearch("epochwise", **PARTIAL)
     fit(search)
-    assert search._session.rates.anchor == "cosine"
+    assert search._session.rates.anchor == "linear"
     for record, rate in zip(search.history, search.rates, strict=True):
-        assert record.anchor == pytest.approx(shape("cosine", record.epoch / 4), rel=1e-12)
+        assert record.anchor == pytest.approx(1.0 - record.epoch / 4, rel=1e-12)
         assert rate.start == record.chosen.lr
         height = record.chosen.lr / record.anchor
         assert rate.height == pytest.approx(height, rel=1e-12)
-        assert rate.end == pytest.approx(height * shape("cosine", (record.epoch + 0.8) / 4), rel=1e-12)
+        assert rate.end == pytest.approx(height * (1.0 - (record.epoch + 0.8) / 4), rel=1e-9)
     for before, after in zip(search.rates, search.history[1:], strict=False):
         # the present rate is where the schedule has come to, and the region is around it
         assert after.results[0].lr == pytest.approx(before.height * after.anchor, rel=1e-12)
@@ -84,6 +86,45 @@ def test_each_search_moves_the_height_of_what_remains() -> None:
         factor = 64.0 ** (1 / 3)
         assert after.lr_high <= after.results[0].lr * factor * (1 + 1e-9)
         assert after.lr_low >= after.results[0].lr / factor * (1 - 1e-9)
+
+
+SETTLES = {**FEW, "settle": True, "n_initial": 3, "n_iterations": 2}
+
+
+@pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("policy", ["once", "epochwise"])
+def test_from_the_second_epoch_on_it_stands_amid_the_rates_that_scored_well(policy: str, anchor: Any) -> None:
+    search = GammaLRSearch(policy, anchor=anchor, **SETTLES)
+    fit(search)
+    first = search.history[0]
+    assert first.settled == settled_rate(first.results, first.chosen) != first.chosen.lr
+    assert search.rates[0].height == pytest.approx(first.chosen.lr, rel=1e-12)
+    if policy == "once":
+        heights = [first.settled] * 3
+        assert [rate.height for rate in search.rates[1:]] == pytest.approx(heights, rel=1e-12)
+        starts = [first.settled * shape(anchor, epoch / 4) for epoch in (1, 2, 3)]
+        assert [rate.start for rate in search.rates[1:]] == pytest.approx(starts, rel=1e-12)
+    for record in search.history[1:2]:
+        # later searches begin there, and do not settle again
+        assert record.results[0].lr == pytest.approx(first.settled * shape(anchor, record.epoch / 4), rel=1e-12)
+        assert record.settled is None
+
+
+@pytest.mark.parametrize("kind", ["step", "epoch", "cosine"])
+def test_the_users_schedule_settles_as_a_whole(kind: str) -> None:
+    search = GammaLRSearch("once", **SETTLES)
+    fit(search, Scheduled(kind))
+    first = search.history[0]
+    assert first.settled != first.chosen.lr
+    expected = plain_rates(kind, 0.05 * (first.settled / first.results[0].lr))
+    assert [rate.start for rate in search.rates[1:]] == pytest.approx(expected[BATCHES::BATCHES], rel=1e-9)
+
+
+def test_what_does_not_settle() -> None:
+    for options in ({"policy": "thesis", "settle": None}, {"settle": False}, {"candidates": [0.01, 0.1, 0.2]}):
+        search = GammaLRSearch(**{**SETTLES, "when": "first", **options})
+        fit(search, max_epochs=2)
+        assert search.history[0].settled is None
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(-1, 17), (None, 17), (100, 17)])
@@ -307,14 +348,15 @@ def test_groups_keep_their_ratio_through_a_run() -> None:
     search = GammaLRSearch("epochwise", **PARTIAL)
     trainer = fit(search, SCENARIOS["groups"].module())
     low, high = (group["lr"] for group in trainer.optimizers[0].param_groups)
-    assert low == high == 0.0  # the end of a cosine
+    assert low == high == 0.0  # the end of the line
     scheduled = search._session.rates.state_dict()["guard"]["scheduled"][0]
     assert scheduled == [0.01, 0.1]
     assert math.isclose(search.rates[-1].height, 0.01 * search._session.rates.state_dict()["guard"]["height"])
 
 
-def test_knows_is_a_cosine() -> None:
+@pytest.mark.parametrize("anchor", ["cosine", "linear"])
+def test_what_knows_follows(anchor: str) -> None:
     """The reference of these tests itself, without a search."""
     rates = Rates()
-    fit(None, None, Knows([None] * 4), rates)
-    assert rates.seen == pytest.approx([0.05 * shape("cosine", i / 20) for i in range(20)])
+    fit(None, None, Knows([None] * 4, anchor), rates)
+    assert rates.seen == pytest.approx([0.05 * shape(anchor, i / 20) for i in range(20)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -58,7 +60,7 @@ def taken(run: Any, policy: str = "epochwise", epochs: int | None = 4, **argumen
 @pytest.mark.parametrize(
     ("arguments", "scheduled", "epochs", "mode", "anchor"),
     [
-        ({}, False, 4, "anchor", "cosine"),
+        ({}, False, 4, "anchor", "linear"),
         ({}, False, None, "anchor", "plateau"),
         ({}, True, 4, "scale", "scheduler"),
         ({}, True, None, "scale", "scheduler"),
@@ -70,10 +72,10 @@ def taken(run: Any, policy: str = "epochwise", epochs: int | None = 4, **argumen
         ({"anchor": "plateau"}, True, 4, "anchor", "plateau"),
         ({"anchor": "plateau"}, False, None, "anchor", "plateau"),
         ({"anchor": "scheduler"}, True, 4, "scale", "scheduler"),
-        ({"lr_schedulers": "override"}, True, 4, "anchor", "cosine"),
+        ({"lr_schedulers": "override"}, True, 4, "anchor", "linear"),
         ({"lr_schedulers": "override"}, True, None, "anchor", "plateau"),
         ({"lr_schedulers": "scale"}, True, 4, "scale", "scheduler"),
-        ({"lr_schedulers": "error"}, False, 4, "anchor", "cosine"),
+        ({"lr_schedulers": "error"}, False, 4, "anchor", "linear"),
         ({"policy": "thesis"}, True, 4, "aside", "constant"),
         ({"policy": "thesis", "lr_schedulers": "scale"}, True, 4, "scale", "scheduler"),
     ],
@@ -214,7 +216,7 @@ def record(*results: tuple[float, TrialState], anchor: float = 1.0, chosen: int 
 
 def test_where_all_diverged_the_range_goes_down_and_the_last_good_rate_is_taken() -> None:
     fit, voice = taken(trainer())
-    fit.note_choice(0.05)
+    fit.note_choice(record((0.05, COMPLETE), chosen=0))
     assert fit.without_winner(record((0.4, DIVERGED), (0.2, DIVERGED), (0.01, FAILED))) == 0.05
     assert bounds(fit)[1] == pytest.approx(0.02)
     assert voice.warned == [
@@ -227,7 +229,7 @@ def test_where_all_diverged_the_range_goes_down_and_the_last_good_rate_is_taken(
 def test_where_none_was_good_below_them_a_tenth_is_taken(good: float | None) -> None:
     fit, _ = taken(trainer())
     if good is not None:
-        fit.note_choice(good)
+        fit.note_choice(record((good, COMPLETE), chosen=0))
     assert fit.without_winner(record((0.4, DIVERGED), (0.2, DIVERGED))) == pytest.approx(0.02)
 
 
@@ -319,6 +321,48 @@ def test_an_epoch_without_batches_has_no_rate_and_one_that_is_trained_again_has_
     rates()[0].note_epoch(0)  # outside of a fit
 
 
+# ---- where the schedule stands after the first search
+
+
+def settling(fit: FitRates) -> None:
+    """A search of epoch 5 chose 0.2, amid rates about 0.1."""
+    fit.note_choice(replace(record((0.2, COMPLETE), chosen=0), settled=0.1))
+
+
+@pytest.mark.parametrize("anchor", ["linear", "constant"])
+def test_it_moves_at_the_start_of_the_next_epoch_and_once(anchor: Any) -> None:
+    run = trainer(sgd(0.2, 0.8))
+    fit, _ = taken(run, anchor=anchor)
+    settling(fit)
+    fit.settle(5)  # a checkpoint of its middle
+    assert rates_of(*run.optimizers) == [0.2, 0.8]
+    fit.settle(6)
+    assert rates_of(*run.optimizers) == pytest.approx([0.1, 0.4], rel=1e-12)
+    fit.settle(7)
+    assert rates_of(*run.optimizers) == pytest.approx([0.1, 0.4], rel=1e-12)
+
+
+def test_it_moves_after_a_resume_too() -> None:
+    fit, _ = taken(trainer(), anchor="linear")
+    settling(fit)
+    resumed, _ = rates(anchor="linear")
+    resumed.load_state_dict(json.loads(json.dumps(fit.state_dict())))
+    again = trainer()
+    resumed.watch(again, epochs=4)
+    resumed.settle(6)
+    assert rates_of(*again.optimizers) == pytest.approx([0.05], rel=1e-12)
+    assert resumed.state_dict()["settling"] is None
+
+
+def test_an_epoch_that_diverged_does_not_settle() -> None:
+    run = trainer(sgd(0.2))
+    fit, _ = taken(run, anchor="linear")
+    settling(fit)
+    fit.after_rollback(record((0.2, COMPLETE), chosen=0), 0.05)
+    fit.settle(6)
+    assert rates_of(*run.optimizers) == [0.2]
+
+
 # ---- what a resumed run needs
 
 
@@ -328,7 +372,7 @@ def test_a_resumed_fit_has_the_rates_of_the_stopped_one() -> None:
     assert fit.guard is not None
     fit.guard.rescale(1.5)
     train(fit, run, 0)
-    fit.note_choice(0.15)
+    fit.note_choice(record((0.15, COMPLETE), chosen=0))
     fit.after_rollback(record((0.4, COMPLETE), chosen=0), 0.1)
     state = fit.state_dict()
 
@@ -355,7 +399,13 @@ def test_a_state_before_the_first_search_is_one_too() -> None:
     resumed.load_state_dict(fit.state_dict())
     resumed.watch(trainer(), epochs=4)
     assert not resumed.taken_over
-    assert resumed.state_dict() == {"by_epoch": [], "lr_max": math.inf, "last_good": None, "guard": None}
+    assert resumed.state_dict() == {
+        "by_epoch": [],
+        "lr_max": math.inf,
+        "last_good": None,
+        "settling": None,
+        "guard": None,
+    }
 
 
 def test_after_a_fit_its_state_is_still_there() -> None:

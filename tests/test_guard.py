@@ -121,7 +121,7 @@ def test_under_an_anchor_it_is_the_height_that_is_lowered() -> None:
     searched = fit(Scenario(NanLate), search)
     assert search.rates[0].start == 0.2
     assert [rate.height for rate in search.rates] == pytest.approx([0.2] * 3)
-    assert differences(fit(Scenario(NanLate), Knows([0.2, None, None])), searched) == []
+    assert differences(fit(Scenario(NanLate), Knows([0.2, None, None], "cosine")), searched) == []
 
 
 def test_unguarded_it_diverges() -> None:
@@ -172,7 +172,7 @@ def test_an_epoch_that_is_not_searched_is_watched(
     messages = said(recwarn.list)
     assert len(messages) == 1
     assert messages[0].startswith(f"GammaLRSearch: epoch 1 diverged at {lr * shape:.2e}; it was put back to its start")
-    follows = Follows([lr, lr / 4, lr / 4]) if anchor == "constant" else Knows([lr, starts[1], None])
+    follows = Follows([lr, lr / 4, lr / 4]) if anchor == "constant" else Knows([lr, starts[1], None], "cosine")
     assert differences(fit(Scenario(NanLater), follows), searched) == []
 
 

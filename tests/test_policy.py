@@ -17,7 +17,7 @@ FACTOR = "a factor above 1, or None for the whole range every time"
 EPOCHWISE = {
     "n_initial": 4, "n_iterations": 3, "n_later": 2, "when": "every", "first_fraction": 1.0, "fraction": 0.05,
     "min_steps": 8, "region": 64.0, "anchor": "auto", "rule": "anchored", "errors": 2.0, "drop_at": 0.25,
-    "guard": True, "score_samples": 256, "later_share": 0.15, "objective": "kappa", "search": "gamma",
+    "settle": True, "guard": True, "score_samples": 256, "later_share": 0.15, "objective": "kappa", "search": "gamma",
 }  # fmt: skip
 NAMED: dict[str, dict[str, Any]] = {
     "epochwise": {},
@@ -30,7 +30,7 @@ NAMED: dict[str, dict[str, Any]] = {
     # the thesis, ch. 4.2.1: two initial points and ten iterations, every epoch, the best one wins
     "thesis": {
         "n_initial": 2, "n_iterations": 10, "n_later": None, "fraction": 1.0, "region": None, "anchor": "constant",
-        "rule": "best", "drop_at": None, "guard": False, "score_samples": None, "later_share": None,
+        "rule": "best", "drop_at": None, "settle": False, "guard": False, "score_samples": None, "later_share": None,
     },
 }  # fmt: skip
 
@@ -122,6 +122,7 @@ BAD = [
     ("anchor", "sine", ValueError, r"anchor='sine': choose one of 'auto', 'cosine', 'linear', 'constant', 'plateau', "),
     ("anchor", None, ValueError, r"anchor=None: choose one of"),
     ("rule", "smallest", ValueError, r"rule='smallest': choose one of 'best', 'largest', 'anchored'"),
+    ("settle", 1, TypeError, r"settle=1: need True or False"),
     ("guard", 1, TypeError, r"guard=1: need True or False"),
     ("guard", "yes", TypeError, r"guard='yes': need True or False"),
     ("when", "never", ValueError, r"when='never': choose 'every', 'first', or a list of shares of the run"),
@@ -175,8 +176,10 @@ def test_the_first_search_is_wide() -> None:
     [
         ("epochwise", 10, 64.0 ** (1 / 9)),
         ("epochwise", 4, 4.0),
-        ("epochwise", 2, 64.0),
-        ("epochwise", 1, 64.0),
+        # a single one moves it by 4 at the most
+        ("epochwise", 2, 4.0),
+        ("epochwise", 1, 4.0),
+        ("thorough", 3, 4.0),
         ("adaptive", 4, 3.0),
         ("thorough", 10, 2.0),
         # where the length of the run is not known, ten searches are reckoned with

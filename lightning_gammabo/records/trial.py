@@ -167,6 +167,8 @@ class EpochRecord:
             chosen rate divided by it.
         fraction: share of the epoch that each candidate was to train.
         scorings: validations on what candidates are scored on.
+        settled: what the rate at the epoch's start would have been where the schedule stands from the next epoch on;
+            None where it stays at the chosen one's.
 
     Raises:
         ValueError: if ``chosen_number`` names no result.
@@ -190,6 +192,7 @@ class EpochRecord:
     anchor: float = 1.0
     fraction: float = 1.0
     scorings: int = 0
+    settled: float | None = None
 
     def __post_init__(self) -> None:
         if self.chosen_number is not None and self.chosen_number not in {r.number for r in self.results}:

@@ -6,7 +6,7 @@ The plain fit's rates are written by a callback of the test, from the heights th
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -27,10 +27,17 @@ FOLLOWS = [name for name, scenario in SCENARIOS.items() if scenario.follows and 
 
 
 class Knows(Callback):
-    """A cosine of which the height is set at each epoch's start, and written after every batch."""
+    """A schedule of which the height is set at each epoch's start, and written after every batch.
 
-    def __init__(self, rates: Sequence[float | None]) -> None:
+    ``moves``: by epoch, what its height is multiplied by before.
+    """
+
+    def __init__(
+        self, rates: Sequence[float | None], anchor: str = "linear", moves: Mapping[int, float] | None = None
+    ) -> None:
         self.rates = list(rates)
+        self.anchor = anchor
+        self.moves = dict(moves or {})
         self.height = 1.0
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -38,6 +45,7 @@ class Knows(Callback):
         self.write(trainer, 0)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.height *= self.moves.get(trainer.current_epoch, 1.0)
         self.write(trainer, 0)
         chosen = self.rates.pop(0) if self.rates else None
         present = next(g["lr"] for o in trainer.optimizers for g in o.param_groups if g["lr"] > 0)
@@ -50,7 +58,8 @@ class Knows(Callback):
 
     def write(self, trainer: Trainer, batches: int) -> None:
         progress = progress_of(trainer, batches)
-        shape = 1.0 if progress is None else 0.5 * (1.0 + math.cos(math.pi * min(progress, 1.0)))
+        done = 0.0 if progress is None else min(progress, 1.0)
+        shape = 1.0 - done if self.anchor == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         self.base = self.base or [group["lr"] for group in groups]
         for group, base in zip(groups, self.base, strict=True):
@@ -59,7 +68,8 @@ class Knows(Callback):
 
 def known(search: GammaLRSearch, epochs: int = 5) -> Knows:
     chosen = {record.epoch: record.chosen.lr for record in search.history}
-    return Knows([chosen.get(epoch) for epoch in range(epochs)])
+    moves = {r.epoch + 1: r.settled / r.chosen.lr for r in search.history if r.settled is not None}
+    return Knows([chosen.get(epoch) for epoch in range(epochs)], search._session.rates.anchor, moves)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
