@@ -19,7 +19,7 @@ Rows = dict[int, Row]
 
 ORACLE = "cosine, best of 8"
 DEFAULT = "cosine"
-TUNED = ("constant", "cosine", "onecycle")
+TUNED = ("constant", "cosine", "linear", "onecycle")
 OFF = {1.0: "", 0.01: ", start / 100", 100.0: ", start x 100"}
 
 

@@ -42,6 +42,7 @@ def searched(policy: str) -> Method:
 METHODS: dict[str, Method] = {
     "constant": scheduled("constant"),
     "cosine": scheduled("cosine"),
+    "linear": scheduled("linear"),
     "onecycle": scheduled("onecycle"),
     "cosine-2x": scheduled("cosine", longer=2),
     **TUNERS,

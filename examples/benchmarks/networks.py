@@ -13,7 +13,7 @@ from data import TEXT_LENGTH, corpus
 from digits import small_cnn
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR
 
 Optimizer = Callable[[Iterable[nn.Parameter], float], torch.optim.Optimizer]
 """parameters and rate -> optimizer"""
@@ -111,9 +111,11 @@ def make_schedule(name: str, optimizer: torch.optim.Optimizer, lr: float, steps:
     """A schedule from the rate ``lr`` down to 0 in ``steps``; PyTorch's defaults for one-cycle."""
     if name == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
+    if name == "linear":
+        return LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=steps)
     if name == "onecycle":
         return OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
-    raise ValueError(f"schedule={name!r}: choose one of 'constant', 'cosine', 'onecycle'")
+    raise ValueError(f"schedule={name!r}: choose one of 'constant', 'cosine', 'linear', 'onecycle'")
 
 
 def sgd(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:
