@@ -352,6 +352,8 @@ def test_what_does_not_fit_is_refused() -> None:
         GammaPrecisionGP(X, Y.squeeze(-1))
     with pytest.raises(BotorchTensorDimensionError, match="n >= 1"):
         GammaPrecisionGP(X[:0], Y[:0])
+    with pytest.raises(BotorchTensorDimensionError, match="explicit output dimension"):
+        GammaPrecisionGP(X, Y[:-1])
     with pytest.raises(InputDataError, match="one data type"):
         GammaPrecisionGP(X, Y.float())
     with pytest.raises(InputDataError, match="not finite"):

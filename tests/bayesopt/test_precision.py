@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from scipy import integrate, stats
 
 from lightning_gammabo.bayesopt import precision
+from lightning_gammabo.bayesopt._nodes import log_marginal
 
 
 def test_gamma_posterior_is_bayes_rule() -> None:
@@ -88,6 +90,15 @@ def plain_thesis(
     sigma2 = beta / alpha
     v = 1 / (1 / s2 + len(y) / sigma2)
     return v * (m / s2 + sum(y) / sigma2), sigma2 if reading == "L1" else v
+
+
+def test_the_model_has_the_same_marginal() -> None:
+    rng = np.random.default_rng(3)
+    root = np.tril(rng.normal(size=(4, 5, 5))) + 4.0 * np.eye(5)
+    quad, logdet = rng.uniform(1.0, 9.0, size=(4, 2)), 2.0 * np.log(np.abs(np.diagonal(root, axis1=1, axis2=2))).sum(1)
+    found = log_marginal(torch.as_tensor(quad), torch.as_tensor(np.abs(root)), 2.5, 1.5)
+    want = precision.student_t_log_marginal(quad, logdet[:, None], 5, 2.5, 1.5)
+    np.testing.assert_allclose(found.numpy(), want, rtol=1e-12)
 
 
 @pytest.mark.parametrize("reading", ["L1", "L2", "L3"])

@@ -488,8 +488,9 @@ def test_what_an_option_offers_is_told_apart(option: str) -> None:
     ],
 )
 def test_impossible_options_are_refused(options: dict[str, Any], match: str) -> None:
-    with pytest.raises(ValueError, match=match):
+    with pytest.raises(ValueError, match=match) as refused:
         BayesOpt(SPACE, **options)
+    assert next(iter(options)) in str(refused.value)
 
 
 def test_a_foreign_state_is_refused() -> None:

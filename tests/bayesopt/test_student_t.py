@@ -73,7 +73,12 @@ def test_nothing_overflows(z: float, df: float) -> None:
 @pytest.mark.parametrize(("df", "within"), [(4.0, 1e-8), (15.0, 5e-8), (60.0, 2e-7), (263.0, 1e-6)])
 def test_table_is_the_function(df: float, within: float) -> None:
     z = np.concatenate([np.random.default_rng(0).normal(size=3000) * 10.0, [-1e9, -1e4, 0.0, 1e4, 1e9]])
-    np.testing.assert_allclose(student_t.log_h_table(df)(z), student_t.log_h(z, df), rtol=within, atol=within)
+    np.testing.assert_allclose(student_t.LogHTable(df)(z), student_t.log_h(z, df), rtol=within, atol=within)
+
+
+def test_table_of_a_gaussian_limit() -> None:
+    z = np.random.default_rng(0).normal(size=3000) * 10.0
+    np.testing.assert_allclose(student_t.LogHTable(1e9)(z), student_t.log_h(z, 1e9), rtol=1e-6, atol=1e-6)
 
 
 def test_table_is_made_once() -> None:
