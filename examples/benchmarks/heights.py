@@ -1,0 +1,115 @@
+"""Every height of a schedule, trained to its end: by it the choice after the first epoch can be judged without a run.
+
+    OMP_NUM_THREADS=1 python examples/benchmarks/heights.py --data-dir DIR --jobs 2
+
+Thirteen quarter-decades about the default rate, on a line and on a cosine to zero, for each workload and seed. Under an
+anchor the first epoch of such a run *is* a candidate of the first search, so one run notes both what the search would
+have seen (validation loss and accuracy after one epoch, on all samples and on 256) and what would have come of the
+choice (the test samples, after the last one). ``heights_report.py`` judges rules by that. About 20 seconds a seed, rate
+and schedule for all seven workloads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import torch
+from batches import Pair
+from compare import quiet
+from data import chunks, pool
+from lightning.pytorch import seed_everything
+from networks import Counted
+from noted import numbers, read_rows, rounded, run_all
+from run import RESULTS
+from workloads import WORKLOADS
+
+from lightning_gammabo.anchor import shape
+
+QUARTERS = range(-4, 9)
+ANCHORS = ("cosine", "linear")
+SCORED = 256
+HEIGHTS = RESULTS / "heights"
+
+
+class Height(NamedTuple):
+    """What tells one run from another; the rate is ``default * 10**(quarters / 4)``."""
+
+    workload: str
+    anchor: str
+    seed: int
+    quarters: int
+    epochs: int = 10
+
+
+def judged(module: Counted, pair: Pair) -> dict[str, float]:
+    """Mean loss, and accuracy where there is one."""
+    module.eval()
+    total: dict[str, float] = {}
+    with torch.no_grad():
+        for batch in chunks(pair):
+            for name, value in module.measure(batch).items():
+                total[name] = total.get(name, 0.0) + float(value) * len(batch[1]) / len(pair[1])
+    module.train()
+    return total
+
+
+def scores(module: Counted, pair: Pair, prefix: str) -> dict[str, float | None]:
+    return {f"{prefix}_{name}": rounded(value) for name, value in judged(module, pair).items()}
+
+
+def measure(height: Height, folder: Path) -> dict[str, Any]:
+    """One run; of one seed all have the same weights and batches."""
+    torch.set_num_threads(1)
+    quiet()
+    workload = WORKLOADS[height.workload]
+    rate = workload.lr * 10.0 ** (height.quarters / 4)
+    seed_everything(height.seed, verbose=False)
+    module = workload.module(workload.network(), workload.optimizer, rate)
+    optimizer = workload.optimizer(module.parameters(), rate)
+    (x, y), val = workload.splits(folder, height.seed)
+    order = torch.Generator().manual_seed(height.seed)
+    steps, found = len(y) // workload.batch, height._asdict()
+    for epoch in range(height.epochs):
+        rows = torch.randperm(len(y), generator=order)
+        for step in range(steps):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * shape(height.anchor, (epoch * steps + step) / (height.epochs * steps))
+            batch = rows[step * workload.batch : (step + 1) * workload.batch]
+            loss = module.training_step((x[batch], y[batch]), step)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        if epoch == 0:
+            found |= scores(module, val, "first") | scores(module, (val[0][:SCORED], val[1][:SCORED]), "scored")
+        if not math.isfinite(judged(module, val)["loss"]):
+            break
+    return found | scores(module, val, "val") | scores(module, pool(workload.source, folder).test, "test")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-dir", type=Path, required=True, help="folder with FashionMNIST/raw and cifar10.npz")
+    parser.add_argument("--workload", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
+    parser.add_argument("--seeds", type=numbers, default=numbers("0-4"), help="0-4 or 0,2,5")
+    parser.add_argument("--jobs", type=int, default=1, help="processes")
+    args = parser.parse_args()
+    there = {Height(*(row[name] for name in Height._fields)) for path in HEIGHTS.glob("*") for row in read_rows(path)}
+    names = [(seed, name, anchor) for seed in args.seeds for name in args.workload for anchor in ANCHORS]
+    heights = [Height(name, anchor, seed, quarters) for seed, name, anchor in names for quarters in QUARTERS]
+    run_all(
+        [height for height in heights if height not in there],
+        measure,
+        lambda row: f"{row['workload']} {row['anchor']} {row['seed']} {row['quarters']}: test loss {row['test_loss']}",
+        lambda row: HEIGHTS / f"{row['workload']}.jsonl",
+        jobs=args.jobs,
+        arguments=[args.data_dir],
+    )
+
+
+if __name__ == "__main__":
+    main()

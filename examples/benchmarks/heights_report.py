@@ -1,0 +1,114 @@
+"""What the schedule's height after the first search is worth, judged by the runs that ``heights.py`` noted.
+
+    python examples/benchmarks/heights_report.py
+
+For each workload, seed, anchor and start the package's own search runs on the noted first epochs (interpolated between
+quarter-decades); the height that a rule makes of it is looked up at the noted ends of runs. Compared with the oracle:
+of the cosine's half-decades the one with the least validation loss at its end. Writes its table to ``docs/policies.md``.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+import numpy as np
+from entries import guessing
+from heights import ANCHORS, HEIGHTS, QUARTERS
+from noted import read_rows
+from pages import table, write_between
+from run import RESULTS
+from workloads import WORKLOADS
+
+from lightning_gammabo.bayesopt import LearningRateSpace, make_search
+from lightning_gammabo.objective import Measured, Objective
+from lightning_gammabo.policy import POLICIES
+from lightning_gammabo.records import Result, TrialState
+from lightning_gammabo.settling import settled_rate
+
+Rows = Sequence[dict[str, Any]]
+Rule = Callable[[Sequence[Result], Result], float]
+BEGIN, END = "<!-- heights: begin -->", "<!-- heights: end -->"
+RULES: dict[str, Rule] = {"the winner's rate": lambda results, winner: winner.lr, "settled": settled_rate}
+REACH = 8
+"""the range that is searched: so many quarter-decades either way of the default rate"""
+
+
+def curve(rows: Rows, name: str, worst: float) -> np.ndarray:
+    """A noted value by height; what is not finite, or worse than guessing, counts as guessing."""
+    values = [row.get(name) for row in rows]
+    return np.array([worst if value is None else value for value in values])
+
+
+def losses(rows: Rows, name: str) -> np.ndarray:
+    worst = guessing(rows[0]["workload"])
+    return np.minimum(curve(rows, name, worst), worst) if name != "first_loss" else curve(rows, name, 50.0)
+
+
+def first_search(rows: Rows, start: int, seed: int) -> list[Result]:
+    """The candidates of a first search, as the default policy makes it."""
+    policy, loss = POLICIES["epochwise"], np.log(losses(rows, "first_loss"))
+    accuracy = curve(rows, "first_acc", 0.0) if "first_acc" in rows[0] else None
+    objective = Objective("kappa")
+    objective.reference_loss = guessing(rows[0]["workload"])
+    space = LearningRateSpace(10.0 ** (-REACH / 4), 10.0 ** (REACH / 4))
+    search = make_search("gamma", space, seed=seed, n_initial=policy.n_initial, n_trials=policy.n_first)
+    search.enqueue(10.0 ** (start / 4))
+    results = []
+    for number in range(policy.n_first):
+        trial = search.ask()
+        quarters = 4.0 * math.log10(trial.lr)
+        share = min(max((QUARTERS[0] - quarters) / 4.0, 0.0), 1.0)  # below the noted heights: towards not learning
+        value = (1.0 - share) * np.interp(quarters, QUARTERS, loss) + share * math.log(objective.reference_loss)
+        right = None if accuracy is None else float((1.0 - share) * np.interp(quarters, QUARTERS, accuracy))
+        score = objective.judge(Measured(loss=math.exp(value), accuracy=right, metrics={})).score
+        search.tell(trial, score)
+        results.append(Result(number=number, lr=trial.lr, state=TrialState.COMPLETE, score=score))
+    return results
+
+
+def gaps(name: str, anchor: str, rule: Rule, start: int) -> tuple[float, float | None]:
+    """Mean over seeds of what a rule loses on a workload: loss in per cent, accuracy in points."""
+    rows = read_rows(HEIGHTS / f"{name}.jsonl")
+    loss, accuracy = [], []
+    for seed in sorted({row["seed"] for row in rows}):
+        cosine, mine = (
+            sorted(
+                (row for row in rows if (row["anchor"], row["seed"]) == (one, seed)), key=lambda row: row["quarters"]
+            )
+            for one in ("cosine", anchor)
+        )
+        oracle = min((r for r in cosine if r["quarters"] % 2 == 0), key=lambda r: r["val_loss"] or math.inf)
+        results = first_search(mine, start, seed)
+        height = 4.0 * math.log10(rule(results, max(results, key=lambda result: result.score or -math.inf)))
+        loss.append(100.0 * (np.interp(height, QUARTERS, losses(mine, "test_loss")) / oracle["test_loss"] - 1.0))
+        if "test_acc" in oracle:
+            reached = np.interp(height, QUARTERS, curve(mine, "test_acc", 0.0))
+            accuracy.append(100.0 * (reached - oracle["test_acc"]))
+    return float(np.mean(loss)), float(np.mean(accuracy)) if accuracy else None
+
+
+def main() -> None:
+    starts = {"right": 0, "100x too small": -REACH, "100x too large": REACH}
+    header = ["schedule", "its height", *(f"start {name}" for name in starts), "without digits"]
+    lines = []
+    for anchor in ANCHORS:
+        for label, rule in RULES.items():
+            cells, others = [], []
+            for start in starts.values():
+                found = {name: gaps(name, anchor, rule, start) for name in WORKLOADS}
+                points = np.mean([accuracy for _, accuracy in found.values() if accuracy is not None])
+                cells.append(f"{np.mean([loss for loss, _ in found.values()]):+.2f} % / {points:+.2f}")
+                others += [loss for name, (loss, _) in found.items() if name != "digits-sgd"]
+            lines.append([anchor, label, *cells, f"{np.mean(others):+.2f} %"])
+    text = table(header, lines)
+    print(text)
+    write_between(RESULTS.parent / "policies.md", BEGIN, END, text)
+
+
+if __name__ == "__main__":
+    main()
