@@ -4,7 +4,7 @@
 
 For each workload, seed, anchor and start the package's own search runs on the noted first epochs (interpolated between
 quarter-decades); the height that a rule makes of it is looked up at the noted ends of runs. Compared with the oracle:
-of the cosine's half-decades the one with the least validation loss at its end. Writes its table to ``docs/policies.md``.
+of the half-decades of the cosine the one with the least validation loss at its end. Its table goes to ``policies.md``.
 """
 
 from __future__ import annotations
