@@ -23,7 +23,7 @@ PolicyName = Literal["epochwise", "adaptive", "once", "thorough", "thesis"]
 
 _ALONE_UNKNOWN = 10
 """searches that are reckoned with where the length of the run is not known"""
-_FARTHEST = 4.0
+_FARTHEST = 2.0
 """factor by which one later search moves a rate at the most: after a farther one a short run has no time to recover"""
 
 
@@ -60,7 +60,7 @@ class SearchPolicy:
         fraction: share of the epoch that candidates of later searches train; the winner goes on from there.
         min_steps: optimizer steps that a candidate trains at the least.
         region: factor by which later searches may move the rate, either way, over the whole run: each of ``S``
-            searches by ``region ** (1 / (S - 1))``, and by 4 at the most. None for the whole range, every time.
+            searches by ``region ** (1 / (S - 1))``, and by 2 at the most. None for the whole range, every time.
         anchor: schedule whose height is searched: ``cosine``, ``linear``, ``constant``, ``plateau``, ``scheduler`` (the
             user's own), ``auto`` (the user's own where there is one, else linear where the run's length is known, else
             plateau).

@@ -14,7 +14,7 @@ __all__ = ["CHECK_EVERY", "HOPELESS", "Diverged", "Dropped", "Probe", "mean_loss
 
 CHECK_EVERY = 8
 """steps between two looks at the loss where a look costs a synchronisation"""
-HOPELESS = 1.1
+HOPELESS = 1.5
 """a candidate whose training loss is this many times the leader's is dropped (measured in docs/policies.md)"""
 
 Sums = Mapping[str, tuple[Tensor, Tensor]]

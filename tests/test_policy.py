@@ -175,12 +175,12 @@ def test_the_first_search_is_wide() -> None:
     ("name", "searches", "factor"),
     [
         ("epochwise", 10, 64.0 ** (1 / 9)),
-        ("epochwise", 4, 4.0),
-        # a single one moves it by 4 at the most
-        ("epochwise", 2, 4.0),
-        ("epochwise", 1, 4.0),
-        ("thorough", 3, 4.0),
-        ("adaptive", 4, 3.0),
+        ("epochwise", 13, 64.0 ** (1 / 12)),
+        # a single one moves it by 2 at the most
+        ("epochwise", 2, 2.0),
+        ("epochwise", 1, 2.0),
+        ("thorough", 3, 2.0),
+        ("adaptive", 4, 2.0),
         ("thorough", 10, 2.0),
         # where the length of the run is not known, ten searches are reckoned with
         ("thorough", None, 2.0),

@@ -127,10 +127,10 @@ def test_the_plan_of_an_epoch_is_of_whole_batches(fraction: float, batches: int,
 
 def test_the_region_is_shared_by_the_searches_that_there_are() -> None:
     assert plan_of().epoch_plan(first=False).factor == pytest.approx(64.0 ** (1 / 9))
-    assert plan_of(every=3).epoch_plan(first=False).factor == pytest.approx(64.0 ** (1 / 3))
-    assert plan_of("adaptive").epoch_plan(first=False).factor == pytest.approx(3.0)
+    assert plan_of(every=3).epoch_plan(first=False).factor == pytest.approx(2.0)
+    assert plan_of("adaptive").epoch_plan(first=False).factor == pytest.approx(2.0)
     unknown = RunShape(epochs=None, batches=100)
-    assert plan_of("adaptive", unknown).epoch_plan(first=False).factor == pytest.approx(3.0)
+    assert plan_of("adaptive", unknown).epoch_plan(first=False).factor == pytest.approx(2.0)
     assert plan_of("epochwise", unknown).epoch_plan(first=False).factor == pytest.approx(64.0 ** (1 / 9))
 
 
