@@ -18,6 +18,7 @@ from torch.utils.data.distributed import DistributedSampler
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.epoch_runner import ScoringSet, scoring_loader
+from lightning_gammabo.epoch_runner.scoring import running_sums
 from lightning_gammabo.run_plan import FORWARD
 from tests.identity.scenarios import TRAIN, Net
 
@@ -186,6 +187,33 @@ def test_without_a_limit_of_samples_the_users_validation_is_not_even_looked_at()
     loop = Loop(DataLoader(NUMBERED, 50))
     with ScoringSet(None).read_by(trainer_of(loop)):
         assert loop.made == 0
+
+
+def test_two_loaders_are_read_one_after_the_other() -> None:
+    loop = Loop(DataLoader(NUMBERED, 50))
+    scoring = ScoringSet(None, [DataLoader(NUMBERED, 150), DataLoader(NUMBERED, 100)])
+    with scoring.read_by(trainer_of(loop)):
+        combined = loop._combined_loader
+        combined.limits = loop._max_batches
+        assert [(index, loader) for _, index, loader in combined] == [(0, 0), (1, 0), (0, 1), (1, 1)]
+
+
+def test_sums_of_two_loaders_are_kept_apart() -> None:
+    def result_of(loader: int | None, value: float, **changed: Any) -> Any:
+        kind = {"name": "val_loss", "dataloader_idx": loader, "on_epoch": True, "is_mean_reduction": True}
+        given = {"is_tensor": True, **changed}
+        meta = SimpleNamespace(**{name: given.pop(name, usual) for name, usual in kind.items()})
+        return SimpleNamespace(meta=meta, value=value, cumulated_batch_size=10.0 * value, **given)
+
+    logged = [result_of(None, 1.0), result_of(0, 2.0), result_of(1, 3.0)]
+    others = [{"is_tensor": False}, {"on_epoch": False}, {"is_mean_reduction": False}]
+    logged += [result_of(None, 9.0, name="other", **changed) for changed in others]
+    loop = SimpleNamespace(_results=dict(enumerate(logged)))
+    assert running_sums(trainer_of(loop)) == {
+        "val_loss": (1.0, 10.0),
+        "val_loss/dataloader_idx_0": (2.0, 20.0),
+        "val_loss/dataloader_idx_1": (3.0, 30.0),
+    }
 
 
 def test_of_two_loaders_each_has_its_part() -> None:
