@@ -77,9 +77,7 @@ def summary_table(found: Found) -> str:
         "workloads",
         "passes",
         "with validation",
-        "accuracy, points",
-        "loss %",
-        "loss % against default",
+        *(f"{kind} against {who}" for who in ("tuned", "default") for kind in ("points", "loss %")),
     ]
     header += ["loss within the oracle's spread", "accuracy within it"]
     rows = []

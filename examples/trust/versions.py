@@ -3,13 +3,15 @@
 ``python examples/trust/versions.py lowest`` makes a virtual environment of its own, installs what the package names as
 lower bounds, and runs the tests of exactness, of resuming and of the search there. PyTorch's default wheels bring
 gigabytes of CUDA: ``--pip "--index-url URL"`` takes wheels from elsewhere, ``--hold torch=2.13.0`` keeps one package at
-another version than the bound.
+another version than the bound. ``newest --unless .ci/constraints.txt`` runs nothing where the newest are those of that
+file, which the tests have run with already.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import os
 import re
 import shlex
@@ -51,10 +53,23 @@ def requirements(which: str, held: dict[str, str]) -> list[str]:
     return wanted
 
 
+def already(python: str, wanted: list[str], constraints: Path) -> bool:
+    """Whether pip would install just what a file of constraints has."""
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", constraints.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    command = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--report", "-", *wanted]
+    report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    newest = {one["metadata"]["name"].lower(): one["metadata"]["version"] for one in report["install"]}
+    names = [re.split(r"[^\w-]", requirement)[0].lower() for requirement in wanted]
+    differ = [f"{name} {newest[name]}" for name in names if newest[name].split("+")[0] != pinned.get(name, "-")]
+    print("newer than the constraints:", ", ".join(differ) or "nothing", flush=True)
+    return not differ
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=("lowest", "newest"))
     parser.add_argument("--hold", action="append", default=[], metavar="NAME=VERSION")
+    parser.add_argument("--unless", type=Path, metavar="FILE", help="constraints that were tested already")
     parser.add_argument("--pip", default="", help="further arguments for pip install")
     parser.add_argument("--pytest", default="-q -x", help="arguments for pytest")
     parser.add_argument("--suites", nargs="*", default=SUITES)
@@ -64,6 +79,8 @@ def main() -> None:
         venv.create(folder, with_pip=True)
         python = str(Path(folder, "bin", "python"))
         wanted = requirements(arguments.which, held)
+        if arguments.unless is not None and already(python, wanted, arguments.unless):
+            return
         print("installing", *wanted, flush=True)
         install = [python, "-m", "pip", "install", "--quiet", *shlex.split(arguments.pip)]
         subprocess.run([*install, *wanted, *TESTERS], check=True)
