@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningDataModule
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
+from lightning_gammabo.object_image import DATA_ARRAY_LIMIT
 from lightning_gammabo.trainer_state import TrainerState
 from tests.identity.fingerprint import differences, fingerprint, plain
 from tests.identity.scenarios import TRAIN, VAL, Net
@@ -61,13 +62,13 @@ class Calls(Callback):
             self.told += 1
 
 
-def within_a_fit(check: Check, *, datamodule: bool = True) -> None:
+def within_a_fit(check: Check, *loaders: Any) -> None:
     caller = Calls(check)
     trainer = trainer_of(caller)
-    if datamodule:
-        trainer.fit(Scheduled(), datamodule=Data())
+    if loaders:
+        trainer.fit(Scheduled(), *loaders)
     else:
-        trainer.fit(Scheduled(), DataLoader(TRAIN, 8), DataLoader(VAL, 10))
+        trainer.fit(Scheduled(), datamodule=Data())
     assert caller.told == 1
 
 
@@ -166,6 +167,32 @@ def test_positions_of_data_are_held_or_left_alone(data: bool | None, validation:
     within_a_fit(check)
 
 
+@pytest.mark.parametrize("left", [None, "data", "validation"])
+def test_what_loaders_alone_know_is_held_but_for_large_arrays(left: str | None) -> None:
+    rows, labels = torch.zeros(40, 6), torch.zeros(40, dtype=torch.long)
+    large = torch.zeros((DATA_ARRAY_LIMIT >> 2) + 1)
+    loaders = []
+    for seed in (1, 2):
+        dataset = TensorDataset(rows.clone(), labels.clone())
+        dataset.large = large.clone()  # type: ignore[attr-defined]
+        loaders.append(DataLoader(dataset, 8, shuffle=True, generator=torch.Generator().manual_seed(seed)))
+
+    def check(trainer: Any, module: Any) -> None:
+        before = [loader.generator.get_state() for loader in loaders]
+        state = TrainerState(trainer, **({} if left is None else {left: False}))
+        for loader in loaders:
+            torch.rand(3, generator=loader.generator)
+            loader.dataset.tensors[0].add_(1.0)
+            loader.dataset.large.add_(1.0)
+        state.restore()
+        held = [left != "data", left != "validation"]
+        assert [torch.equal(a, one.generator.get_state()) for a, one in zip(before, loaders, strict=True)] == held
+        assert [bool((one.dataset.tensors[0] == 0.0).all()) for one in loaders] == held
+        assert all(bool((one.dataset.large == 1.0).all()) for one in loaders)  # data, and no state
+
+    within_a_fit(check, *loaders)
+
+
 def test_gradients_are_held_or_gone() -> None:
     def check(trainer: Any, module: Any) -> None:
         parameter = next(module.parameters())
@@ -249,7 +276,7 @@ def test_stand_ins_in_loops_are_no_state_and_plain_attributes_are() -> None:
         assert not hasattr(trainer, "number")
         del loop.stand_in, trainer.own
 
-    within_a_fit(check, datamodule=False)
+    within_a_fit(check, DataLoader(TRAIN, 8), DataLoader(VAL, 10))
 
 
 def test_what_a_strategy_notes_on_its_wrapper_is_state() -> None:
