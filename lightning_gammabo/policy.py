@@ -99,7 +99,7 @@ class SearchPolicy:
     region: float | None = 64.0
     anchor: AnchorName = "auto"
     rule: Rule = "anchored"
-    errors: float = 2.0
+    errors: float = 3.0
     drop_at: float | None = 0.25
     settle: bool = True
     guard: bool = True

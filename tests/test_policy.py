@@ -16,7 +16,7 @@ FACTOR = "a factor above 1, or None for the whole range every time"
 
 EPOCHWISE = {
     "n_initial": 4, "n_iterations": 3, "n_later": 2, "when": "every", "first_fraction": 1.0, "fraction": 0.05,
-    "min_steps": 8, "region": 64.0, "anchor": "auto", "rule": "anchored", "errors": 2.0, "drop_at": 0.25,
+    "min_steps": 8, "region": 64.0, "anchor": "auto", "rule": "anchored", "errors": 3.0, "drop_at": 0.25,
     "settle": True, "guard": True, "score_samples": 256, "later_share": 0.15, "objective": "kappa", "search": "gamma",
 }  # fmt: skip
 NAMED: dict[str, dict[str, Any]] = {
