@@ -40,6 +40,7 @@ class Data(LightningDataModule):
     def __init__(self) -> None:
         super().__init__()
         self.seen: list[int] = []
+        self.large = torch.zeros((DATA_ARRAY_LIMIT >> 2) + 1)
         self.trained, self.validated = (torch.Generator().manual_seed(seed) for seed in (1, 2))
 
     def train_dataloader(self) -> Any:
@@ -97,6 +98,7 @@ def spoil(trainer: Any, module: Any) -> None:
     loop.automatic_optimization.optim_progress.optimizer.step.total.completed += 5
     loop.manual_optimization.optim_step_progress.total.completed += 5
     loop._batches_that_stepped += 5
+    loop._results["new"] = loop.val_loop._results["new"] = None
     trainer.should_stop = True
     trainer.state.stage = None
     trainer._logger_connector._callback_metrics["train_loss"] = torch.ones(())
@@ -109,7 +111,8 @@ def more(trainer: Any, module: Any) -> list[Any]:
     loop = trainer.fit_loop.epoch_loop
     return plain([
         module.kept, trainer.optimizers[0].param_groups[1]["params"], trainer.lr_scheduler_configs[0].interval,
-        str(trainer.state.stage), loop._batches_that_stepped, loop.val_loop.batch_progress.current.ready,
+        str(trainer.state.stage), sorted(loop._results), sorted(loop.val_loop._results),
+        loop._batches_that_stepped, loop.val_loop.batch_progress.current.ready,
         loop.manual_optimization.optim_step_progress.total.completed, [p.grad for p in module.parameters()],
     ])  # fmt: skip
 
@@ -156,12 +159,14 @@ def test_positions_of_data_are_held_or_left_alone(data: bool | None, validation:
             torch.rand(3, generator=generator)
         fetcher.fetched += 7
         source.seen.append(1)
+        source.large.add_(1.0)
         state.restore()
         back = [torch.equal(a, g.get_state()) for a, g in zip(before, generators, strict=True)]
         # the data module knows its generators as well: what is below a loader that is left alone is left alone
         assert back == [data is not False, validation is not False]
         assert fetcher.fetched == fetched + (7 if data is False else 0)
         assert source.seen == []
+        assert bool((source.large == 1.0).all())  # data, and no state
         fetcher.fetched = fetched
 
     within_a_fit(check)
@@ -267,14 +272,17 @@ def test_iterators_that_nobody_can_put_back_are_named() -> None:
 def test_stand_ins_in_loops_are_no_state_and_plain_attributes_are() -> None:
     def check(trainer: Any, module: Any) -> None:
         loop, kept = trainer.fit_loop.epoch_loop, object()
+        loop.before, trainer.before = (lambda: 1), object()
         state = TrainerState(trainer)
+        loop.before = trainer.before = kept_too = lambda: 2
         loop.stand_in, loop.own, trainer.own, trainer.number = (lambda: None), 1, kept, 2
         state.restore()
         assert hasattr(loop, "stand_in")
         assert trainer.own is kept  # of a Trainer only numbers, flags and words are state
         assert not hasattr(loop, "own")
         assert not hasattr(trainer, "number")
-        del loop.stand_in, trainer.own
+        assert loop.before is trainer.before is kept_too
+        del loop.stand_in, trainer.own, loop.before, trainer.before
 
     within_a_fit(check, DataLoader(TRAIN, 8), DataLoader(VAL, 10))
 
