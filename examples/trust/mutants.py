@@ -1,10 +1,11 @@
 """Changes the package in small ways, one at a time, and counts the changes that no test notices.
 
-``pip install mutmut==3.8.1``, then ``python examples/trust/mutants.py determinant --folder mutants-run``
+``pip install mutmut==3.8.1``, then ``python examples/trust/mutants.py determinant.py --folder DIR``
 
 Each module is copied with its tests and mutated there by mutmut. ``--sample 300`` takes so many of its mutants, drawn
 with ``--seed``. Only the fast tests that mirror a module are run, so that a mutant that survives here may die in ``make
-tests``: ``survivors.txt`` in the folder has their differences, to be judged by hand.
+tests``: ``survivors.txt`` in the folder has their differences, to be judged by hand. What is cached in a process is there
+before a mutant is tried: mutants of it survive wrongly.
 """
 
 from __future__ import annotations
