@@ -16,6 +16,7 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -82,19 +83,22 @@ def run(name: str, python: Path, log: Path) -> dict[str, Any]:
 def line(row: dict[str, Any]) -> list[str]:
     if "failed" in row:
         return [row["name"], "", f"FAILS: {row['failed']}", "", "", "", "", "", ""]
-    optimizers = " and ".join(row["optimizers"])
     found = [f"{how}: {', '.join(paths[:3])}" for how, paths in row["differing"].items() if paths]
     return [
         row["client"],
         f"`{row['namespace']}`",
-        f"{row['shows']}; {optimizers}{' by hand' if row['by_hand'] else ''}",
-        " and ".join(row["schedulers"]) or "none",
+        f"{row['shows']}; {counted(row['optimizers'])}{' by hand' if row['by_hand'] else ''}",
+        counted(row["schedulers"]) or "none",
         "yes" if row["validated"] else "no",
         "DIFFERS, " + "; ".join(found) if found else "bit for bit",
         " + ".join(map(str, row["candidates"])),
         ", ".join(row["rates"]),
         " -> ".join(map(str, row["seconds"])),
     ]
+
+
+def counted(names: list[str]) -> str:
+    return ", ".join(f"{number} {name}" if number > 1 else name for name, number in Counter(names).items())
 
 
 def page(rows: list[dict[str, Any]]) -> str:
