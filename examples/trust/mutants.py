@@ -4,7 +4,7 @@
 
 Each module is copied with its tests and mutated there by mutmut. ``--sample 300`` takes so many of its mutants, drawn
 with ``--seed``. Only the fast tests that mirror a module are run, so that a mutant that survives here may die in ``make
-tests``: ``survivors.txt`` in the folder has their differences, to be judged by hand. What is cached in a process is there
+tests``: ``survivors.txt`` in the folder has their differences, to be judged by hand. What a process caches is there
 before a mutant is tried: mutants of it survive wrongly.
 """
 
