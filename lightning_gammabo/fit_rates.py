@@ -26,6 +26,10 @@ LOWERED = 10.0
 """where all candidates diverged, rates from a tenth of the lowest of them on are not proposed any more"""
 ROLLED_BACK = 2.0
 """where an epoch diverged after its search, rates from half of its own on are not proposed any more"""
+LOST = 1.1
+"""an epoch that ends at so many times the loss of the first searched one has lost what was gained"""
+RETREATS = 3
+"""so often the schedule is halved for that at the most: a loss may rise for other reasons"""
 _ROUNDING = 1e-9
 
 
@@ -55,6 +59,9 @@ class FitRates:
         self._last_good: float | None = None
         # after which epoch the height moves on from the winner's, and by what
         self._settling: tuple[int, float] | None = None
+        # the validation loss that the first searched epoch ended with, and how often the rate was halved since
+        self._began: float | None = None
+        self._retreats = 0
 
     @property
     def anchor_value(self) -> float:
@@ -179,6 +186,32 @@ class FitRates:
         if self._settling is None or self.guard is None or epoch <= self._settling[0]:
             return
         ratio, self._settling = self._settling[1], None
+        self._move(ratio)
+
+    def retreat(self, epoch: int, loss: float | None) -> None:
+        """Halve what remains of the schedule where the last epoch ended worse than the first searched one had.
+
+        By one epoch a rate may look best that the next ones cannot bear; short candidates do not show it.
+
+        Args:
+            epoch: the epoch that begins.
+            loss: the validation loss that the last one ended with; None where there is none.
+        """
+        if loss is None or not math.isfinite(loss) or self.guard is None:
+            return
+        if self._began is None:
+            self._began = loss
+        if not 0.0 < LOST * self._began < loss or self._retreats == RETREATS:
+            return
+        self._retreats += 1
+        self._move(0.5)
+        self._voice.warn(
+            f"epoch {epoch - 1} ended at a validation loss of {loss:.3g}, where the first searched one had ended at "
+            f"{self._began:.3g}: the learning rate was too high, and its schedule is halved"
+        )
+
+    def _move(self, ratio: float) -> None:
+        assert self.guard is not None
         if self.guard.multiplies:
             self.guard.rescale(self.guard.height * ratio)
         else:
@@ -252,6 +285,7 @@ class FitRates:
             "lr_max": self._lr_max,
             "last_good": self._last_good,
             "settling": list(self._settling) if self._settling is not None else None,
+            "retreats": [self._began, self._retreats],
             "guard": self.guard.state_dict() if self.guard is not None and self.taken_over else self._state,
         }
 
@@ -265,6 +299,7 @@ class FitRates:
         self._lr_max = state["lr_max"]
         self._last_good = state["last_good"]
         self._settling = tuple(state["settling"]) if state.get("settling") is not None else None
+        self._began, self._retreats = state.get("retreats", (None, 0))
         self._state = state["guard"]
 
     def _range(self) -> tuple[float, float]:

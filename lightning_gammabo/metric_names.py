@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from lightning_gammabo.objective import Measured, Objective
+from lightning_gammabo.objective import Measured, NotLogged, Objective
 from lightning_gammabo.records import Outcome
 
-__all__ = ["MetricKeys", "NotLogged", "find_accuracy", "find_loss"]
+__all__ = ["MetricKeys", "find_accuracy", "find_loss"]
 
 # names met in projects that train with Lightning, the most usual first; compared without case and separators, with
 # the prefixes some logging layers put before them ("ptl/val_loss") and what stands between ("val/cls/NLL")
@@ -19,10 +19,6 @@ _BARE = ("accuracy",)
 """names without a stage that were met as the validation's; taken where no other is found"""
 # an accuracy of this kind reads "overall", "multiclass", "mean"; other adjectives ("per_class") are not the accuracy
 _QUALIFIERS = r"(?:overall|multiclass|binary|mean|avg|total|macro|micro|cls|epoch)"
-
-
-class NotLogged(ValueError):
-    """What candidates are to be ranked by was not logged by one of them."""
 
 
 class MetricKeys:

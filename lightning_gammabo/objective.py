@@ -23,7 +23,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["CustomObjective", "Goodness", "Measured", "Objective", "ObjectiveName", "kappa", "kappa_original"]
+__all__ = [
+    "CustomObjective",
+    "Goodness",
+    "Measured",
+    "NotLogged",
+    "Objective",
+    "ObjectiveName",
+    "kappa",
+    "kappa_original",
+]
 
 ObjectiveName = Literal["kappa", "kappa_original", "kappa_thesis", "loss", "accuracy"]
 
@@ -33,6 +42,10 @@ LOSS_FLOOR = 1e-12
 """the logarithm of a loss of zero"""
 PERCENT_FROM = 1.001
 """an accuracy above this is per cent; a mean of ones in single precision may exceed 1 by a rounding"""
+
+
+class NotLogged(ValueError):
+    """What candidates are to be ranked by was not logged by one of them."""
 
 
 def kappa(accuracy: float, loss: float, kappa_lambda: float = 1.0) -> float:
@@ -259,7 +272,7 @@ def _score_by(custom: CustomObjective, measured: Measured) -> float:
     try:
         return float(custom.score(measured))
     except KeyError as error:
-        raise ValueError(
+        raise NotLogged(
             f"GammaLRSearch(objective={custom.name}): its score() looks for {error}, and no such metric was logged by "
             f"the validation of a candidate; logged are {sorted(measured.metrics)}. Log it in `validation_step`, or "
             "score by one of these"

@@ -19,8 +19,8 @@ from typing import Any
 from lightning_gammabo.bayesopt import Search
 from lightning_gammabo.candidate_runner import CandidateRunner
 from lightning_gammabo.determinant import Determinant, leave_one_out
-from lightning_gammabo.metric_names import MetricKeys, NotLogged
-from lightning_gammabo.objective import Measured, Objective
+from lightning_gammabo.metric_names import MetricKeys
+from lightning_gammabo.objective import Measured, NotLogged, Objective
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
 
@@ -233,9 +233,9 @@ class HyperparameterScheduler:
             return Result(state=outcome.state, message=outcome.message, estimate=estimate, **common)
         try:
             measured = self._measured(outcome)
+            goodness = self._objective.judge(measured)
         except NotLogged as missing:
             return self._unmeasured(missing, outcome, common)
-        goodness = self._objective.judge(measured)
         common |= {"accuracy": goodness.accuracy, "kappa": goodness.reported, "metrics": dict(measured.metrics)}
         finite = measured.loss is not None and math.isfinite(measured.loss)
         common["loss"] = measured.loss if finite else None
@@ -277,7 +277,9 @@ class HyperparameterScheduler:
         behind = outcome.behind
         if behind is None or leader is None or leader.score is None:
             return None
-        if self._objective.metric is not None or leader.loss is None or leader.loss <= 0.0:
+        # of metrics that an objective reads beside loss and accuracy nothing is known
+        by_metrics = self._objective.metric is not None or self._objective.custom is not None
+        if by_metrics or leader.loss is None or leader.loss <= 0.0:
             return leader.score - (behind - 1.0) * abs(leader.score)
         accuracy = None if leader.accuracy is None else leader.accuracy / behind
         if self._objective.percent and accuracy is not None:

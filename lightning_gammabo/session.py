@@ -23,6 +23,7 @@ from lightning_gammabo.ledger import Ledger
 from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.neighbours import remarks
 from lightning_gammabo.objective import Objective
+from lightning_gammabo.rate_guard import RateGuard
 from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
 from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.resume import ResumePoint
@@ -156,11 +157,9 @@ class FitSession:
         guard = self.rates.guard
         if self.idle is not None or self.plan is None or guard is None:
             return False
-        if self.rates.anchor == "plateau" and self.ledger.history and trainer.current_epoch > self._seen:
-            loss = self._loss_of(trainer)
-            guard.plateau.see(loss if loss is not None or self._resume is None else self._resumed_loss)
-            self._seen = trainer.current_epoch
         self.rates.settle(trainer.current_epoch)
+        if self.ledger.history and trainer.current_epoch > self._seen:
+            self._see(trainer, guard)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
         guard.follow(progress_of(trainer, 0))
         watched = self._settings.policy.guard and bool(self.ledger.history)
@@ -258,6 +257,19 @@ class FitSession:
         self._objective.percent = state["percent"]
         self._seen, self._resumed_loss = state["plateau"]
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
+
+    def _see(self, trainer: Trainer, guard: RateGuard) -> None:
+        # how the last epoch ended, once for each; after a resume the Trainer may not know it any more
+        loss = self._loss_of(trainer)
+        loss = loss if loss is not None or self._resume is None else self._resumed_loss
+        if trainer.world_size > 1:
+            loss = trainer.strategy.broadcast(loss)
+        self._seen = trainer.current_epoch
+        if self.rates.anchor == "plateau":
+            guard.plateau.see(loss)
+        # a single candidate was no choice
+        elif self._settings.policy.guard and len(self.ledger.history[0].results) > 1:
+            self.rates.retreat(trainer.current_epoch, loss)
 
     def _loss_of(self, trainer: Trainer) -> float | None:
         # the validation loss that the Trainer has logged last

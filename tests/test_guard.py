@@ -231,3 +231,32 @@ def test_what_is_lost_lowers_the_range_of_the_searches_that_follow() -> None:
     assert second.lr_high <= first.chosen.lr / 2
     assert third.lr_high is not None
     assert third.lr_high <= second.lr_high
+
+
+# ---- an epoch that ends worse than the first one
+
+
+class LosesGround(Judged):
+    """Fine after one epoch at any rate; above 0.3 it loses in later ones what it had."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        lost = self.trainer.fit_loop.epoch_progress.current.completed > 0 and self.rate() > 0.3
+        self.log("val_loss", 1.0 + lost)
+        self.log("goodness", self.rate())
+
+
+@pytest.mark.parametrize("guard", [True, False])
+def test_a_rate_that_later_epochs_cannot_bear_is_halved(guard: bool, recwarn: pytest.WarningsRecorder) -> None:
+    search = GammaLRSearch("once", candidates=[0.8, 0.1], guard=guard, **BY_RATE)
+    scenario = Scenario(LosesGround)
+    searched = fit(scenario, search)
+    starts = [0.8, 0.8, 0.4 if guard else 0.8]
+    assert [rate.start for rate in search.rates] == pytest.approx(starts)
+    assert ["the first searched one had ended at 1:" in message for message in said(recwarn.list)] == [True] * guard
+    assert differences(fit(scenario, Follows(starts)), searched) == []
+
+
+def test_a_single_candidate_was_no_choice_and_nothing_is_halved() -> None:
+    search = GammaLRSearch("once", n_initial=1, n_iterations=0, **{**BY_RATE, "anchor": "constant"})
+    fit(Scenario(lambda: LosesGround(lr=0.8)), search)
+    assert [rate.start for rate in search.rates] == [0.8] * 3

@@ -12,8 +12,8 @@ import pytest
 
 from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
 from lightning_gammabo.determinant import Determinant
-from lightning_gammabo.metric_names import MetricKeys, NotLogged
-from lightning_gammabo.objective import Objective, kappa
+from lightning_gammabo.metric_names import MetricKeys
+from lightning_gammabo.objective import CustomObjective, Measured, NotLogged, Objective, kappa
 from lightning_gammabo.records import EpochRecord, Outcome, Result, TrialState
 from lightning_gammabo.scheduler import HyperparameterScheduler
 
@@ -506,6 +506,30 @@ def test_a_dropped_candidate_is_told_as_far_behind_as_it_was(objective: str, lea
     assert proposals.told[1].score == dropped.estimate  # type: ignore[attr-defined]
     assert record.chosen_number == 0
     assert record.train_passes == 1.0 + 0.25
+
+
+class ByMetric(CustomObjective):
+    """Reads a metric that an estimate cannot have."""
+
+    def score(self, measured: Measured) -> float:
+        return measured.metrics["val_f1"]
+
+
+def test_a_dropped_candidate_is_estimated_where_an_objective_reads_other_metrics() -> None:
+    leader = Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 2.0, "val_f1": 0.8})
+    record = search(Runner(dropping(1.5, leader)), listed(0.5), n_trials=2, objective=Objective(ByMetric()))
+    assert record.results[1].estimate == pytest.approx(0.8 - 0.5 * 0.8)
+
+
+def test_a_candidate_without_the_metric_of_an_objective_fails_where_others_had_it() -> None:
+    def train(lr: float) -> Outcome:
+        return Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 2.0} | ({"val_f1": 0.8} if lr < 0.5 else {}))
+
+    record = search(Runner(train), listed(0.5), n_trials=2, objective=Objective(ByMetric()))
+    assert record.results[1].state is TrialState.FAILED
+    assert "looks for 'val_f1', and no such metric was logged" in record.results[1].message
+    with pytest.raises(NotLogged, match="looks for 'val_f1'"):
+        search(Runner(train), listed(0.1), current_lr=0.5, n_trials=2, objective=Objective(ByMetric()))
 
 
 def test_an_estimate_says_nothing_of_the_unit_of_accuracies() -> None:

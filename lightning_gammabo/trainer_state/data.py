@@ -118,6 +118,7 @@ def samples_of(loaders: Iterable[Any], limit: float | None) -> int:
     for loader in loaders:
         size = getattr(loader, "batch_size", None) or 1
         total = len(loader.dataset) if hasattr(getattr(loader, "dataset", None), "__len__") else 0
-        most = math.inf if limit is None or limit == 1.0 else limit * size if isinstance(limit, int) else limit * total
+        # 1 is one batch, 1.0 is all
+        most = math.inf if limit is None else limit * size if isinstance(limit, int) else limit * total
         samples += int(min(total, most))
     return samples

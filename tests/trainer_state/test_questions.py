@@ -116,6 +116,7 @@ def test_what_is_validated_for_each_sample_that_is_trained(
 def test_limits_and_a_validation_that_is_off_count() -> None:
     assert shape(trainer_of(limit_train_batches=5)).val_ratio == 1.0
     assert shape(trainer_of(limit_val_batches=2)).val_ratio == 0.2
+    assert shape(trainer_of(limit_val_batches=1)).val_ratio == 0.1
     off = trainer_of(enable_validation=False)
     assert shape(off).val_ratio == shape(off, own=60).val_ratio == 0.0
 
