@@ -64,7 +64,7 @@ class GammaLRSearch(Pictured, Callback):
         errors: paired standard errors that count as noise.
         drop_at: share of a candidate's training after which a hopeless one is dropped; 1 for never.
         settle: whether after the first search the schedule stands amid the rates that scored well, not at the winner's.
-        guard: whether an epoch that diverges after its search is rolled back.
+        guard: whether an epoch that diverges after its search is rolled back, and a rate halved that loses ground.
         score_samples: validation samples on which candidates are scored.
         later_share: what later searches may cost at the most, in passes for each epoch; rarer ones keep to it.
         search: who proposes: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),

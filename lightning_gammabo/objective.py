@@ -229,7 +229,7 @@ class Objective:
             Score, reported value and the accuracy as a fraction.
 
         Raises:
-            ValueError: if an objective of one's own looks for a metric that was not logged.
+            NotLogged: if an objective of one's own looks for a metric that was not logged.
         """
         self.percent |= measured.accuracy is not None and is_percent(measured.accuracy)
         accuracy = as_fraction(measured.accuracy, percent=self.percent)

@@ -43,11 +43,13 @@ def settled_rate(results: Sequence[Result], winner: Result) -> float:
     spread = float(np.std(scores)) if len(rates) > 2 else 0.0
     if spread == 0.0 or winner.lr <= 0.0:
         return winner.lr
+    centre = math.log10(winner.lr)
     places = np.arange(rates[0] - 3.0 * BLUR, rates[-1] + 3.0 * BLUR, _STEP)
+    places = places[np.abs(places - centre) <= REACH + 8.0 * BLUR]  # what is farther weighs nothing
     kernel = np.exp(-0.5 * ((places[:, None] - places[None, :]) / BLUR) ** 2)
     blurred = kernel @ np.interp(places, rates, scores) / kernel.sum(axis=1)
-    near = np.abs(places - math.log10(winner.lr)) <= REACH
-    near &= (places >= rates[0]) & (places <= rates[-1])
+    near = (np.abs(places - centre) <= REACH) & (places >= rates[0]) & (places <= rates[-1])
+    near[np.argmin(np.abs(places - centre))] = True  # rates that lie closer together than places do
     weights = np.exp((blurred[near] - blurred[near].max()) / (WIDTH * spread))
     return float(10.0 ** (weights @ places[near] / weights.sum()))
 

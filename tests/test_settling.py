@@ -122,6 +122,16 @@ def test_where_too_little_is_known_it_is_the_winners(results: list[Result]) -> N
     assert settled_rate(results, results[0]) == results[0].lr
 
 
+def test_rates_that_lie_close_together() -> None:
+    results = scored((0.1, 0.5), (0.1001, 1.0), (0.1002, 0.2))
+    assert settled_rate(results, results[1]) == pytest.approx(0.1, rel=0.02)
+
+
+def test_rates_that_lie_very_far_apart() -> None:
+    results = scored((1e-200, 0.0), (1e-3, 0.8), (1e-2, 1.0), (0.1, 0.8), (1e200, -1.0))
+    assert settled_rate(results, results[2]) == pytest.approx(1e-2, rel=0.02)
+
+
 rates = st.floats(1e-6, 10.0)
 scores = st.floats(-100.0, 100.0)
 
