@@ -49,7 +49,8 @@ def settled_rate(results: Sequence[Result], winner: Result) -> float:
     kernel = np.exp(-0.5 * ((places[:, None] - places[None, :]) / BLUR) ** 2)
     blurred = kernel @ np.interp(places, rates, scores) / kernel.sum(axis=1)
     near = (np.abs(places - centre) <= REACH) & (places >= rates[0]) & (places <= rates[-1])
-    near[np.argmin(np.abs(places - centre))] = True  # rates that lie closer together than places do
+    if not near.any():  # rates that lie closer together than places do
+        return winner.lr
     weights = np.exp((blurred[near] - blurred[near].max()) / (WIDTH * spread))
     return float(10.0 ** (weights @ places[near] / weights.sum()))
 
