@@ -8,8 +8,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from batches import loader
 from compare import Classifier, Loaders
