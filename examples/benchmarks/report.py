@@ -147,7 +147,12 @@ def page(rows: list[dict[str, Any]], images: Path) -> str:
     text = [section(epochs, found, images) for epochs, found in lengths.items()]
     rates = draw_rates(rows, images / "rates.svg")
     if rates:
-        text += [f"## Rates over a run\n\n![Rates chosen by policy]({'images/' + rates.name})\n"]
+        text += [
+            "## Rates over a run\n",
+            "Short-horizon bias: what is best for the next epoch alone (`thesis`) is soon the lowest rate that may be tried.",
+            "The default follows its schedule. What each ended with stands in the tables of that length.\n",
+            f"![Rates chosen by policy](images/{rates.name})\n",
+        ]
     return "\n".join(text)
 
 
