@@ -149,7 +149,7 @@ def page(rows: list[dict[str, Any]], images: Path) -> str:
     if rates:
         text += [
             "## Rates over a run\n",
-            "Short-horizon bias: what is best for the next epoch alone (`thesis`) is soon the lowest rate that may be tried.",
+            "Short-horizon bias: what is best for the next epoch (`thesis`) is soon the lowest rate that may be tried.",
             "The default follows its schedule. What each ended with stands in the tables of that length.\n",
             f"![Rates chosen by policy](images/{rates.name})\n",
         ]
