@@ -27,8 +27,10 @@ LOWERED = 10.0
 ROLLED_BACK = 2.0
 """where an epoch diverged after its search, rates from half of its own on are not proposed any more"""
 LOST = 1.1
-"""an epoch that ends at so many times the loss of the first searched one has lost what was gained"""
-RETREATS = 3
+"""an epoch that ends at so many times the least loss so far has lost ground"""
+PATIENCE = 2
+"""epochs in a row that have to: one may by chance"""
+RETREATS = 5
 """so often the schedule is halved for that at the most: a loss may rise for other reasons"""
 _ROUNDING = 1e-9
 
@@ -59,9 +61,10 @@ class FitRates:
         self._last_good: float | None = None
         # after which epoch the height moves on from the winner's, and by what
         self._settling: tuple[int, float] | None = None
-        # the validation loss that the first searched epoch ended with, and how often the rate was halved since
-        self._began: float | None = None
-        self._retreats = 0
+        # since the first search: the least validation loss that an epoch ended with, how many in a row have lost
+        # ground, how often the rate was halved
+        self._least: float | None = None
+        self._lost = self._retreats = 0
 
     @property
     def anchor_value(self) -> float:
@@ -189,9 +192,10 @@ class FitRates:
         self._move(ratio)
 
     def retreat(self, epoch: int, loss: float | None) -> None:
-        """Halve what remains of the schedule where the last epoch ended worse than the first searched one had.
+        """Halve what remains of the schedule where epochs in a row ended worse than an earlier one had.
 
-        By one epoch a rate may look best that the next ones cannot bear; short candidates do not show it.
+        By one epoch a rate may look best that the next ones cannot bear, or with which a long run overfits; short
+        candidates do not show it.
 
         Args:
             epoch: the epoch that begins.
@@ -199,15 +203,15 @@ class FitRates:
         """
         if loss is None or not math.isfinite(loss) or self.guard is None:
             return
-        if self._began is None:
-            self._began = loss
-        if not 0.0 < LOST * self._began < loss or self._retreats == RETREATS:
+        least = self._least = loss if self._least is None else min(self._least, loss)
+        self._lost = self._lost + 1 if 0.0 < LOST * least < loss else 0
+        if self._lost < PATIENCE or self._retreats == RETREATS:
             return
-        self._retreats += 1
+        self._lost, self._retreats = 0, self._retreats + 1
         self._move(0.5)
         self._voice.warn(
-            f"epoch {epoch - 1} ended at a validation loss of {loss:.3g}, where the first searched one had ended at "
-            f"{self._began:.3g}: the learning rate was too high, and its schedule is halved"
+            f"epoch {epoch - 1}, as the one before, ended more than a tenth above the least validation loss so far "
+            f"({loss:.3g}, least {least:.3g}): what remains of the learning rate's schedule is halved"
         )
 
     def _move(self, ratio: float) -> None:
@@ -285,7 +289,7 @@ class FitRates:
             "lr_max": self._lr_max,
             "last_good": self._last_good,
             "settling": list(self._settling) if self._settling is not None else None,
-            "retreats": [self._began, self._retreats],
+            "retreats": [self._least, self._lost, self._retreats],
             "guard": self.guard.state_dict() if self.guard is not None and self.taken_over else self._state,
         }
 
@@ -299,7 +303,7 @@ class FitRates:
         self._lr_max = state["lr_max"]
         self._last_good = state["last_good"]
         self._settling = tuple(state["settling"]) if state.get("settling") is not None else None
-        self._began, self._retreats = state.get("retreats", (None, 0))
+        self._least, self._lost, self._retreats = state.get("retreats", (None, 0, 0))
         self._state = state["guard"]
 
     def _range(self) -> tuple[float, float]:
