@@ -27,9 +27,9 @@ LOWERED = 10.0
 ROLLED_BACK = 2.0
 """where an epoch diverged after its search, rates from half of its own on are not proposed any more"""
 LOST = 1.1
-"""an epoch that ends at so many times the least loss so far has lost ground"""
+"""an epoch that ends at so many times an earlier one's loss has lost ground"""
 PATIENCE = 2
-"""epochs in a row that have to: one may by chance"""
+"""epochs in a row that have to lose ground against the best one; one may by chance"""
 RETREATS = 5
 """so often the schedule is halved for that at the most: a loss may rise for other reasons"""
 _ROUNDING = 1e-9
@@ -61,9 +61,8 @@ class FitRates:
         self._last_good: float | None = None
         # after which epoch the height moves on from the winner's, and by what
         self._settling: tuple[int, float] | None = None
-        # since the first search: the least validation loss that an epoch ended with, how many in a row have lost
-        # ground, how often the rate was halved
-        self._least: float | None = None
+        # since the first search: first and least loss at an epoch's end, epochs in a row that lost ground, halvings
+        self._began = self._least = math.inf
         self._lost = self._retreats = 0
 
     @property
@@ -192,10 +191,9 @@ class FitRates:
         self._move(ratio)
 
     def retreat(self, epoch: int, loss: float | None) -> None:
-        """Halve what remains of the schedule where epochs in a row ended worse than an earlier one had.
+        """Halve the rest of the schedule where an epoch ended worse than the first, or two worse than the best one.
 
-        By one epoch a rate may look best that the next ones cannot bear, or with which a long run overfits; short
-        candidates do not show it.
+        By one epoch a rate may look best that the next ones cannot bear, or with which a long run overfits.
 
         Args:
             epoch: the epoch that begins.
@@ -203,15 +201,18 @@ class FitRates:
         """
         if loss is None or not math.isfinite(loss) or self.guard is None:
             return
-        least = self._least = loss if self._least is None else min(self._least, loss)
+        self._began = loss if self._began == math.inf else self._began
+        least = self._least = min(self._least, loss)
         self._lost = self._lost + 1 if 0.0 < LOST * least < loss else 0
+        if 0.0 < LOST * self._began < loss:
+            self._lost = PATIENCE  # all that was gained since
         if self._lost < PATIENCE or self._retreats == RETREATS:
             return
         self._lost, self._retreats = 0, self._retreats + 1
         self._move(0.5)
         self._voice.warn(
-            f"epoch {epoch - 1}, as the one before, ended more than a tenth above the least validation loss so far "
-            f"({loss:.3g}, least {least:.3g}): what remains of the learning rate's schedule is halved"
+            f"epoch {epoch - 1} ended at a validation loss of {loss:.3g}, the first searched one at {self._began:.3g}, "
+            f"the best one at {least:.3g}: what remains of the learning rate's schedule is halved"
         )
 
     def _move(self, ratio: float) -> None:
@@ -289,7 +290,7 @@ class FitRates:
             "lr_max": self._lr_max,
             "last_good": self._last_good,
             "settling": list(self._settling) if self._settling is not None else None,
-            "retreats": [self._least, self._lost, self._retreats],
+            "retreats": [self._began, self._least, self._lost, self._retreats],
             "guard": self.guard.state_dict() if self.guard is not None and self.taken_over else self._state,
         }
 
@@ -303,7 +304,7 @@ class FitRates:
         self._lr_max = state["lr_max"]
         self._last_good = state["last_good"]
         self._settling = tuple(state["settling"]) if state.get("settling") is not None else None
-        self._least, self._lost, self._retreats = state.get("retreats", (None, 0, 0))
+        self._began, self._least, self._lost, self._retreats = state.get("retreats", (math.inf, math.inf, 0, 0))
         self._state = state["guard"]
 
     def _range(self) -> tuple[float, float]:

@@ -73,7 +73,7 @@ class SearchPolicy:
         settle: whether, after the first search, the schedule stands at the centre of the rates that scored well
             (:func:`~lightning_gammabo.settling.settled_rate`), and not at the winner's own.
         guard: whether an epoch that diverges after its search is rolled back and trained at a quarter of the rate, and
-            the schedule halved where two epochs in a row end clearly worse than an earlier one.
+            the schedule halved where later epochs end clearly worse than earlier ones.
         score_samples: validation samples on which candidates are scored; None for all of them.
         later_share: what later searches may cost at the most, in passes for each epoch of the run: where an epoch has
             so few steps that a candidate's least is much of it, fewer epochs are searched; None for no limit.

@@ -370,14 +370,26 @@ def test_an_epoch_that_diverged_does_not_settle() -> None:
 def test_the_schedule_is_halved_where_two_epochs_in_a_row_end_worse_than_an_earlier_one(anchor: Any) -> None:
     run = trainer(sgd(0.2, 0.8))
     fit, voice = taken(run, anchor=anchor)
-    for epoch, loss in enumerate((0.6, 0.5, 0.56, 0.549, 0.7, None, math.nan, 0.551), start=1):
+    for epoch, loss in enumerate((0.7, 0.5, 0.56, 0.549, 0.75, None, math.nan, 0.551), start=1):
         assert voice.warned == []
         fit.retreat(epoch, loss)
     assert rates_of(*run.optimizers) == pytest.approx([0.1, 0.4], rel=1e-12)
     assert voice.warned == [
-        "epoch 7, as the one before, ended more than a tenth above the least validation loss so far (0.551, least "
-        "0.5): what remains of the learning rate's schedule is halved"
+        "epoch 7 ended at a validation loss of 0.551, the first searched one at 0.7, the best one at 0.5: what remains "
+        "of the learning rate's schedule is halved"
     ]
+
+
+def test_it_is_halved_at_once_where_all_that_was_gained_is_lost() -> None:
+    run = trainer(sgd(0.2))
+    fit, _ = taken(run, anchor="linear")
+    for epoch, loss in enumerate((0.5, 0.55, 0.551), start=1):
+        assert rates_of(*run.optimizers) == [0.2]
+        fit.retreat(epoch, loss)
+    assert rates_of(*run.optimizers) == [0.1]
+    fit.retreat(4, 0.3)
+    fit.retreat(5, 0.4)
+    assert rates_of(*run.optimizers) == [0.1]
 
 
 def test_it_is_halved_five_times_at_the_most() -> None:
@@ -450,7 +462,7 @@ def test_a_state_before_the_first_search_is_one_too() -> None:
         "lr_max": math.inf,
         "last_good": None,
         "settling": None,
-        "retreats": [None, 0, 0],
+        "retreats": [math.inf, math.inf, 0, 0],
         "guard": None,
     }
 
