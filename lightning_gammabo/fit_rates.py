@@ -29,7 +29,7 @@ ROLLED_BACK = 2.0
 LOST = 1.1
 """an epoch that ends at so many times an earlier one's loss has lost ground"""
 PATIENCE = 2
-"""epochs in a row that have to lose ground against the best one; one may by chance"""
+"""epochs in a row that have to, against the best one"""
 RETREATS = 5
 """so often the schedule is halved for that at the most: a loss may rise for other reasons"""
 _ROUNDING = 1e-9
@@ -59,8 +59,7 @@ class FitRates:
         self._state: dict[str, Any] | None = None
         self._lr_max = math.inf
         self._last_good: float | None = None
-        # after which epoch the height moves on from the winner's, and by what
-        self._settling: tuple[int, float] | None = None
+        self._settling: tuple[int, float] | None = None  # the epoch after which the height moves on, and by what
         # since the first search: first and least loss at an epoch's end, epochs in a row that lost ground, halvings
         self._began = self._least = math.inf
         self._lost = self._retreats = 0
