@@ -12,7 +12,6 @@ and schedule for all seven workloads.
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import torch
 from batches import Pair
 from compare import quiet
-from data import chunks, pool
+from data import pool
 from lightning.pytorch import seed_everything
 from networks import Counted
 from noted import numbers, read_rows, rounded, run_all
 from run import RESULTS
-from workloads import WORKLOADS
+from workloads import WORKLOADS, judged
 
 from lightning_gammabo.anchor import shape
 
@@ -46,20 +45,10 @@ class Height(NamedTuple):
     epochs: int = 10
 
 
-def judged(module: Counted, pair: Pair) -> dict[str, float]:
-    """Mean loss, and accuracy where there is one."""
-    module.eval()
-    total: dict[str, float] = {}
-    with torch.no_grad():
-        for batch in chunks(pair):
-            for name, value in module.measure(batch).items():
-                total[name] = total.get(name, 0.0) + float(value) * len(batch[1]) / len(pair[1])
-    module.train()
-    return total
-
-
 def scores(module: Counted, pair: Pair, prefix: str) -> dict[str, float | None]:
-    return {f"{prefix}_{name}": rounded(value) for name, value in judged(module, pair).items()}
+    found = judged(module, pair)
+    module.train()
+    return {f"{prefix}_{name}": rounded(value) for name, value in found.items()}
 
 
 def measure(height: Height, folder: Path) -> dict[str, Any]:
@@ -84,11 +73,12 @@ def measure(height: Height, folder: Path) -> dict[str, Any]:
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+        ended = scores(module, val, "val")
         if epoch == 0:
             found |= scores(module, val, "first") | scores(module, (val[0][:SCORED], val[1][:SCORED]), "scored")
-        if not math.isfinite(judged(module, val)["loss"]):
+        if ended["val_loss"] is None:
             break
-    return found | scores(module, val, "val") | scores(module, pool(workload.source, folder).test, "test")
+    return found | ended | scores(module, pool(workload.source, folder).test, "test")
 
 
 def main() -> None:

@@ -63,14 +63,18 @@ class Workload:
 
     def judge(self, module: Counted, folder: Path) -> dict[str, float]:
         """Test loss and accuracy; called by the runner alone, after a method has made its last choice."""
-        test = pool(self.source, folder).test
-        module.eval()
-        total: dict[str, float] = {}
-        with torch.no_grad():
-            for batch in chunks(test):
-                for name, value in module.measure(batch).items():
-                    total[name] = total.get(name, 0.0) + float(value) * len(batch[1])
-        return {name: value / len(test[1]) for name, value in total.items()}
+        return judged(module, pool(self.source, folder).test)
+
+
+def judged(module: Counted, pair: Pair) -> dict[str, float]:
+    """Mean loss, and accuracy where there is one; leaves the network in evaluation."""
+    module.eval()
+    total: dict[str, float] = {}
+    with torch.no_grad():
+        for batch in chunks(pair):
+            for name, value in module.measure(batch).items():
+                total[name] = total.get(name, 0.0) + float(value) * len(batch[1])
+    return {name: value / len(pair[1]) for name, value in total.items()}
 
 
 WORKLOADS = {

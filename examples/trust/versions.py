@@ -55,7 +55,8 @@ def requirements(which: str, held: dict[str, str]) -> list[str]:
 
 def already(python: str, wanted: list[str], constraints: Path) -> bool:
     """Whether pip would install just what a file of constraints has."""
-    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", constraints.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    lines = constraints.read_text(encoding="utf-8").lower()  # PyYAML and pyyaml are one
+    pinned = dict(re.findall(r"^([\w.-]+)==(\S+)$", lines, flags=re.MULTILINE))
     command = [python, "-m", "pip", "install", "--quiet", "--dry-run", "--report", "-", *wanted]
     report = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     newest = {one["metadata"]["name"].lower(): one["metadata"]["version"] for one in report["install"]}
