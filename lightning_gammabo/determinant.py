@@ -6,6 +6,7 @@ A selector; it has nothing to do with the determinant of a matrix.
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
@@ -14,6 +15,9 @@ from lightning_gammabo.records import Result, TrialState
 __all__ = ["Determinant", "Rule", "leave_one_out", "paired_error"]
 
 Rule = Literal["best", "largest", "anchored"]
+
+_CENTRAL = 0.5
+"""standard deviations of the scores by which a centre's may be below the best one"""
 
 
 class Determinant:
@@ -32,6 +36,9 @@ class Determinant:
     loss is at the noise of its rate, however much the larger one achieves until the schedule has come down. That a
     larger one does *in spite of that* says much. A smaller one is taken only where the present one did not come to
     its end.
+
+    A candidate at the centre of the rates that had scored well (``origin="centre"``) wins under every rule, unless its
+    score is below the best one by more than half a standard deviation of all: then it is no centre.
 
     Args:
         rule: the rule.
@@ -60,6 +67,9 @@ class Determinant:
         if not complete:
             return None, f"all {len(results)} candidates diverged or failed" if results else "there was no candidate"
         best = max(complete, key=_rank)  # of equals, the first
+        centre = next((result for result in complete if result.origin == "centre"), None)
+        if centre is not None and self._is_central(centre, best, complete):
+            return centre, "the centre of the rates that scored well"
         present = next((result for result in complete if result.origin == "current"), None)
         if self.rule == "anchored" and present is not None:
             return self._moved(present, complete)
@@ -69,6 +79,13 @@ class Determinant:
             if largest.lr > best.lr:
                 return largest, f"largest of {1 + len(near)} rates within one paired standard error of the best score"
         return best, self._reason(best, complete)
+
+    @staticmethod
+    def _is_central(centre: Result, best: Result, complete: Sequence[Result]) -> bool:
+        scores = [result.score for result in complete if result.score is not None]
+        assert centre.score is not None
+        assert best.score is not None
+        return best.score - centre.score <= _CENTRAL * statistics.pstdev(scores)
 
     def _moved(self, present: Result, complete: Sequence[Result]) -> tuple[Result, str]:
         if len(complete) == 1:

@@ -20,7 +20,6 @@ from lightning_gammabo.report.progress import make_progress
 from lightning_gammabo.run_plan import Budget, RunPlan
 from lightning_gammabo.scheduler import HyperparameterScheduler
 from lightning_gammabo.settings import SearchSettings
-from lightning_gammabo.settling import settled_rate
 from lightning_gammabo.trainer_state import needs_native_batches, unreplayable, val_loaders
 from lightning_gammabo.voice import Voice
 
@@ -150,6 +149,8 @@ class EpochSearch:
             n_trials=plan.n_trials,
             n_known=plan.n_trials if self._is_uninformed() else plan.n_initial,
             fraction=plan.fraction,
+            # the first search alone; a list of rates is the user's own choice
+            settles=self._plan.policy.settle and not history and settings.candidates is None,
             progress=make_progress(self._trainer) if settings.progress else None,
             affords=lambda results, more: budget.affords(history, results, plan, epoch, more),
             ranked_before=any(old.chosen is not None for old in history),
@@ -181,17 +182,7 @@ class EpochSearch:
             policy=self._settings.policy.name,
             anchor=anchor,
             fraction=plan.fraction,
-            settled=self._settled(record),
         )
-
-    def _settled(self, record: EpochRecord) -> float | None:
-        # the first search's alone; a list of rates is the user's own choice
-        winner = record.chosen
-        first = not self._ledger.history and self._settings.candidates is None
-        if winner is None or not first or not self._plan.policy.settle:
-            return None
-        rate = settled_rate(record.results, winner)
-        return rate if rate != winner.lr else None
 
     def _is_sane(self, outcome: Outcome) -> bool:
         # whether the end of an epoch is to be kept: its loss is finite and has not exploded

@@ -26,12 +26,8 @@ LOWERED = 10.0
 """where all candidates diverged, rates from a tenth of the lowest of them on are not proposed any more"""
 ROLLED_BACK = 2.0
 """where an epoch diverged after its search, rates from half of its own on are not proposed any more"""
-LOST = 1.1
-"""an epoch that ends at so many times an earlier one's loss has lost ground"""
-PATIENCE = 2
-"""epochs in a row that have to, against the best one"""
-RETREATS = 5
-"""so often the schedule is halved for that at the most: a loss may rise for other reasons"""
+HALF = 0.5
+"""what a schedule is multiplied by where the run lost ground"""
 _ROUNDING = 1e-9
 
 
@@ -59,10 +55,7 @@ class FitRates:
         self._state: dict[str, Any] | None = None
         self._lr_max = math.inf
         self._last_good: float | None = None
-        self._settling: tuple[int, float] | None = None  # the epoch after which the height moves on, and by what
-        # since the first search: first and least loss at an epoch's end, epochs in a row that lost ground, halvings
-        self._began = self._least = math.inf
-        self._lost = self._retreats = 0
+        self._returned_to: int | None = None  # before the epoch that is trained now
 
     @property
     def anchor_value(self) -> float:
@@ -116,7 +109,15 @@ class FitRates:
         if guard is None or not guard.batches:
             return
         height = guard.first / guard.first_anchor if guard.first_anchor > 0.0 else guard.first
-        rate = EpochRate(epoch=epoch, start=guard.first, end=guard.last, steps=guard.batches, height=height)
+        rate = EpochRate(
+            epoch=epoch,
+            start=guard.first,
+            end=guard.last,
+            steps=guard.batches,
+            height=height,
+            returned_to=self._returned_to,
+        )
+        self._returned_to = None
         self.by_epoch = [known for known in self.by_epoch if known.epoch < epoch] + [rate]
         guard.batches = 0
 
@@ -175,52 +176,20 @@ class FitRates:
         """
         assert record.chosen is not None
         self._last_good = record.chosen.lr
-        if record.settled is not None:
-            self._settling = (record.epoch, record.settled / record.chosen.lr)
 
-    def settle(self, epoch: int) -> None:
-        """Where the last search asks for it, move what remains of the schedule away from its winner's rate.
+    def halve(self, returned_to: int | None) -> None:
+        """Halve what remains of the schedule.
 
         Args:
-            epoch: the epoch that begins.
+            returned_to: the epoch from whose end the run goes on; None where it goes on from the last one's.
         """
-        if self._settling is None or self.guard is None or epoch <= self._settling[0]:
-            return
-        ratio, self._settling = self._settling[1], None
-        self._move(ratio)
-
-    def retreat(self, epoch: int, loss: float | None) -> None:
-        """Halve the rest of the schedule where an epoch ended worse than the first, or two worse than the best one.
-
-        By one epoch a rate may look best that the next ones cannot bear, or with which a long run overfits.
-
-        Args:
-            epoch: the epoch that begins.
-            loss: the validation loss that the last one ended with; None where there is none.
-        """
-        if loss is None or not math.isfinite(loss) or self.guard is None:
-            return
-        self._began = loss if self._began == math.inf else self._began
-        least = self._least = min(self._least, loss)
-        self._lost = self._lost + 1 if 0.0 < LOST * least < loss else 0
-        if 0.0 < LOST * self._began < loss:
-            self._lost = PATIENCE  # all that was gained since
-        if self._lost < PATIENCE or self._retreats == RETREATS:
-            return
-        self._lost, self._retreats = 0, self._retreats + 1
-        self._move(0.5)
-        self._voice.warn(
-            f"epoch {epoch - 1} ended at a validation loss of {loss:.3g}, the first searched one at {self._began:.3g}, "
-            f"the best one at {least:.3g}: what remains of the learning rate's schedule is halved"
-        )
-
-    def _move(self, ratio: float) -> None:
         assert self.guard is not None
+        self._returned_to = returned_to
         if self.guard.multiplies:
-            self.guard.rescale(self.guard.height * ratio)
+            self.guard.rescale(self.guard.height * HALF)
         else:
             rates = LearningRates(self.guard.optimizers)
-            rates.set(rates.reference * ratio)
+            rates.set(rates.reference * HALF)
 
     def without_winner(self, record: EpochRecord) -> float:
         """Lower the range where all candidates diverged; leave it where they failed by no rate's fault.
@@ -260,7 +229,7 @@ class FitRates:
         """
         assert record.chosen is not None
         self._lr_max = min(self._lr_max, record.chosen.lr / record.anchor / ROLLED_BACK)
-        self._last_good, self._settling = trained_at, None
+        self._last_good = trained_at
         self.say_rollback(record.epoch, record.chosen.lr, trained_at)
         reason = f"{record.reason}; the epoch then diverged and was trained again at {trained_at:.2e}"
         return replace(record, reason=reason, train_passes=record.train_passes + times)
@@ -288,8 +257,7 @@ class FitRates:
             "by_epoch": [{name: getattr(rate, name) for name in EpochRate.__slots__} for rate in self.by_epoch],
             "lr_max": self._lr_max,
             "last_good": self._last_good,
-            "settling": list(self._settling) if self._settling is not None else None,
-            "retreats": [self._began, self._least, self._lost, self._retreats],
+            "returned_to": self._returned_to,
             "guard": self.guard.state_dict() if self.guard is not None and self.taken_over else self._state,
         }
 
@@ -302,8 +270,7 @@ class FitRates:
         self.by_epoch = [EpochRate(**rate) for rate in state["by_epoch"]]
         self._lr_max = state["lr_max"]
         self._last_good = state["last_good"]
-        self._settling = tuple(state["settling"]) if state.get("settling") is not None else None
-        self._began, self._least, self._lost, self._retreats = state.get("retreats", (math.inf, math.inf, 0, 0))
+        self._returned_to = state.get("returned_to")
         self._state = state["guard"]
 
     def _range(self) -> tuple[float, float]:

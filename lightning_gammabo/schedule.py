@@ -147,7 +147,7 @@ class LRSchedule:
         """
         names = [field.name for field in fields(EpochRate)]
         try:
-            rates = tuple(EpochRate(**{name: rate[name] for name in names}) for rate in plain["rates"])
+            rates = tuple(EpochRate(**{name: rate[name] for name in names if name in rate}) for rate in plain["rates"])
             return cls(rates=rates, anchor=plain["anchor"])
         except (KeyError, TypeError) as error:
             raise ValueError(

@@ -14,19 +14,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from lightning_gammabo.bayesopt import Search
 from lightning_gammabo.candidate_runner import CandidateRunner
-from lightning_gammabo.determinant import Determinant, leave_one_out
+from lightning_gammabo.determinant import Determinant
+from lightning_gammabo.judge import NOT_FINITE, Judge
 from lightning_gammabo.metric_names import MetricKeys
-from lightning_gammabo.objective import Measured, NotLogged, Objective
+from lightning_gammabo.objective import NotLogged, Objective
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
+from lightning_gammabo.settling import settled_rate
 
 __all__ = ["HyperparameterScheduler"]
 
-_NOT_FINITE = "its score is not finite"
 _STARVED = 2
 """candidates in a row that run out of memory before no more are tried: memory that does not come back is not there"""
 
@@ -46,6 +46,8 @@ class HyperparameterScheduler:
         ranked_before: whether candidates were ranked earlier in this fit: then one that logs nothing to rank it by
             fails, instead of ending the run.
         fraction: share of the epoch that each candidate trains, to show.
+        settles: whether the last candidate is the centre of the rates that scored well
+            (:func:`~lightning_gammabo.settling.settled_rate`); the determinant then prefers it.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class HyperparameterScheduler:
         affords: Callable[[Sequence[Result], int], bool] | None = None,
         ranked_before: bool = False,
         fraction: float = 1.0,
+        settles: bool = False,
     ) -> None:
         self._objective = objective
         self._keys = keys
@@ -68,9 +71,9 @@ class HyperparameterScheduler:
         self._n_known = n_known
         self._progress = progress or SearchProgress()
         self._affords = affords or (lambda results, more: True)
-        self._ranked_before = ranked_before
+        self._judge = Judge(objective, keys, alone=n_trials == 1, ranked_before=ranked_before)
         self._fraction = fraction
-        self._taken = ""
+        self._settles = settles
         self._baselines = 0
         # asked for together, and now to be trained one after the other
         self._waiting: list[Trial] = []
@@ -119,7 +122,7 @@ class HyperparameterScheduler:
                 outcomes = self._train(runner, trials)
                 for trial, outcome in zip(trials, outcomes, strict=False):
                     # one result for all ranks: what steps return, and seconds, differ between them
-                    result: Result = runner.agree(self._judge(trial, outcome, leader))
+                    result: Result = runner.agree(self._judge.result(trial, outcome, leader))
                     proposals.tell(trial, result.score if result.score is not None else result.estimate)
                     val_passes += outcome.val_passes
                     results.append(result)
@@ -137,9 +140,11 @@ class HyperparameterScheduler:
     def _ask(self, runner: CandidateRunner, proposals: Search, results: Sequence[Result], *, known: int) -> list[Trial]:
         # one, or as many as can be trained together; none where no more can be afforded
         wanted = 1
-        if self._n_trials > 1 and not self._waiting and runner.trains_together():
-            known = min(max(known, self._n_known), self._n_trials)
-            wanted = (known if len(results) < known else self._n_trials) - len(results)
+        last = self._settles and len(results) == self._n_trials - 1
+        if self._n_trials > 1 and not self._waiting and runner.trains_together() and not last:
+            most = self._n_trials - self._settles
+            known = min(max(known, self._n_known), most)
+            wanted = (known if len(results) < known else most) - len(results)
         # the very first one is trained whatever it costs: whether to search at all was asked before
         least = 0 if results else 1
         lost = math.ceil(runner.wasted / self._fraction - 1e-9)
@@ -147,6 +152,9 @@ class HyperparameterScheduler:
             wanted -= 1
         if self._waiting and wanted:
             return [self._waiting.pop(0)]
+        centre = settled_rate(results) if last and wanted else None
+        if centre is not None:
+            proposals.enqueue(centre, origin="centre")
         trials: list[Trial] = []
         while len(trials) < wanted and not (trials and proposals.finished):
             trials.append(runner.agree(proposals.ask()))
@@ -155,22 +163,11 @@ class HyperparameterScheduler:
     def _train(self, runner: CandidateRunner, trials: list[Trial]) -> list[Outcome]:
         if len(trials) == 1:
             return [runner.train(trials[0].lr)]
-        outcomes = runner.train_many([trial.lr for trial in trials], self._is_usable)
+        outcomes = runner.train_many([trial.lr for trial in trials], self._judge.is_usable)
         if outcomes is None:
             self._waiting = trials
             return []
         return outcomes
-
-    def _is_usable(self, outcome: Outcome) -> bool:
-        # what candidates that are trained together lack: values that `training_step` logs
-        if outcome.state is not TrialState.COMPLETE:
-            return True
-        try:
-            measured = self._keys.measure(outcome)
-            self._objective.judge(measured)
-        except ValueError:  # not logged, to the keys or to an objective of one's own
-            return False
-        return self._objective.lacks(measured) is None
 
     def _record(
         self,
@@ -219,82 +216,6 @@ class HyperparameterScheduler:
         self._objective.reference_loss = loss if usable else 0.0
         return outcome.val_passes if outcome is not None else 0.0
 
-    def _judge(self, trial: Trial, outcome: Outcome, leader: Result | None) -> Result:
-        common: dict[str, Any] = {
-            "number": trial.number,
-            "lr": trial.lr,
-            "steps": outcome.steps,
-            "seconds": outcome.seconds,
-            "passes": outcome.passes,
-            "origin": trial.origin,
-        }
-        if outcome.state is not TrialState.COMPLETE:
-            estimate = self._estimate(outcome, leader)
-            return Result(state=outcome.state, message=outcome.message, estimate=estimate, **common)
-        try:
-            measured = self._measured(outcome)
-            goodness = self._objective.judge(measured)
-        except NotLogged as missing:
-            return self._unmeasured(missing, outcome, common)
-        common |= {"accuracy": goodness.accuracy, "kappa": goodness.reported, "metrics": dict(measured.metrics)}
-        finite = measured.loss is not None and math.isfinite(measured.loss)
-        common["loss"] = measured.loss if finite else None
-        if goodness.score is None:
-            return Result(state=TrialState.DIVERGED, message=_NOT_FINITE, **common)
-        self._ranked_before = True
-        parts = self._parts(outcome, measured)
-        return Result(state=TrialState.COMPLETE, score=goodness.score, parts=parts, **common)
-
-    def _measured(self, outcome: Outcome) -> Measured:
-        measured = self._keys.measure(outcome)
-        lacking = self._objective.lacks(measured)
-        if lacking is not None:
-            raise NotLogged(
-                f"GammaLRSearch(objective={self._objective.name!r}) has nothing to rank candidates by: no validation "
-                f"{lacking} was logged or returned; logged are {sorted(measured.metrics)}. Log it in "
-                "`validation_step`, name it by monitor_loss=... or monitor_accuracy=..., or rank by a logged metric: "
-                "objective=... with objective_mode='min' or 'max'."
-            )
-        self._taken = self._taken or self._keys.taken
-        if self._keys.taken != self._taken:
-            raise NotLogged(f"ranked are {self._taken}; this candidate gave {self._keys.taken}")
-        return measured
-
-    def _parts(self, outcome: Outcome, measured: Measured) -> tuple[float, ...]:
-        # the score without each of the validation batches; what was not logged batch by batch stays as it is
-        names, batches = self._keys.batches(outcome)
-        metrics = dict(measured.metrics)
-
-        def score(means: Sequence[float]) -> float | None:
-            found = dict(zip(names, means, strict=True))
-            loss, accuracy = found.pop("loss", measured.loss), found.pop("accuracy", measured.accuracy)
-            return self._objective.judge(Measured(loss=loss, accuracy=accuracy, metrics=metrics | found)).score
-
-        return leave_one_out(batches, score)
-
-    def _estimate(self, outcome: Outcome, leader: Result | None) -> float | None:
-        # what the surrogate is told of a dropped candidate: as far behind in validation as it was in training
-        behind = outcome.behind
-        if behind is None or leader is None or leader.score is None:
-            return None
-        # of metrics that an objective reads beside loss and accuracy nothing is known
-        by_metrics = self._objective.metric is not None or self._objective.custom is not None
-        if by_metrics or leader.loss is None or leader.loss <= 0.0:
-            return leader.score - (behind - 1.0) * abs(leader.score)
-        accuracy = None if leader.accuracy is None else leader.accuracy / behind
-        if self._objective.percent and accuracy is not None:
-            accuracy *= 100.0
-        return self._objective.judge(Measured(loss=leader.loss * behind, accuracy=accuracy, metrics={})).score
-
-    def _unmeasured(self, missing: NotLogged, outcome: Outcome, common: dict[str, Any]) -> Result:
-        common["metrics"] = dict(outcome.metrics)
-        if self._n_trials == 1 and self._objective.metric is None:
-            # a single candidate needs no rank
-            return Result(state=TrialState.COMPLETE, score=0.0, message="nothing was logged", **common)
-        if not self._ranked_before:
-            raise missing
-        return Result(state=TrialState.FAILED, message=str(missing), **common)
-
     def _validates_nothing(self, runner: CandidateRunner, results: list[Result]) -> bool:
         """Whether the validation gives no number before training either: then no rate is to blame.
 
@@ -305,7 +226,7 @@ class HyperparameterScheduler:
         Returns:
             Whether it does not.
         """
-        if all(result.message != _NOT_FINITE for result in results):
+        if all(result.message != NOT_FINITE for result in results):
             return False
         outcome = runner.baseline()
         if outcome is None:
@@ -319,6 +240,6 @@ class HyperparameterScheduler:
 
 
 def _not_its_fault(result: Result) -> Result:
-    if result.message != _NOT_FINITE:
+    if result.message != NOT_FINITE:
         return result
-    return replace(result, state=TrialState.FAILED, message=f"{_NOT_FINITE}, nor is it before training")
+    return replace(result, state=TrialState.FAILED, message=f"{NOT_FINITE}, nor is it before training")

@@ -27,6 +27,7 @@ from lightning_gammabo.rate_guard import RateGuard
 from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
 from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.resume import ResumePoint
+from lightning_gammabo.retreat import Retreat
 from lightning_gammabo.run_plan import RunPlan, RunShape
 from lightning_gammabo.settings import SearchSettings
 from lightning_gammabo.showcase import Showcase
@@ -77,6 +78,7 @@ class FitSession:
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
+        self._retreat = Retreat()
         # of a plateau: the epoch at whose start it saw a loss last, and the loss that a checkpoint left to be seen
         self._seen = 0
         self._resumed_loss: float | None = None
@@ -157,7 +159,6 @@ class FitSession:
         guard = self.rates.guard
         if self.idle is not None or self.plan is None or guard is None:
             return False
-        self.rates.settle(trainer.current_epoch)
         if self.ledger.history and trainer.current_epoch > self._seen:
             self._see(trainer, guard)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
@@ -241,6 +242,7 @@ class FitSession:
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
             "plateau": [self._seen, self._loss_of(trainer) if trainer is not None else None],
+            "retreat": self._retreat.state_dict(ahead=trainer is not None and self._is_ahead(trainer)),
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
         }
 
@@ -256,6 +258,8 @@ class FitSession:
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
         self._seen, self._resumed_loss = state["plateau"]
+        if "retreat" in state:
+            self._retreat.load_state_dict(state["retreat"])
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
 
     def _see(self, trainer: Trainer, guard: RateGuard) -> None:
@@ -269,7 +273,22 @@ class FitSession:
             guard.plateau.see(loss)
         # a single candidate was no choice
         elif self._settings.policy.guard and len(self.ledger.history[0].results) > 1:
-            self.rates.retreat(trainer.current_epoch, loss)
+            self._look_back(trainer, loss)
+
+    def _look_back(self, trainer: Trainer, loss: float | None) -> None:
+        every = trainer.check_val_every_n_epoch
+        if every is not None and trainer.current_epoch % every != 0:
+            return  # the last epoch was not validated
+        lost = self._retreat.see(trainer.current_epoch - 1, loss, trainer.lightning_module, trainer.optimizers)
+        if lost is not None:
+            self.rates.halve(lost.returned_to)
+            self._voice.warn(f"{lost.reason}. What remains of the learning rate's schedule is halved")
+
+    def _is_ahead(self, trainer: Trainer) -> bool:
+        # whether the weights are those of an epoch's end that is better than all before
+        loss = self._loss_of(trainer)
+        ended = trainer.is_last_batch and trainer.val_check_batch == trainer.num_training_batches
+        return ended and loss is not None and loss < self._retreat.least
 
     def _loss_of(self, trainer: Trainer) -> float | None:
         # the validation loss that the Trainer has logged last

@@ -1,4 +1,4 @@
-"""Where the schedule stands after the first search: in the middle of the rates that did well, not at the best of them.
+"""The rate that the first search ends with: in the middle of those that did well, not at the best of them.
 
 After one epoch neighbouring rates differ by less than the batches' order makes them differ, the best of them often
 lies at the edge of what is stable, and too high a rate costs a run more than one that is too low by as much. So the
@@ -16,16 +16,16 @@ from lightning_gammabo.records import Result, TrialState
 
 __all__ = ["settled_rate"]
 
-BLUR = 0.25
+BLUR = 0.35
 """standard deviation of the blur, in decades: steps that a hand-made grid of rates would take"""
 WIDTH = 0.1
 """how much lower, in standard deviations of the scores, a score may be and still count for 1/e"""
 REACH = 1.0
-"""how far from the winner's rate the centre may lie, in decades: between two separate peaks nothing was tried"""
+"""how far from the best rate the centre may lie, in decades: between two separate peaks nothing was tried"""
 _STEP = 0.0125
 
 
-def settled_rate(results: Sequence[Result], winner: Result) -> float:
+def settled_rate(results: Sequence[Result]) -> float | None:
     """The centre of the rates that scored well, weighed by their scores.
 
     Scores are interpolated along the rate's logarithm ``x``, blurred to ``b(x)``, and weighed by
@@ -34,23 +34,22 @@ def settled_rate(results: Sequence[Result], winner: Result) -> float:
 
     Args:
         results: of one search over a range of rates.
-        winner: the one that was chosen.
 
     Returns:
-        The rate; the winner's where fewer than three rates, or one score only, are known.
+        The rate, within a decade of the best one; None where fewer than three rates, or one score only, are known.
     """
     rates, scores = _curve(results)
     spread = float(np.std(scores)) if len(rates) > 2 else 0.0
-    if spread == 0.0 or winner.lr <= 0.0:
-        return winner.lr
-    centre = math.log10(winner.lr)
+    if spread == 0.0:
+        return None
+    centre = float(rates[np.argmax(scores)])
     places = np.arange(rates[0] - 3.0 * BLUR, rates[-1] + 3.0 * BLUR, _STEP)
     places = places[np.abs(places - centre) <= REACH + 8.0 * BLUR]  # what is farther weighs nothing
     kernel = np.exp(-0.5 * ((places[:, None] - places[None, :]) / BLUR) ** 2)
     blurred = kernel @ np.interp(places, rates, scores) / kernel.sum(axis=1)
     near = (np.abs(places - centre) <= REACH) & (places >= rates[0]) & (places <= rates[-1])
     if not near.any():  # rates that lie closer together than places do
-        return winner.lr
+        return None
     weights = np.exp((blurred[near] - blurred[near].max()) / (WIDTH * spread))
     return float(10.0 ** (weights @ places[near] / weights.sum()))
 

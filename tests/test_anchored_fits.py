@@ -88,43 +88,28 @@ def test_each_search_moves_the_height_of_what_remains() -> None:
         assert after.lr_low >= after.results[0].lr / factor * (1 - 1e-9)
 
 
-SETTLES = {**FEW, "settle": True, "n_initial": 3, "n_iterations": 2}
+SETTLES = {**FEW, "settle": True, "n_initial": 3, "n_iterations": 3, "later_share": 9.0}
 
 
 @pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
-@pytest.mark.parametrize("policy", ["once", "epochwise"])
-def test_from_the_second_epoch_on_it_stands_amid_the_rates_that_scored_well(policy: str, anchor: Any) -> None:
-    search = GammaLRSearch(policy, anchor=anchor, **SETTLES)
+def test_the_first_search_ends_amid_the_rates_that_scored_well_and_the_schedule_stands_there(anchor: Any) -> None:
+    search = GammaLRSearch("epochwise", anchor=anchor, **SETTLES)
     fit(search)
-    first = search.history[0]
-    assert first.settled == settled_rate(first.results, first.chosen) != first.chosen.lr
-    assert search.rates[0].height == pytest.approx(first.chosen.lr, rel=1e-12)
-    if policy == "once":
-        heights = [first.settled] * 3
-        assert [rate.height for rate in search.rates[1:]] == pytest.approx(heights, rel=1e-12)
-        starts = [first.settled * shape(anchor, epoch / 4) for epoch in (1, 2, 3)]
-        assert [rate.start for rate in search.rates[1:]] == pytest.approx(starts, rel=1e-12)
-    for record in search.history[1:2]:
-        # later searches begin there, and do not settle again
-        assert record.results[0].lr == pytest.approx(first.settled * shape(anchor, record.epoch / 4), rel=1e-12)
-        assert record.settled is None
+    first, *later = search.history
+    assert len(later) == 3
+    *others, centre = first.results
+    assert (centre.origin, centre.lr) == ("centre", settled_rate(others))
+    assert first.chosen is centre
+    assert search.rates[0].height == pytest.approx(centre.lr, rel=1e-12)
+    assert later[0].results[0].lr == pytest.approx(centre.lr * shape(anchor, later[0].epoch / 4), rel=1e-12)
+    assert all(result.origin != "centre" for record in later for result in record.results)
 
 
-@pytest.mark.parametrize("kind", ["step", "epoch", "cosine"])
-def test_the_users_schedule_settles_as_a_whole(kind: str) -> None:
-    search = GammaLRSearch("once", **SETTLES)
-    fit(search, Scheduled(kind))
-    first = search.history[0]
-    assert first.settled != first.chosen.lr
-    expected = plain_rates(kind, 0.05 * (first.settled / first.results[0].lr))
-    assert [rate.start for rate in search.rates[1:]] == pytest.approx(expected[BATCHES::BATCHES], rel=1e-9)
-
-
-def test_what_does_not_settle() -> None:
+def test_what_has_no_centre() -> None:
     for options in ({"policy": "thesis", "settle": None}, {"settle": False}, {"candidates": [0.01, 0.1, 0.2]}):
         search = GammaLRSearch(**{**SETTLES, "when": "first", **options})
         fit(search, max_epochs=2)
-        assert search.history[0].settled is None
+        assert all(result.origin != "centre" for result in search.history[0].results)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(-1, 17), (None, 17), (100, 17)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,6 +54,25 @@ def test_who_led_last_is_who_is_chosen(pairs: list[tuple[float | None, float | N
         if present is results[-1]:
             leader = present
         assert present is leader
+
+
+@pytest.mark.parametrize("rule", ["best", "largest", "anchored"])
+@pytest.mark.parametrize(("score", "wins"), [(1.0, True), (0.9, True), (0.82, True), (0.76, False), (-3.0, False)])
+def test_the_centre_wins_unless_it_is_clearly_worse(rule: Any, score: float, wins: bool) -> None:
+    others = [result(0, 0.0, lr=0.01, origin="current"), result(1, 0.5, lr=0.05), result(2, 1.0, lr=0.2)]
+    results = [*others, result(3, score, lr=0.1, origin="centre")]
+    deviation = statistics.pstdev([0.0, 0.5, 1.0, score])
+    assert wins == (1.0 - score <= 0.5 * deviation)
+    chosen, reason = Determinant(rule).choose(results)
+    assert (chosen is results[3]) == wins
+    assert ("centre" in reason) == wins
+    if not wins:
+        assert chosen is Determinant(rule).choose(others)[0]
+
+
+def test_a_centre_that_did_not_come_to_its_end_does_not_win() -> None:
+    results = [result(0, 0.0), result(1, 1.0), result(2, None, origin="centre")]
+    assert Determinant().choose(results)[0] is results[1]
 
 
 @pytest.mark.parametrize("state", [TrialState.DIVERGED, TrialState.FAILED, TrialState.DROPPED])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -321,104 +320,24 @@ def test_an_epoch_without_batches_has_no_rate_and_one_that_is_trained_again_has_
     rates()[0].note_epoch(0)  # outside of a fit
 
 
-# ---- where the schedule stands after the first search
-
-
-def settling(fit: FitRates) -> None:
-    """A search of epoch 5 chose 0.2, amid rates about 0.1."""
-    fit.note_choice(replace(record((0.2, COMPLETE), chosen=0), settled=0.1))
+# ---- a run that lost ground
 
 
 @pytest.mark.parametrize("anchor", ["linear", "constant"])
-def test_it_moves_at_the_start_of_the_next_epoch_and_once(anchor: Any) -> None:
+@pytest.mark.parametrize("returned_to", [None, 0])
+def test_what_remains_of_the_schedule_is_halved_and_the_next_epoch_says_so(
+    anchor: Any, returned_to: int | None
+) -> None:
     run = trainer(sgd(0.2, 0.8))
     fit, _ = taken(run, anchor=anchor)
-    settling(fit)
-    fit.settle(5)  # a checkpoint of its middle
-    assert rates_of(*run.optimizers) == [0.2, 0.8]
-    fit.settle(6)
+    fit.halve(returned_to)
     assert rates_of(*run.optimizers) == pytest.approx([0.1, 0.4], rel=1e-12)
-    fit.settle(7)
-    assert rates_of(*run.optimizers) == pytest.approx([0.1, 0.4], rel=1e-12)
-
-
-def test_it_moves_after_a_resume_too() -> None:
-    fit, _ = taken(trainer(), anchor="linear")
-    settling(fit)
-    resumed, _ = rates(anchor="linear")
+    resumed, _ = rates(anchor=anchor)
     resumed.load_state_dict(json.loads(json.dumps(fit.state_dict())))
-    again = trainer()
-    resumed.watch(again, epochs=4)
-    resumed.settle(6)
-    assert rates_of(*again.optimizers) == pytest.approx([0.05], rel=1e-12)
-    assert resumed.state_dict()["settling"] is None
-
-
-def test_an_epoch_that_diverged_does_not_settle() -> None:
-    run = trainer(sgd(0.2))
-    fit, _ = taken(run, anchor="linear")
-    settling(fit)
-    fit.after_rollback(record((0.2, COMPLETE), chosen=0), 0.05)
-    fit.settle(6)
-    assert rates_of(*run.optimizers) == [0.2]
-
-
-# ---- epochs that end worse than an earlier one
-
-
-@pytest.mark.parametrize("anchor", ["linear", "constant"])
-def test_the_schedule_is_halved_where_two_epochs_in_a_row_end_worse_than_an_earlier_one(anchor: Any) -> None:
-    run = trainer(sgd(0.2, 0.8))
-    fit, voice = taken(run, anchor=anchor)
-    for epoch, loss in enumerate((0.7, 0.5, 0.56, 0.549, 0.75, None, math.nan, 0.551), start=1):
-        assert voice.warned == []
-        fit.retreat(epoch, loss)
-    assert rates_of(*run.optimizers) == pytest.approx([0.1, 0.4], rel=1e-12)
-    assert voice.warned == [
-        "epoch 7 ended at a validation loss of 0.551, the first searched one at 0.7, the best one at 0.5: what remains "
-        "of the learning rate's schedule is halved"
-    ]
-
-
-def test_it_is_halved_at_once_where_all_that_was_gained_is_lost() -> None:
-    run = trainer(sgd(0.2))
-    fit, _ = taken(run, anchor="linear")
-    for epoch, loss in enumerate((0.5, 0.55, 0.551), start=1):
-        assert rates_of(*run.optimizers) == [0.2]
-        fit.retreat(epoch, loss)
-    assert rates_of(*run.optimizers) == [0.1]
-    fit.retreat(4, 0.3)
-    fit.retreat(5, 0.4)
-    assert rates_of(*run.optimizers) == [0.1]
-
-
-def test_it_is_halved_five_times_at_the_most() -> None:
-    run = trainer(sgd(0.8))
-    fit, voice = taken(run, anchor="linear")
-    for epoch in range(1, 20):
-        fit.retreat(epoch, float(epoch))
-    assert rates_of(*run.optimizers) == pytest.approx([0.8 / 32], rel=1e-12)
-    assert len(voice.warned) == 5
-
-
-def test_losses_below_zero_have_no_ratio() -> None:
-    run = trainer(sgd(0.8))
-    fit, _ = taken(run, anchor="linear")
-    for loss in (-1.0, -0.5, 2.0, 3.0):
-        fit.retreat(1, loss)
-    assert rates_of(*run.optimizers) == [0.8]
-
-
-def test_a_resumed_fit_knows_what_was_reached() -> None:
-    fit, _ = taken(trainer(sgd(0.8)), anchor="linear")
-    for loss in (1.0, 2.0, 2.0, 2.0):
-        fit.retreat(1, loss)
-    resumed, _ = rates(anchor="linear")
-    resumed.load_state_dict(json.loads(json.dumps(fit.state_dict())))
-    again = trainer(sgd(0.4))
-    resumed.watch(again, epochs=4)
-    resumed.retreat(5, 1.2)
-    assert rates_of(*again.optimizers) == pytest.approx([0.2], rel=1e-12)
+    resumed.watch(run, epochs=4)
+    for epoch in (0, 1):
+        train(resumed, run, epoch)
+    assert [rate.returned_to for rate in resumed.by_epoch] == [returned_to, None]
 
 
 # ---- what a resumed run needs
@@ -461,8 +380,7 @@ def test_a_state_before_the_first_search_is_one_too() -> None:
         "by_epoch": [],
         "lr_max": math.inf,
         "last_good": None,
-        "settling": None,
-        "retreats": [math.inf, math.inf, 0, 0],
+        "returned_to": None,
         "guard": None,
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,9 @@ import torch
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.records import TrialState
+from tests import resumed_fit
 from tests.identity.fingerprint import differences
-from tests.identity.scenarios import Net, Scenario
+from tests.identity.scenarios import SCENARIOS, Net, Scenario
 from tests.identity.test_identity import Follows, fit
 from tests.identity.test_policies import Knows
 
@@ -236,29 +239,105 @@ def test_what_is_lost_lowers_the_range_of_the_searches_that_follow() -> None:
 # ---- epochs that end worse than an earlier one
 
 
-class LosesGround(Judged):
-    """Fine after one epoch at any rate; above 0.3 it loses in later ones what it had."""
+class ByEpoch(Judged):
+    """Its validation loss depends on the epoch alone."""
+
+    losses = (1.0, 0.5, 0.56, 0.549, 0.6, 0.7, 0.4, 0.9)
 
     def validation_step(self, batch: Any, batch_idx: int) -> Any:
-        lost = self.trainer.fit_loop.epoch_progress.current.completed > 0 and self.rate() > 0.3
-        self.log("val_loss", 1.0 + lost)
+        self.log("val_loss", self.losses[self.trainer.fit_loop.epoch_progress.current.completed])
         self.log("goodness", self.rate())
 
 
-@pytest.mark.parametrize("guard", [True, False])
-def test_a_rate_that_later_epochs_cannot_bear_is_halved(guard: bool, recwarn: pytest.WarningsRecorder) -> None:
-    search = GammaLRSearch("once", candidates=[0.8, 0.1], guard=guard, **BY_RATE)
-    scenario = Scenario(LosesGround)
+class LosesAll(ByEpoch):
+    losses = (1.0, 2.0, 2.0)
+
+
+class GoesBack(Follows):
+    """A plain fit's callback that knows from which epoch's end which epoch is to be trained."""
+
+    def __init__(self, rates: Sequence[float], back: dict[int, int]) -> None:
+        super().__init__(rates)
+        self.back = back
+        self.ends: list[Any] = []
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        epoch = trainer.current_epoch
+        self.ends.append(copy.deepcopy((pl_module.state_dict(), [o.state_dict() for o in trainer.optimizers])))
+        if epoch in self.back:
+            weights, optimizers = self.ends[self.back[epoch] + 1]
+            pl_module.load_state_dict(weights)
+            for optimizer, state in zip(trainer.optimizers, optimizers, strict=True):
+                optimizer.load_state_dict(copy.deepcopy(state))
+        super().on_train_epoch_start(trainer, pl_module)
+
+
+LOSES = {"candidates": [0.8, 0.1], **BY_RATE}
+
+
+@pytest.mark.parametrize("every", [True, False])
+def test_after_two_epochs_that_are_worse_it_goes_back_to_the_best_at_half_the_rate(
+    every: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    search = GammaLRSearch("epochwise" if every else "once", **LOSES)
+    scenario = Scenario(ByEpoch, trainer={"max_epochs": 8})
     searched = fit(scenario, search)
-    starts = [0.8, 0.8, 0.4 if guard else 0.8]
+    starts = [rate.start for rate in search.rates]
+    if not every:
+        assert starts == pytest.approx([0.8] * 6 + [0.4] * 2)
+    assert [rate.returned_to for rate in search.rates] == [None] * 6 + [1, None]
+    assert [message for message in said(recwarn.list) if "ended at" in message] == [
+        "GammaLRSearch: epoch 5 ended at a validation loss of 0.7, the first searched one at 1, the best one, epoch 1, "
+        "at 0.5: the run goes on from there. What remains of the learning rate's schedule is halved"
+    ]
+    # bit for bit the run of someone who knew
+    assert differences(fit(scenario, GoesBack(starts, {6: 1})), searched) == []
+
+
+def test_without_a_guard_it_goes_on() -> None:
+    search = GammaLRSearch("once", guard=False, **LOSES)
+    scenario = Scenario(ByEpoch, trainer={"max_epochs": 8})
+    searched = fit(scenario, search)
+    assert {rate.returned_to for rate in search.rates} == {None}
+    assert differences(fit(scenario, Follows([0.8] * 8)), searched) == []
+
+
+def test_where_all_that_was_gained_is_lost_it_goes_back_at_once(recwarn: pytest.WarningsRecorder) -> None:
+    search = GammaLRSearch("once", **LOSES)
+    scenario = Scenario(LosesAll)
+    searched = fit(scenario, search)
+    assert [rate.returned_to for rate in search.rates] == [None, None, 0]
+    starts = [0.8, 0.8, 0.4]
     assert [rate.start for rate in search.rates] == pytest.approx(starts)
-    assert [
-        "loss of 2, the first searched one at 1, the best one at 1:" in message for message in said(recwarn.list)
-    ] == [True] * guard
-    assert differences(fit(scenario, Follows(starts)), searched) == []
+    assert differences(fit(scenario, GoesBack(starts, {2: 0})), searched) == []
 
 
-def test_a_single_candidate_was_no_choice_and_nothing_is_halved() -> None:
+class OnceWorse(ByEpoch):
+    losses = (9.0, 1.0, 9.0, 0.5, 9.0, 0.56, 9.0, 0.5)
+
+
+def test_an_epoch_that_was_not_validated_is_not_a_second_one() -> None:
+    search = GammaLRSearch("once", **LOSES)
+    fit(Scenario(OnceWorse, trainer={"max_epochs": 8, "check_val_every_n_epoch": 2}), search)
+    assert {rate.returned_to for rate in search.rates} == {None}
+
+
+def test_a_single_candidate_was_no_choice_and_it_goes_on() -> None:
     search = GammaLRSearch("once", n_initial=1, n_iterations=0, **{**BY_RATE, "anchor": "constant"})
-    fit(Scenario(lambda: LosesGround(lr=0.8)), search)
+    fit(Scenario(lambda: LosesAll(lr=0.8)), search)
     assert [rate.start for rate in search.rates] == [0.8] * 3
+    assert {rate.returned_to for rate in search.rates} == {None}
+
+
+def test_a_run_that_went_back_resumes_after_any_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SCENARIOS, "goes back", Scenario(ByEpoch))
+    options = {"policy": "once", **LOSES}
+    whole = resumed_fit.fit("goes back", 8, tmp_path / "whole", **options)
+    assert [rate.returned_to for rate in whole["by epoch"]] == [None] * 6 + [1, None]
+    for epoch in range(7):
+        checkpoint = tmp_path / "whole" / f"epoch={epoch}.ckpt"
+        resumed = resumed_fit.fit("goes back", 8, tmp_path / f"resumed{epoch}", str(checkpoint), **options)
+        assert [key for key in whole if whole[key] != resumed[key]] == []
+        (state,) = (s for s in torch.load(checkpoint, weights_only=True)["callbacks"].values() if "retreat" in s)
+        # a second copy of the weights is stored only where the checkpoint's own are not the best ones
+        assert (state["retreat"]["held"] is None) == (epoch in (0, 1, 6))

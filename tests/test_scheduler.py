@@ -16,6 +16,7 @@ from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.objective import CustomObjective, Measured, NotLogged, Objective, kappa
 from lightning_gammabo.records import EpochRecord, Outcome, Result, TrialState
 from lightning_gammabo.scheduler import HyperparameterScheduler
+from lightning_gammabo.settling import settled_rate
 
 SPACE = LearningRateSpace(1e-4, 1.0)
 Train = Callable[[float], Outcome]
@@ -200,6 +201,41 @@ def test_what_cannot_be_afforded_is_not_trained(affordable: int) -> None:
     # the present rate is trained anyway: it is the epoch itself
     assert len(record.results) == min(1 + affordable, 4)
     assert asked == list(range(1, min(1 + affordable, 3) + 1))
+
+
+# ---- the centre of the rates that scored well
+
+
+def test_the_last_candidate_is_the_centre_of_those_before_and_wins() -> None:
+    runner = Runner()
+    record = search(runner, listed(1e-4, 1e-3, 0.3, 0.2), n_trials=5, settles=True)
+    *others, last = record.results
+    assert [result.lr for result in others] == [0.01, 1e-4, 1e-3, 0.3]
+    assert (last.lr, last.origin) == (settled_rate(others), "centre")
+    assert record.chosen is last
+    assert runner.kept[-1] == last.lr
+    assert record.reason == "the centre of the rates that scored well"
+
+
+def test_without_three_scores_there_is_no_centre() -> None:
+    record = search(Runner(), listed(0.1, 0.2), n_trials=3, settles=True)
+    assert [result.lr for result in record.results] == [0.01, 0.1, 0.2]
+    assert search(Runner(), listed(0.1), n_trials=1, settles=True).chosen is not None
+
+
+def test_a_centre_that_cannot_be_afforded_is_not_trained() -> None:
+    record = search(
+        Runner(), listed(1e-4, 1e-3, 0.3, 0.2), n_trials=5, settles=True,
+        affords=lambda results, more: len(results) + more <= 4,
+    )  # fmt: skip
+    assert [result.lr for result in record.results] == [0.01, 1e-4, 1e-3, 0.3]
+
+
+def test_those_before_the_centre_are_trained_together_and_it_alone() -> None:
+    runner = Runner(together=True)
+    record = search(runner, listed(1e-4, 1e-3, 0.3, 0.2), n_trials=5, n_known=5, settles=True)
+    assert runner.calls == ["baseline", [0.01, 1e-4, 1e-3, 0.3], settled_rate(record.results[:4])]
+    assert record.commit == "copy"
 
 
 # ---- candidates that are trained together

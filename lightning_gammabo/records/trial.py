@@ -31,7 +31,8 @@ class Trial:
     Args:
         number: position among the trials of its search, from 0.
         lr: the learning rate of the first parameter group.
-        origin: where it came from: ``current``, ``initial``, ``acquisition``, ``grid``, ``random``, ``list``.
+        origin: where it came from: ``current``, ``region``, ``initial``, ``acquisition``, ``centre``, ``grid``,
+            ``random``, ``list``.
 
     Raises:
         ValueError: if ``lr`` is negative or not finite.
@@ -134,6 +135,8 @@ class EpochRate:
         end: the reference rate at its last batch.
         steps: batches that it trained.
         height: the rate at the height of the anchor's schedule (``start`` where the rate is constant).
+        returned_to: the epoch from whose end it went on, where the guard had put that one's weights back; None where
+            it went on from the last one's.
     """
 
     epoch: int
@@ -141,6 +144,7 @@ class EpochRate:
     end: float
     steps: int
     height: float
+    returned_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,8 +171,6 @@ class EpochRecord:
             chosen rate divided by it.
         fraction: share of the epoch that each candidate was to train.
         scorings: validations on what candidates are scored on.
-        settled: what the rate at the epoch's start would have been where the schedule stands from the next epoch on;
-            None where it stays at the chosen one's.
 
     Raises:
         ValueError: if ``chosen_number`` names no result.
@@ -192,7 +194,6 @@ class EpochRecord:
     anchor: float = 1.0
     fraction: float = 1.0
     scorings: int = 0
-    settled: float | None = None
 
     def __post_init__(self) -> None:
         if self.chosen_number is not None and self.chosen_number not in {r.number for r in self.results}:

@@ -6,7 +6,7 @@ The plain fit's rates are written by a callback of the test, from the heights th
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -27,17 +27,11 @@ FOLLOWS = [name for name, scenario in SCENARIOS.items() if scenario.follows and 
 
 
 class Knows(Callback):
-    """A schedule of which the height is set at each epoch's start, and written after every batch.
+    """A schedule of which the height is set at each epoch's start, and written after every batch."""
 
-    ``moves``: by epoch, what its height is multiplied by before.
-    """
-
-    def __init__(
-        self, rates: Sequence[float | None], anchor: str = "linear", moves: Mapping[int, float] | None = None
-    ) -> None:
+    def __init__(self, rates: Sequence[float | None], anchor: str = "linear") -> None:
         self.rates = list(rates)
         self.anchor = anchor
-        self.moves = dict(moves or {})
         self.height = 1.0
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -45,8 +39,7 @@ class Knows(Callback):
         self.write(trainer, 0)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self.height *= self.moves.get(trainer.current_epoch, 1.0)
-        self.write(trainer, 0)
+        self.write(trainer, 0)  # the epoch before may have ended early
         chosen = self.rates.pop(0) if self.rates else None
         present = next(g["lr"] for o in trainer.optimizers for g in o.param_groups if g["lr"] > 0)
         if chosen is not None and chosen != present:
@@ -68,8 +61,7 @@ class Knows(Callback):
 
 def known(search: GammaLRSearch, epochs: int = 5) -> Knows:
     chosen = {record.epoch: record.chosen.lr for record in search.history}
-    moves = {r.epoch + 1: r.settled / r.chosen.lr for r in search.history if r.settled is not None}
-    return Knows([chosen.get(epoch) for epoch in range(epochs)], search._session.rates.anchor, moves)
+    return Knows([chosen.get(epoch) for epoch in range(epochs)], search._session.rates.anchor)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
