@@ -63,8 +63,8 @@ class GammaLRSearch(Pictured, Callback):
             rate unless a larger one is better beyond the noise.
         errors: paired standard errors that count as noise.
         drop_at: share of a candidate's training after which a hopeless one is dropped; 1 for never.
-        settle: whether after the first search the schedule stands amid the rates that scored well, not at the winner's.
-        guard: whether an epoch that diverges after its search is rolled back, and a rate halved that loses ground.
+        settle: whether the first search ends with the centre of the rates that scored well, which then wins.
+        guard: whether an epoch that diverges is rolled back, and a run that loses ground goes back to its best epoch.
         score_samples: validation samples on which candidates are scored.
         later_share: what later searches may cost at the most, in passes for each epoch; rarer ones keep to it.
         search: who proposes: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),

@@ -53,7 +53,7 @@ class SearchPolicy:
     Args:
         name: how messages and records call it.
         n_initial: candidates of the first search before the surrogate proposes, the present rate among them.
-        n_iterations: candidates of the first search that the surrogate proposes.
+        n_iterations: candidates of the first search that the surrogate proposes; with ``settle`` one less.
         n_later: candidates of each later search; None for as many as in the first.
         when: ``every`` epoch, only the ``first``, or the first and those at these shares of the run (0 to 1).
         first_fraction: share of the epoch that candidates of the first search train.
@@ -70,10 +70,11 @@ class SearchPolicy:
         errors: paired standard errors that ``largest`` takes for a tie, and that ``anchored`` asks of a larger rate.
         drop_at: share of a candidate's training after which it is dropped if its training loss is hopelessly behind the
             leader's on the same batches; None for never.
-        settle: whether, after the first search, the schedule stands at the centre of the rates that scored well
-            (:func:`~lightning_gammabo.settling.settled_rate`), and not at the winner's own.
+        settle: whether the last candidate of the first search is the centre of the rates that scored well
+            (:func:`~lightning_gammabo.settling.settled_rate`), which then wins.
         guard: whether an epoch that diverges after its search is rolled back and trained at a quarter of the rate, and
-            the schedule halved where later epochs end clearly worse than earlier ones.
+            a run goes back to its best epoch's end, at half the rate, where later ones end clearly worse
+            (:class:`~lightning_gammabo.retreat.Retreat`).
         score_samples: validation samples on which candidates are scored; None for all of them.
         later_share: what later searches may cost at the most, in passes for each epoch of the run: where an epoch has
             so few steps that a candidate's least is much of it, fewer epochs are searched; None for no limit.

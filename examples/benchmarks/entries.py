@@ -19,7 +19,7 @@ Rows = dict[int, Row]
 
 ORACLE = "cosine, best of 8"
 DEFAULT = "cosine"
-TUNED = ("constant", "cosine", "linear", "onecycle")
+TUNED = ("constant", "cosine", "cosine-best-epoch", "linear", "onecycle")
 OFF = {1.0: "", 0.01: ", start / 100", 100.0: ", start x 100"}
 
 

@@ -31,9 +31,22 @@ from lightning_gammabo.records import Result, TrialState
 from lightning_gammabo.settling import settled_rate
 
 Rows = Sequence[dict[str, Any]]
-Rule = Callable[[Sequence[Result], Result], float]
+Rule = Callable[[Sequence[Result]], float]
 BEGIN, END = "<!-- heights: begin -->", "<!-- heights: end -->"
-RULES: dict[str, Rule] = {"the winner's rate": lambda results, winner: winner.lr, "settled": settled_rate}
+SEARCHES = 10
+"""searches of each landscape, with seeds of their own: which rates are tried first is chance"""
+
+
+def best_rate(results: Sequence[Result]) -> float:
+    return max(results, key=lambda result: result.score or -math.inf).lr
+
+
+def centre(results: Sequence[Result]) -> float:
+    """The last candidate's rate is made of the others' scores."""
+    return settled_rate(results[:-1]) or best_rate(results)
+
+
+RULES: dict[str, Rule] = {"the best rate": best_rate, "the centre": centre}
 REACH = 8
 """the range that is searched: so many quarter-decades either way of the default rate"""
 
@@ -46,13 +59,13 @@ def curve(rows: Rows, name: str, worst: float) -> np.ndarray:
 
 def losses(rows: Rows, name: str) -> np.ndarray:
     worst = guessing(rows[0]["workload"])
-    return np.minimum(curve(rows, name, worst), worst) if name != "first_loss" else curve(rows, name, 50.0)
+    return np.minimum(curve(rows, name, worst), worst) if name != "scored_loss" else curve(rows, name, 50.0)
 
 
 def first_search(rows: Rows, start: int, seed: int) -> list[Result]:
     """The candidates of a first search, as the default policy makes it."""
-    policy, loss = POLICIES["epochwise"], np.log(losses(rows, "first_loss"))
-    accuracy = curve(rows, "first_acc", 0.0) if "first_acc" in rows[0] else None
+    policy, loss = POLICIES["epochwise"], np.log(losses(rows, "scored_loss"))
+    accuracy = curve(rows, "scored_acc", 0.0) if "scored_acc" in rows[0] else None
     objective = Objective("kappa")
     objective.reference_loss = guessing(rows[0]["workload"])
     space = LearningRateSpace(10.0 ** (-REACH / 4), 10.0 ** (REACH / 4))
@@ -71,24 +84,34 @@ def first_search(rows: Rows, start: int, seed: int) -> list[Result]:
     return results
 
 
-def gaps(name: str, anchor: str, rule: Rule, start: int) -> tuple[float, float | None]:
+def searches(name: str, anchor: str, start: int) -> dict[int, list[list[Result]]]:
+    """What the first searches of a workload found, by the seed of its runs."""
+    rows = read_rows(HEIGHTS / f"{name}.jsonl")
+    return {
+        seed: [first_search(by_height(rows, anchor, seed), start, SEARCHES * seed + k) for k in range(SEARCHES)]
+        for seed in sorted({row["seed"] for row in rows})
+    }
+
+
+def by_height(rows: Rows, anchor: str, seed: int) -> Rows:
+    mine = (row for row in rows if (row["anchor"], row["seed"]) == (anchor, seed))
+    return sorted(mine, key=lambda row: row["quarters"])
+
+
+def gaps(name: str, anchor: str, rule: Rule, found: dict[int, list[list[Result]]]) -> tuple[float, float | None]:
     """Mean over seeds of what a rule loses on a workload: loss in per cent, accuracy in points."""
     rows = read_rows(HEIGHTS / f"{name}.jsonl")
     loss, accuracy = [], []
-    for seed in sorted({row["seed"] for row in rows}):
-        cosine, mine = (
-            sorted(
-                (row for row in rows if (row["anchor"], row["seed"]) == (one, seed)), key=lambda row: row["quarters"]
-            )
-            for one in ("cosine", anchor)
-        )
-        oracle = min((r for r in cosine if r["quarters"] % 2 == 0), key=lambda r: r["val_loss"] or math.inf)
-        results = first_search(mine, start, seed)
-        height = 4.0 * math.log10(rule(results, max(results, key=lambda result: result.score or -math.inf)))
-        loss.append(100.0 * (np.interp(height, QUARTERS, losses(mine, "test_loss")) / oracle["test_loss"] - 1.0))
+    for seed, results in found.items():
+        mine = by_height(rows, anchor, seed)
+        cosines = [row for row in by_height(rows, "cosine", seed) if row["quarters"] % 2 == 0]
+        oracle = min(cosines, key=lambda row: row["val_loss"] or math.inf)
+        heights = [4.0 * math.log10(rule(search)) for search in results]
+        ends = np.interp(heights, QUARTERS, losses(mine, "test_loss"))
+        loss.append(100.0 * (ends.mean() / oracle["test_loss"] - 1.0))
         if "test_acc" in oracle:
-            reached = np.interp(height, QUARTERS, curve(mine, "test_acc", 0.0))
-            accuracy.append(100.0 * (reached - oracle["test_acc"]))
+            reached = np.interp(heights, QUARTERS, curve(mine, "test_acc", 0.0))
+            accuracy.append(100.0 * (reached.mean() - oracle["test_acc"]))
     return float(np.mean(loss)), float(np.mean(accuracy)) if accuracy else None
 
 
@@ -97,10 +120,13 @@ def main() -> None:
     header = ["schedule", "its height", *(f"start {name}" for name in starts), "without digits"]
     lines = []
     for anchor in ANCHORS:
+        searched = {
+            (name, start): searches(name, anchor, quarters) for name in WORKLOADS for start, quarters in starts.items()
+        }
         for label, rule in RULES.items():
             cells, others = [], []
-            for start in starts.values():
-                found = {name: gaps(name, anchor, rule, start) for name in WORKLOADS}
+            for start in starts:
+                found = {name: gaps(name, anchor, rule, searched[name, start]) for name in WORKLOADS}
                 points = np.mean([accuracy for _, accuracy in found.values() if accuracy is not None])
                 cells.append(f"{np.mean([loss for loss, _ in found.values()]):+.2f} % / {points:+.2f}")
                 others += [loss for name, (loss, _) in found.items() if name != "digits-sgd"]

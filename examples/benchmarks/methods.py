@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Callable
+from typing import Any
 
 from fitting import Fitted, Run, fit
+from lightning.pytorch import Callback, LightningModule, Trainer
 from methods_free import FREE
 from methods_tuners import TUNERS
 
@@ -27,6 +31,34 @@ def scheduled(schedule: str, longer: int = 1) -> Method:
     return method
 
 
+class BestEpoch(Callback):
+    """Keeps the weights of the epoch with the least validation loss, as a checkpoint by `val_loss` does."""
+
+    def __init__(self) -> None:
+        self.loss = math.inf
+        self.scores: dict[str, float] = {}
+        self.weights: dict[str, Any] = {}
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        scores = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if scores["val_loss"] < self.loss:
+            self.loss, self.scores = scores["val_loss"], scores
+            self.weights = copy.deepcopy(pl_module.state_dict())
+
+
+def best_epoch(schedule: str) -> Method:
+    """The configured rate and a schedule; of all epochs the weights of the best one are handed over."""
+
+    def method(run: Run) -> Fitted:
+        best = BestEpoch()
+        fitted = fit(run, run.module(run.lr, schedule), [best])
+        if best.weights:
+            fitted.module.load_state_dict(best.weights)
+        return Fitted(fitted.module, best.scores, fitted.rates)
+
+    return method
+
+
 def searched(policy: str) -> Method:
     """Our callback as it comes, with the name of a policy and nothing else set."""
 
@@ -42,6 +74,7 @@ def searched(policy: str) -> Method:
 METHODS: dict[str, Method] = {
     "constant": scheduled("constant"),
     "cosine": scheduled("cosine"),
+    "cosine-best-epoch": best_epoch("cosine"),
     "linear": scheduled("linear"),
     "onecycle": scheduled("onecycle"),
     "cosine-2x": scheduled("cosine", longer=2),

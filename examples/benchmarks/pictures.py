@@ -13,7 +13,7 @@ from workloads import WORKLOADS
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 MARKS = {
-    "constant": "v", "cosine": "o", "linear": ".", "onecycle": "^", "cosine-2x": "D",
+    "constant": "v", "cosine": "o", "cosine-best-epoch": "H", "linear": ".", "onecycle": "^", "cosine-2x": "D",
     "finder": "<", "finder-minimum": ">",
     "optuna-median": "p", "optuna-hyperband": "h", "autolrs": "P", "pbt": "X", "schedule-free": "s", "prodigy": "d",
     "d-adaptation": "*", "thesis": "X", "epochwise": "o", "adaptive": "s", "once": "^", "thorough": "D",

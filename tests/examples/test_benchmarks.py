@@ -55,6 +55,15 @@ def test_a_run_repeats_to_the_last_digit(bench: SimpleNamespace, method: str) ->
     assert {**first, "seconds": 0} == {**second, "seconds": 0}
 
 
+def test_the_best_epoch_is_the_one_that_is_handed_over(bench: SimpleNamespace) -> None:
+    run = bench.fitting.Run(bench.workloads.WORKLOADS["diabetes-sgd"], FOLDER, 20, 0, start=10.0)
+    bench.run.quiet()
+    last, best = (bench.methods.METHODS[name](run) for name in ("cosine", "cosine-best-epoch"))
+    val = run.workload.splits(FOLDER, 0).val
+    assert best.val_loss < last.val_loss
+    assert best.module.measure(val)["loss"].item() == pytest.approx(best.val_loss, rel=1e-4)
+
+
 def test_seeds_differ_and_share_the_test_samples(bench: SimpleNamespace) -> None:
     workload = bench.workloads.WORKLOADS["diabetes-sgd"]
     splits = [workload.splits(FOLDER, seed) for seed in (0, 1)]
