@@ -2,7 +2,8 @@
 
 Usage: ``python -m tests.identity.ddp_fit OUT`` under torchrun's environment variables. The fits: plain; one candidate,
 copied and replayed; three candidates, copied and replayed, each beside a plain fit at the rates that were chosen; short
-candidates that go on, beside the plain fit at the chosen heights of a cosine.
+candidates that go on, beside the plain fit at the chosen heights of a cosine; and one that goes back to its first epoch,
+beside the plain fit that does.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tests.identity.fingerprint import Calls, fingerprint
 from tests.identity.scenarios import TRAIN, VAL, Net
 from tests.identity.test_identity import Follows
 from tests.identity.test_policies import PARTIAL, known
+from tests.test_guard import GoesBack
 
 
 class Distributed(Net):
@@ -34,7 +36,16 @@ class Distributed(Net):
         self.log("val_acc", (out.argmax(1) == y).float().mean(), sync_dist=True)
 
 
-def fit(*callbacks: Callback) -> dict[str, Any]:
+class LosesGround(Distributed):
+    """From its second epoch on, but the first rank alone sees it."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        super().validation_step(batch, batch_idx)
+        epoch = self.trainer.fit_loop.epoch_progress.current.completed
+        self.log("judged", 1.0 + epoch if self.global_rank == 0 else 1.0 - epoch / 10)
+
+
+def fit(*callbacks: Callback, module: type[Net] = Distributed) -> dict[str, Any]:
     seed_everything(1, verbose=False)
     calls = Calls()
     trainer = Trainer(
@@ -42,9 +53,9 @@ def fit(*callbacks: Callback) -> dict[str, Any]:
         callbacks=[*callbacks, calls], enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False,
     )  # fmt: skip
-    module = Distributed()
-    trainer.fit(module, DataLoader(TRAIN, 4, shuffle=True), DataLoader(VAL, 5))
-    return fingerprint(trainer, module, calls)
+    net = module()
+    trainer.fit(net, DataLoader(TRAIN, 4, shuffle=True), DataLoader(VAL, 5))
+    return fingerprint(trainer, net, calls)
 
 
 def main(out: str) -> None:
@@ -62,6 +73,10 @@ def main(out: str) -> None:
     fits["short many"] = fit(search)
     fits["short history"] = search.history
     fits["short followed"] = fit(known(search))
+    search = GammaLRSearch("once", candidates=[0.2], objective="val_acc", monitor_loss="judged", anchor="constant")
+    fits["back many"] = fit(search, module=LosesGround)
+    fits["back rates"] = search.rates
+    fits["back followed"] = fit(GoesBack([rate.start for rate in search.rates], {2: 0}), module=LosesGround)
     Path(out, f"{torch.distributed.get_rank()}.pkl").write_bytes(pickle.dumps(fits))
     torch.distributed.destroy_process_group()
 

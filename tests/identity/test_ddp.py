@@ -61,6 +61,9 @@ def test_two_processes(tmp_path: Path) -> None:
         assert [record.fraction for record in rank["short history"]] == [0.6, 0.4, 0.4]
         # two ranks score on seven samples each, one a batch
         assert {len(result.parts) for record in rank["short history"] for result in record.results} == {14}
+        # the first rank's loss decides for all
+        assert [rate.returned_to for rate in rank["back rates"]] == [None, None, 0]
+        assert differences(rank["back followed"], rank["back many"]) == []
 
 
 @pytest.mark.slow
@@ -70,8 +73,9 @@ def test_three_processes_agree(tmp_path: Path) -> None:
         # Not the replayed fits: with three processes and more the order in which gloo sums a gradient depends on its
         # place in DDP's buckets, which DDP lays anew after its very first step and never lays back.
         assert differences(rank["plain"], rank["copy one"]) == []
-        for commit in ("copy", "replay", "short"):
+        for commit in ("copy", "replay", "short", "back"):
             assert rank[f"{commit} many"]["parameters"] == ranks[0][f"{commit} many"]["parameters"]
+        for commit in ("copy", "replay", "short"):
             assert _told(rank[f"{commit} history"]) == _told(ranks[0][f"{commit} history"])
 
 
