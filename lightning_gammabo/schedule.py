@@ -233,6 +233,9 @@ def _by_ending(path: Path, json_way: Callable[..., Any], yaml_way: Callable[...,
 class GammaSchedule(LRScheduler):
     """Replays a schedule that a search found; to be stepped once for each optimizer step.
 
+    It is a schedule of rates. Where the guard took the searched run back to an earlier epoch's weights (``returned_to``
+    of a rate says so), a replay does not go back.
+
     All parameter groups move by one multiplier, so their ratios stay as the optimizer was given them. Within an epoch
     the rate is exact for the anchors ``constant``, ``cosine`` and ``linear``, and a line for others.
 

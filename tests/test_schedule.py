@@ -88,6 +88,11 @@ class TestLRSchedule:
         plain["rates"] = [{**each, "added": 2} for each in plain["rates"]]
         assert LRSchedule.from_dict(plain) == STEPPED
 
+    def test_an_epoch_that_does_not_say_where_it_went_on_from_went_on_from_the_last(self) -> None:
+        plain = STEPPED.to_dict()
+        plain["rates"] = [{key: each[key] for key in each if key != "returned_to"} for each in plain["rates"]]
+        assert LRSchedule.from_dict(plain) == STEPPED
+
     @pytest.mark.parametrize("plain", [None, [], "x", {}, {"rates": []}, {"rates": [{"epoch": 0}], "anchor": "cosine"}])
     def test_something_else_is_no_schedule(self, plain: Any) -> None:
         with pytest.raises(
