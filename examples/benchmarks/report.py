@@ -133,7 +133,7 @@ def standing_table(found: Found) -> str:
             asked = dict(ahead)
             for here in found.values():
                 mine = next((e for e in here.values() if e.method == policy and e.start == start), None)
-                peers = untuned(here, start)
+                peers = [peer for peer in untuned(here, start) if mine and mine.runs.keys() & peer.runs.keys()]
                 for name in ahead if mine and peers else ():
                     if name in next(iter(mine.runs.values())):
                         sign = -1 if name == "test_loss" else 1
