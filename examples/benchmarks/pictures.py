@@ -8,6 +8,7 @@ from typing import Any
 
 from entries import ORACLE, Entry
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 from pages import save_picture
 from workloads import WORKLOADS
 
@@ -50,6 +51,9 @@ def draw_costs(found: dict[str, dict[str, Entry]], path: Path) -> Path:
             handles.setdefault(entry.label, ax.errorbar(points(entry), y, entry.deviation("test_loss"), **style))
         ax.set(title=WORKLOADS[workload].title, xscale="log", xlabel="passes, search and validation counted")
         ax.set_ylabel("test loss")
+        ax.xaxis.set_major_locator(LogLocator(2.0))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
     for ax in axes.flat[len(found) :]:
         ax.axis("off")
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize="small")
