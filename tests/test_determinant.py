@@ -70,6 +70,16 @@ def test_the_centre_wins_unless_it_is_clearly_worse(rule: Any, score: float, win
         assert chosen is Determinant(rule).choose(others)[0]
 
 
+def test_a_centre_wins_where_all_scores_are_equal() -> None:
+    results = [result(0, origin="current"), result(1, lr=0.2), result(2, lr=0.15, origin="centre")]
+    assert Determinant().choose(results)[0] is results[2]
+
+
+def test_of_rates_that_are_equal_on_each_batch_the_largest_wins() -> None:
+    results = [result(0, lr=0.1, parts=(1.0, 1.0, 1.0)), result(1, lr=0.2, parts=(1.0, 1.0, 1.0))]
+    assert Determinant("largest").choose(results)[0] is results[1]
+
+
 def test_a_centre_that_did_not_come_to_its_end_does_not_win() -> None:
     results = [result(0, 0.0), result(1, 1.0), result(2, None, origin="centre")]
     assert Determinant().choose(results)[0] is results[1]

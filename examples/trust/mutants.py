@@ -34,6 +34,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "determinant.py": ("tests/test_determinant.py",),
     "objective.py": ("tests/test_objective.py",),
     "scheduler.py": ("tests/test_scheduler.py",),
+    "judge.py": ("tests/test_scheduler.py",),
     "bayesopt": tuple(f"tests/bayesopt/test_{name}.py" for name in BAYESOPT),
     "trainer_state/questions.py": ("tests/trainer_state/test_questions.py",),
     "trainer_state/data.py": ("tests/trainer_state/test_data.py",),

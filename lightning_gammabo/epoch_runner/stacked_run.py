@@ -176,7 +176,8 @@ class StackingRunner(EpochRunner):
         outcomes = []
         for number, (lr, at) in enumerate(zip(lrs, diverged, strict=True)):
             start = time.perf_counter()
-            self._together[lr] = list(torch.tensor(losses[number]))
+            # in turn Lightning divides the loss that is kept, as it does for the gradients that are added up
+            self._together[lr] = list(torch.tensor(losses[number]) / self._trainer.accumulate_grad_batches)
             with self._aside.in_turn(trained, self._together[lr]) as probe:
                 if at is None:
                     stacked.write_back(number)

@@ -297,6 +297,7 @@ def test_those_trained_together_are_those_trained_in_turn(options: dict[str, Any
             assert (outcome.state, outcome.steps, outcome.passes) == (alone.state, alone.steps, alone.passes)
             validated = {name: alone.metrics[name] for name in ("val_loss", "val_acc")}
             assert outcome.metrics == pytest.approx(validated, rel=1e-4)
+            assert outcome.train_loss == pytest.approx(alone.train_loss, rel=1e-5)
             assert 0.0 < outcome.seconds < 60.0
 
     together(act, trainer=options)

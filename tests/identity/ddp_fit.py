@@ -2,8 +2,8 @@
 
 Usage: ``python -m tests.identity.ddp_fit OUT`` under torchrun's environment variables. The fits: plain; one candidate,
 copied and replayed; three candidates, copied and replayed, each beside a plain fit at the rates that were chosen; short
-candidates that go on, beside the plain fit at the chosen heights of a cosine; and one that goes back to its first epoch,
-beside the plain fit that does.
+candidates that go on, beside the plain fit at the chosen heights of a cosine; and one that goes back to its first
+epoch, beside the plain fit that does.
 """
 
 from __future__ import annotations
