@@ -23,7 +23,7 @@ from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.objective import NotLogged, Objective
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
-from lightning_gammabo.settling import settled_rate
+from lightning_gammabo.settling import FEWEST, settled_rate
 
 __all__ = ["HyperparameterScheduler"]
 
@@ -73,7 +73,7 @@ class HyperparameterScheduler:
         self._affords = affords or (lambda results, more: True)
         self._judge = Judge(objective, keys, alone=n_trials == 1, ranked_before=ranked_before)
         self._fraction = fraction
-        self._settles = settles
+        self._settles = settles and n_trials > FEWEST
         self._baselines = 0
         # asked for together, and now to be trained one after the other
         self._waiting: list[Trial] = []

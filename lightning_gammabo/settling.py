@@ -14,7 +14,7 @@ import numpy as np
 
 from lightning_gammabo.records import Result, TrialState
 
-__all__ = ["settled_rate"]
+__all__ = ["FEWEST", "settled_rate"]
 
 BLUR = 0.35
 """standard deviation of the blur, in decades: steps that a hand-made grid of rates would take"""
@@ -22,6 +22,8 @@ WIDTH = 0.1
 """how much lower, in standard deviations of the scores, a score may be and still count for 1/e"""
 REACH = 1.0
 """how far from the best rate the centre may lie, in decades: between two separate peaks nothing was tried"""
+FEWEST = 3
+"""rates that have a centre"""
 _STEP = 0.0125
 
 
@@ -36,11 +38,12 @@ def settled_rate(results: Sequence[Result]) -> float | None:
         results: of one search over a range of rates.
 
     Returns:
-        The rate, within a decade of the best one; None where fewer than three rates, or one score only, are known.
+        The rate, within a decade of the best one (of equals, the lowest). None where fewer than three rates or one
+        score only are known, or the rates are equal but for a few per cent.
     """
     rates, scores = _curve(results)
-    spread = float(np.std(scores)) if len(rates) > 2 else 0.0
-    if spread == 0.0:
+    spread = float(np.std(scores)) if len(rates) >= FEWEST else 0.0
+    if spread == 0.0 or rates[-1] - rates[0] < 2.0 * _STEP:
         return None
     centre = float(rates[np.argmax(scores)])
     places = np.arange(rates[0] - 3.0 * BLUR, rates[-1] + 3.0 * BLUR, _STEP)
@@ -48,8 +51,6 @@ def settled_rate(results: Sequence[Result]) -> float | None:
     kernel = np.exp(-0.5 * ((places[:, None] - places[None, :]) / BLUR) ** 2)
     blurred = kernel @ np.interp(places, rates, scores) / kernel.sum(axis=1)
     near = (np.abs(places - centre) <= REACH) & (places >= rates[0]) & (places <= rates[-1])
-    if not near.any():  # rates that lie closer together than places do
-        return None
     weights = np.exp((blurred[near] - blurred[near].max()) / (WIDTH * spread))
     return float(10.0 ** (weights @ places[near] / weights.sum()))
 
