@@ -15,10 +15,10 @@ from lightning_gammabo.retreat import RETREATS, Retreat
 class Run:
     """A network of one number, which is the number of the epoch that it was trained for last."""
 
-    def __init__(self, retreat: Retreat | None = None) -> None:
+    def __init__(self) -> None:
         self.module = nn.Linear(1, 1, bias=False)
         self.optimizers = [torch.optim.SGD(self.module.parameters(), lr=0.1)]
-        self.retreat = retreat or Retreat()
+        self.retreat = Retreat()
         self.reasons: list[str] = []
 
     def ends(self, epoch: int, loss: float | None) -> int | None:

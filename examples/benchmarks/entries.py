@@ -111,13 +111,24 @@ class Difference:
         return f"{self.mean:+.2f} ± {self.half:.2f}"
 
 
+def shared(one: Entry, other: Entry) -> list[int]:
+    """The seeds that both have."""
+    return sorted(one.runs.keys() & other.runs.keys())
+
+
+def paired(one: Entry, other: Entry, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """What both noted, seed by seed."""
+    seeds = shared(one, other)
+    return one.values(name, seeds), other.values(name, seeds)
+
+
 def difference(one: Entry, other: Entry, kind: str) -> Difference | None:
     """Accuracy in points, or loss in per cent of the other's, over the seeds that both have."""
-    seeds = sorted(one.runs.keys() & other.runs.keys())
+    seeds = shared(one, other)
     name = {"accuracy": "test_acc", "loss": "test_loss"}[kind]
     if not seeds or name not in one.runs[seeds[0]]:
         return None
-    mine, theirs = one.values(name, seeds), other.values(name, seeds)
+    mine, theirs = paired(one, other, name)
     values = 100 * (mine - theirs if kind == "accuracy" else mine / theirs - 1)
     n = len(values)
     half = float(t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
@@ -136,8 +147,7 @@ def untuned(found: dict[str, Entry], start: float) -> list[Entry]:
 
 def within(entry: Entry, oracle: Entry, name: str, better: Callable[[float, float], bool]) -> bool:
     """Whether the mean is not worse than the oracle's by more than the oracle's deviation over seeds."""
-    seeds = sorted(entry.runs.keys() & oracle.runs.keys())
-    mine, theirs = entry.values(name, seeds), oracle.values(name, seeds)
-    spread = float(theirs.std(ddof=1)) if len(seeds) > 1 else 0.0
+    mine, theirs = paired(entry, oracle, name)
+    spread = float(theirs.std(ddof=1)) if len(theirs) > 1 else 0.0
     sign = 1 if better(1.0, 0.0) else -1
     return bool(sign * (mine.mean() - theirs.mean()) >= -spread)

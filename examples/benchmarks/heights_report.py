@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,14 @@ def first_search(rows: Rows, start: int, seed: int) -> list[Result]:
     return results
 
 
+@cache
+def noted(name: str) -> Rows:
+    return read_rows(HEIGHTS / f"{name}.jsonl")
+
+
 def searches(name: str, anchor: str, start: int) -> dict[int, list[list[Result]]]:
     """What the first searches of a workload found, by the seed of its runs."""
-    rows = read_rows(HEIGHTS / f"{name}.jsonl")
+    rows = noted(name)
     return {
         seed: [first_search(by_height(rows, anchor, seed), start, SEARCHES * seed + k) for k in range(SEARCHES)]
         for seed in sorted({row["seed"] for row in rows})
@@ -100,7 +106,7 @@ def by_height(rows: Rows, anchor: str, seed: int) -> Rows:
 
 def gaps(name: str, anchor: str, rule: Rule, found: dict[int, list[list[Result]]]) -> tuple[float, float | None]:
     """Mean over seeds of what a rule loses on a workload: loss in per cent, accuracy in points."""
-    rows = read_rows(HEIGHTS / f"{name}.jsonl")
+    rows = noted(name)
     loss, accuracy = [], []
     for seed, results in found.items():
         mine = by_height(rows, anchor, seed)

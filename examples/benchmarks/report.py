@@ -15,7 +15,7 @@ from statistics import mean, median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from entries import DEFAULT, ORACLE, Entry, difference, entries, untuned, within
+from entries import DEFAULT, ORACLE, Entry, difference, entries, paired, shared, untuned, within
 from methods import POLICIES
 from pages import table, write_between
 from pictures import draw_costs, draw_rates
@@ -28,7 +28,6 @@ Found = dict[str, dict[str, Entry]]
 """workload -> label -> entry"""
 
 STARTS = {1.0: "right", 0.01: "100x too small", 100.0: "100x too large"}
-
 
 UNSEEN = 5
 """Seeds from here on were first run when the rules that are reported on had been settled on the others."""
@@ -105,8 +104,8 @@ def summary_table(found: Found) -> str:
 
 def gap(mine: Entry, peer: Entry, name: str) -> float:
     """Mean difference over the seeds that both have."""
-    seeds = sorted(mine.runs.keys() & peer.runs.keys())
-    return float((mine.values(name, seeds) - peer.values(name, seeds)).mean())
+    ours, theirs = paired(mine, peer, name)
+    return float((ours - theirs).mean())
 
 
 def of_unseen_seeds(found: Found) -> Found:
@@ -133,7 +132,7 @@ def standing_table(found: Found) -> str:
             asked = dict(ahead)
             for here in found.values():
                 mine = next((e for e in here.values() if e.method == policy and e.start == start), None)
-                peers = [peer for peer in untuned(here, start) if mine and mine.runs.keys() & peer.runs.keys()]
+                peers = [peer for peer in untuned(here, start) if mine and shared(mine, peer)]
                 for name in ahead if mine and peers else ():
                     if name in next(iter(mine.runs.values())):
                         sign = -1 if name == "test_loss" else 1
