@@ -29,11 +29,11 @@ from benchmark_problems import Run, problems
 from benchmark_report import write_report
 from benchmark_searches import BOTORCH, SEARCHES
 from benchmark_thesis import measure_thesis
-from benchmark_warm import measure_warm
+from benchmark_warm import measure_foresight, measure_warm
 
 LANDSCAPES = ("digits", "mnist500", "cifar")
 EVALUATIONS = 12
-SECTIONS = ("regret", "calibration", "cost", "warm", "thesis", "report")
+SECTIONS = ("regret", "calibration", "cost", "warm", "foresight", "thesis", "report")
 
 
 def measure_regret(search: str, group: str, runs: int) -> list[dict[str, Any]]:
@@ -107,6 +107,7 @@ def main() -> None:
         "calibration": measure_calibration,
         "cost": measure_cost,
         "warm": measure_warm,
+        "foresight": measure_foresight,
         "thesis": partial(measure_thesis, keep=args.out / "thesis"),
     }
     for section, measure in others.items():

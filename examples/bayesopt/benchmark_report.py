@@ -16,21 +16,6 @@ REFERENCE = "stock"
 BEGIN, END = "<!-- benchmark: begin -->", "<!-- benchmark: end -->"
 COUNTS = (5, 8, 12)
 RESAMPLES = 2000
-UNCHANGED = (
-    "stock",
-    "stock_worst",
-    "stock_inside",
-    "gaussian",
-    "gaussian_log_ei",
-    "gaussian_pi",
-    "grid",
-    "sobol",
-    "random",
-)
-"""Searches whose rows are kept from an earlier page where they were not run again: nothing of the package is in them,
-and their problems and seeds are what they were."""
-EARLIER = " (earlier)"
-
 Key = tuple[int, int, int]
 
 
@@ -92,42 +77,7 @@ def against(runs: dict[Key, Floats], reference: dict[Key, Floats], n: int) -> di
     }
 
 
-def earlier_rows(page: str) -> dict[str, dict[str, list[str]]]:
-    """Rows of :data:`UNCHANGED` searches in the regret tables of a page: cells after the name, by group and search."""
-    found: dict[str, dict[str, list[str]]] = {}
-    group = ""
-    for line in page.split("### Regret")[-1].split("### ")[0].splitlines():
-        if line.startswith("**"):
-            group = line.strip("*")
-        elif line.startswith("| "):
-            name, *cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-            if name.removesuffix(EARLIER) in UNCHANGED:
-                found.setdefault(group, {})[name.removesuffix(EARLIER)] = cells
-    return found
-
-
-def earlier_section(page: str, title: str) -> str:
-    """A section of a page, to stand where it was not run again; marked so."""
-    if f"### {title}\n" not in page:
-        return ""
-    note = "*(earlier: not run again; rows of the package are of its defaults of then)*"
-    body = page.split(f"### {title}\n")[1].split("\n### ")[0].replace(note, "").strip()
-    return f"### {title}\n\n{note}\n\n{body}\n"
-
-
-def unpaired(row: dict[str, Any], cells: list[str]) -> dict[str, float]:
-    """Ratio and difference after 8 to a reference of which only the printed row is left: no pairs, no interval."""
-    mean, se = (float(part) for part in cells[2].rstrip(")").split(" ("))
-    return {
-        "ratio": row["regret 8"] / max(mean, 1e-12),
-        "low": math.nan,
-        "high": math.nan,
-        "difference": row["regret 8"] - mean,
-        "se": math.hypot(row["se 8"], se),
-    }
-
-
-def regret_summary(folder: Path, earlier: dict[str, dict[str, list[str]]] | None = None) -> dict[str, Any]:
+def regret_summary(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.glob("*.json")):
         search, group = path.stem.rsplit("-", 1)
@@ -138,9 +88,6 @@ def regret_summary(folder: Path, earlier: dict[str, dict[str, list[str]]] | None
         for search, runs in searches.items():
             if REFERENCE in searches:
                 result[group][search][f"against {REFERENCE}"] = against(runs, searches[REFERENCE], 8)
-            elif earlier and REFERENCE in earlier.get(group, {}):
-                row = result[group][search]
-                row[f"against {REFERENCE}"] = unpaired(row, earlier[group][REFERENCE])
     return result
 
 
@@ -156,25 +103,17 @@ def table(header: list[str], rows: list[list[str]]) -> str:
 def ratio_of(paired: dict[str, float]) -> str:
     if paired["high"] > 100:  # the reference's own regret is next to nothing: no ratio to speak of
         return "-"
-    interval = "" if math.isnan(paired["high"]) else f" [{paired['low']:.2f}, {paired['high']:.2f}]"
-    return f"{paired['ratio']:.2f}{interval}"
+    return f"{paired['ratio']:.2f} [{paired['low']:.2f}, {paired['high']:.2f}]"
 
 
-def regret_tables(
-    result: dict[str, Any], order: list[str], earlier: dict[str, dict[str, list[str]]] | None = None
-) -> str:
+def regret_tables(result: dict[str, Any], order: list[str]) -> str:
     text = []
     groups = [name for name in (*FUNCTIONS, *sorted(result.keys() - FUNCTIONS.keys())) if name in result]
     header = ["search", "runs", "after 5", "after 8", "after 12", "to 5 % (share)", "to 1 % (share)", "8: ratio [95 %]"]
     header.append("8: difference (SE)")
     for group in groups:
         rows = []
-        kept = (earlier or {}).get(group, {})
-        known = [s for s in order if s in result[group] or s in kept]
-        for search in [*known, *sorted(result[group].keys() - set(order))]:
-            if search not in result[group]:
-                rows.append([search + EARLIER, *kept[search]])
-                continue
+        for search in sorted(result[group], key=order.index):
             row = result[group][search]
             cells = [search, str(row["runs"])]
             cells += [f"{number(row[f'regret {n}'])} ({number(row[f'se {n}'])})" for n in COUNTS]
@@ -268,15 +207,18 @@ def other_bars(found: dict[str, Any]) -> list[list[str]]:
         cold, six = warm[group, "cold", 12], warm[group, "warm", 6]
         shown = f"{six['regret']:.3f} ({six['SE']:.3f}) and {cold['regret']:.3f} ({cold['SE']:.3f})"
         rows.append((f"warm 6 reaches cold 12, {group}", "equal", shown, six["regret"] <= cold["regret"]))
+        shown = (
+            f"{six['held-out']:.3f} ({six['held-out SE']:.3f}) and {cold['held-out']:.3f} ({cold['held-out SE']:.3f})"
+        )
+        rows.append((f"the same on held-out images, {group}", "equal", shown, six["held-out"] <= cold["held-out"]))
     return [[*row[:3], "yes" if row[3] else "**no**"] for row in rows]
 
 
-def sections(found: dict[str, Any], order: list[str], page: str = "") -> str:
-    """All tables, for the docs; ``page`` is the earlier one."""
-    earlier = earlier_rows(page)
+def sections(found: dict[str, Any], order: list[str]) -> str:
+    """All tables, for the docs."""
     bars = [row for search in ("gamma", "gamma_own_start") for row in regret_bars(found["regret"], search)]
     text = ["### Bars\n", table(["what", "bar", "measured", "holds"], bars + other_bars(found))]
-    text += ["### Regret\n", regret_tables(found["regret"], order, earlier)]
+    text += ["### Regret\n", regret_tables(found["regret"], order)]
     if "calibration" in found:
         text += ["### Calibration, averaged over n = 3 to 12\n", plain_table(coverage(found["calibration"]))]
     if "cost" in found:
@@ -285,26 +227,26 @@ def sections(found: dict[str, Any], order: list[str], page: str = "") -> str:
         text += ["".join(f"- {name}: {v}\n" for name, v in found["cost"].items() if not isinstance(v, dict))]
     if "warm" in found:
         text += ["### Warm start\n", plain_table(found["warm"])]
+    if "foresight" in found:
+        text += ["### Six looks that foresee the landscape\n", plain_table(found["foresight"])]
     if "thesis" in found:
         text += ["### The thesis's claim\n", thesis_tables(found["thesis"])]
-    else:
-        text += [earlier_section(page, "The thesis's claim")]
     text += ["### Versions\n", ", ".join(f"{name} {version}" for name, version in found["versions"].items()) + "\n"]
     return "\n".join(text)
 
 
 def write_report(folder: Path, order: list[str], docs: Path | None = None) -> None:
     """Print the tables, write ``benchmark.md`` and ``benchmark.json``, and put them between the marks in ``docs``."""
-    page = docs.read_text(encoding="utf-8") if docs else ""
-    found: dict[str, Any] = {"regret": regret_summary(folder / "regret", earlier_rows(page))}
-    for section in ("calibration", "cost", "warm", "thesis", "versions"):
+    found: dict[str, Any] = {"regret": regret_summary(folder / "regret")}
+    for section in ("calibration", "cost", "warm", "foresight", "thesis", "versions"):
         path = folder / f"{section}.json"
         if path.exists():
             found[section] = json.loads(path.read_text(encoding="utf-8"))
-    text = sections(found, order, page)
+    text = sections(found, order)
     (folder / "benchmark.md").write_text(text, encoding="utf-8")
     (folder / "benchmark.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(text)
     if docs:
+        page = docs.read_text(encoding="utf-8")
         before, after = page.split(BEGIN)[0], page.split(END)[1]
         docs.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")

@@ -17,14 +17,18 @@ from typing import Any
 
 import numpy as np
 import tables
-from benchmark_problems import Floats, Problem, Run, landscape_problems
+from benchmark_problems import Floats, Problem, Run, held_out_regrets, landscape_problems
 from benchmark_report import standard_error
 from benchmark_searches import SPACE, ask_and_tell, best_seen, make
+from scipy.ndimage import gaussian_filter1d
 
 GROUPS = ("digits", "mnist500", "cifar")
 COUNTS = (4, 6, 8, 12)
 JUMP_COUNTS = (6, 12)
 REPETITIONS, JUMP_REPETITIONS = 5, 3
+BLURS = (0.07, 0.13, 0.27)
+CAP = 3.0
+"""of regret, before a landscape is blurred: how badly a rate failed says nothing of its neighbours"""
 JUMP_EPOCH = 3
 """Counted from 0: the first epoch whose landscape lies elsewhere."""
 
@@ -49,10 +53,10 @@ def sequences(group: str, jump: int) -> list[list[Problem]]:
     return list(by_seed.values())
 
 
-def follow(epochs: list[Problem], n: int, warm: bool, repetition: int) -> Floats:
-    """Regret of each epoch but the first."""
+def follow(epochs: list[Problem], n: int, warm: bool, repetition: int) -> list[int]:
+    """The candidate chosen in each epoch."""
     before: list[tuple[float, float | None]] = []
-    regrets = []
+    chosen = []
     for problem in epochs:
         seed = 100 * repetition + problem.part
         count = 12 if problem.part == 0 else n
@@ -64,8 +68,18 @@ def follow(epochs: list[Problem], n: int, warm: bool, repetition: int) -> Floats
             ask_and_tell(run, search)
         rates = [SPACE.from_unit(float(problem.unit[i])) for i in run.index]
         before = list(zip(rates, run.observed, strict=True))
-        regrets.append(problem.regrets[best_seen(run)])
-    return np.array(regrets[1:])
+        chosen.append(best_seen(run))
+    return chosen
+
+
+def measure_cell(cases: list[list[Problem]], n: int, warm: bool, repetitions: int) -> tuple[Floats, Floats, list[int]]:
+    """Regret of the choices of every epoch but the first, on validation and on held-out images; and the seeds."""
+    held = held_out_regrets(cases[0][0].group)
+    runs = [(case, follow(case, n, warm, r)) for r in range(repetitions) for case in cases]
+    pairs = [list(zip(case, chosen, strict=True))[1:] for case, chosen in runs]
+    seen = np.array([[p.regrets[i] for p, i in pair] for pair in pairs])
+    unseen = np.array([[held[p.cluster, p.part][i] for p, i in pair] for pair in pairs])
+    return seen, unseen, [case[0].cluster for case, _ in runs]
 
 
 def measure_warm() -> list[dict[str, Any]]:
@@ -77,14 +91,36 @@ def measure_warm() -> list[dict[str, Any]]:
             cases = sequences(group, jump)
             for warm in (False, True):
                 for n in JUMP_COUNTS if jump else COUNTS:
-                    repetitions = JUMP_REPETITIONS if jump else REPETITIONS
-                    pairs = [(c[0].cluster, follow(c, n, warm, r)) for r in range(repetitions) for c in cases]
-                    stack, clusters = np.stack([p for _, p in pairs]), [c for c, _ in pairs]
+                    seen, unseen, clusters = measure_cell(cases, n, warm, JUMP_REPETITIONS if jump else REPETITIONS)
+                    part = seen[:, JUMP_EPOCH - 1 :] if jump else seen
                     row = {"landscape": label, "group": group, "start": "warm" if warm else "cold", "n": n}
-                    part = stack[:, JUMP_EPOCH - 1 :] if jump else stack
-                    row |= {"runs": len(stack), "regret": float(part.mean())}
+                    row |= {"runs": len(seen), "regret": float(part.mean())}
                     row["SE"] = standard_error(part.mean(axis=1), clusters)
-                    row["epoch 4"], row["epoch 5"] = float(stack[:, 2].mean()), float(stack[:, 3].mean())
+                    row["held-out"] = "" if jump else float(unseen.mean())  # the jump is of the validation scores
+                    row["held-out SE"] = "" if jump else standard_error(unseen.mean(axis=1), clusters)
+                    row["epoch 4"], row["epoch 5"] = float(seen[:, 2].mean()), float(seen[:, 3].mean())
                     rows.append(row)
             print("warm", label, group, flush=True)
+    return rows
+
+
+def foreseen(problem: Problem, n: int, blur: float) -> float:
+    """Regret of the ``n`` best candidates of the landscape itself, known but for what is finer than ``blur`` decades.
+
+    No search can know as much: it bounds what a start from the epochs before can bring.
+    """
+    cells = blur * (len(problem.unit) - 1) / math.log10(SPACE.high / SPACE.low)
+    known = gaussian_filter1d(np.minimum(problem.regrets, CAP), cells, mode="nearest")
+    return float(problem.regrets[np.argsort(known)[:n]].min())
+
+
+def measure_foresight() -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    for group in GROUPS:
+        later = [problem for problem in landscape_problems(group) if problem.part > 0]
+        clusters = [problem.cluster for problem in later]
+        for blur in BLURS:
+            regrets = np.array([foreseen(problem, 6, blur) for problem in later])
+            row = {"group": group, "blur, decades": blur, "n": 6, "landscapes": len(later)}
+            rows.append(row | {"regret": float(regrets.mean()), "SE": standard_error(regrets, clusters)})
     return rows

@@ -69,17 +69,17 @@ class WarmPrior:
     both move. A joint process over rates and epochs, or the last epoch's posterior mean as prior mean, did worse than
     nothing.
 
-    It misleads where the landscape has jumped, which shows in the scores: so long as none reaches what was usual in
-    the epoch before, it is not used.
+    It misleads where the landscape has jumped, which shows in the scores: training goes on from the winner's weights,
+    and so long as no score reaches the winner's own the prior is not used.
 
     Args:
         winner: the rate that won, > 0.
-        usual: the median of the scores of the epoch before.
+        reached: its score.
         strength: power of the prior; 0 for none.
     """
 
     winner: float
-    usual: float
+    reached: float
     strength: float
 
     @classmethod
@@ -96,9 +96,8 @@ class WarmPrior:
         finite = [(lr, s) for lr, s in pairs if s is not None and math.isfinite(s) and lr > 0.0]
         if not finite:
             return None
-        winner = float(max(finite, key=lambda pair: pair[1])[0])
-        usual = float(np.median(np.clip([s for _, s in finite], -1e300, 1e300)))  # no overflow in between
-        return cls(winner=winner, usual=usual, strength=strength)
+        winner, reached = max(finite, key=lambda pair: pair[1])
+        return cls(winner=float(winner), reached=float(reached), strength=strength)
 
     def starts(self) -> tuple[float, float]:
         """The rates to try first.
@@ -115,9 +114,9 @@ class WarmPrior:
             best: the best score so far.
 
         Returns:
-            True if it is worse than what was usual in the epoch before.
+            True if it is worse than the best score of the epoch before.
         """
-        return best < self.usual
+        return best < self.reached
 
     def log_prior(self, rates: Array) -> Array:
         """Log density up to a constant, times ``strength``.

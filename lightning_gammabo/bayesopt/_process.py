@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from lightning_gammabo.bayesopt.precision import precision_posterior, student_t_log_marginal
 
-__all__ = ["KERNELS", "Fit", "HyperGrid", "Kernel", "Mixture", "fit", "predict"]
+__all__ = ["KERNELS", "ROUGH", "Fit", "HyperGrid", "Kernel", "Mixture", "fit", "predict"]
 
 Array = npt.NDArray[np.float64]
 Kernel = Literal["matern52", "rbf"]
@@ -81,6 +81,12 @@ class HyperGrid:
         log_l = -0.5 * ((np.log(self.lengthscales) - math.log(l_median)) / l_sd) ** 2
         log_r = -0.5 * ((np.log(self.noise_ratios) - math.log(r_median)) / r_sd) ** 2
         return np.asarray(log_l[:, None] + log_r[None, :])
+
+
+ROUGH = HyperGrid(
+    lengthscales=tuple(np.geomspace(0.03, 2.0, 12).tolist()), lengthscale_prior=(0.12, 1.0), noise_prior=(3e-3, 2.0)
+)
+"""nodes for a later epoch, in which little is left to gain and ripples a tenth of a decade wide count"""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from lightning_gammabo.bayesopt._batch import fantasies
 from lightning_gammabo.bayesopt._beliefs import WarmPrior, inside_log_prior
 from lightning_gammabo.bayesopt._bounds import Bounds, away_from, space_filling
 from lightning_gammabo.bayesopt._criterion import gaussian_log_ei, log_ei, log_pi
-from lightning_gammabo.bayesopt._process import Fit, HyperGrid, Kernel, Mixture, fit, predict
+from lightning_gammabo.bayesopt._process import ROUGH, Fit, HyperGrid, Kernel, Mixture, fit, predict
 from lightning_gammabo.bayesopt._view import SurrogateView, Units, newest_and_best
 from lightning_gammabo.bayesopt.precision import ThesisReading, thesis_estimate
 from lightning_gammabo.bayesopt.space import LearningRateSpace
@@ -143,7 +143,6 @@ class BayesOpt(AskTell):
         )
         self.inside, self.batch, self.grid_size = inside, batch, grid_size
         self._prior = (float(prior[0]), float(prior[1]))
-        self._hyper = HyperGrid(kernel=kernel, maximise=hyperparameters == "maximise")
         # a cliff must not set the scale; under noise a score is low by chance, and only disasters are drawn up
         self._drawn_at = math.inf if acquisition == "thesis" else 0.5 if deterministic else 10.0
         self._places = np.linspace(0.0, 1.0, grid_size)
@@ -202,7 +201,8 @@ class BayesOpt(AskTell):
 
     def _fit(self, x: Array, y: Array) -> Fit:
         a, b = (math.inf, math.inf) if self.surrogate == "gaussian" else self._prior
-        return fit(x, y, self._hyper, a, b)
+        grid = HyperGrid() if self._warm is None else ROUGH
+        return fit(x, y, replace(grid, kernel=self.kernel, maximise=self.hyperparameters == "maximise"), a, b)
 
     def _incumbent(self, fitted: Fit, y: Array) -> float:
         return float(y.max() if self.deterministic else predict(fitted, fitted.x).mean.max())
@@ -331,7 +331,7 @@ class BayesOpt(AskTell):
     def warm_start(
         self, previous: Mapping[float, float | None] | Iterable[tuple[float, float | None]], *, strength: float = 1.0
     ) -> None:
-        """Begin where the epoch before ended: its winner and half of it first, then a prior near it.
+        """Begin where the epoch before ended: its winner and half of it first, then a prior near it, a rougher process.
 
         See :class:`~lightning_gammabo.bayesopt._beliefs.WarmPrior` for what is carried over and when it is forgotten.
 
@@ -354,7 +354,7 @@ class BayesOpt(AskTell):
         Returns:
             Strings, numbers, None, lists and dictionaries only.
         """
-        warm = None if self._warm is None else [self._warm.winner, self._warm.usual, self._warm.strength]
+        warm = None if self._warm is None else [self._warm.winner, self._warm.reached, self._warm.strength]
         return {**super().state_dict(), "warm": warm}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

@@ -118,7 +118,7 @@ def test_the_inside_prior_yields_to_a_best_score_near_an_end(flip: bool) -> None
 
 
 def test_warm_prior_is_the_cauchy_of_the_move() -> None:
-    prior = WarmPrior(winner=0.1, usual=0.5, strength=2.0)
+    prior = WarmPrior(winner=0.1, reached=0.5, strength=2.0)
     rates = np.geomspace(1e-4, 10.0, 501)
     moves = stats.cauchy(-0.5, 0.7)
     expected = 2.0 * (moves.logpdf(np.log(rates / 0.1)) - moves.logpdf(-0.5))
@@ -129,10 +129,10 @@ def test_warm_prior_is_the_cauchy_of_the_move() -> None:
 
 @pytest.mark.parametrize(("best", "misleads"), [(0.5, False), (0.9, False), (0.49, True)])
 def test_warm_prior_knows_when_it_misleads(best: float, misleads: bool) -> None:
-    assert WarmPrior(winner=0.1, usual=0.5, strength=1.0).misleads(best) is misleads
+    assert WarmPrior(winner=0.1, reached=0.5, strength=1.0).misleads(best) is misleads
 
 
 def test_warm_prior_is_made_of_the_finite_scores() -> None:
     pairs = [(0.1, 0.5), (0.2, None), (0.3, math.nan), (0.0, 9.0), (0.02, 0.7), (0.01, 0.1), (0.03, 0.6)]
-    assert WarmPrior.of(pairs, 1.5) == WarmPrior(winner=0.02, usual=0.55, strength=1.5)
+    assert WarmPrior.of(pairs, 1.5) == WarmPrior(winner=0.02, reached=0.7, strength=1.5)
     assert WarmPrior.of([(0.2, None), (0.0, 9.0)], 1.0) is None

@@ -381,15 +381,14 @@ def test_warm_start_begins_at_the_winner_and_its_half() -> None:
 
 def test_warm_start_looks_near_and_is_forgotten() -> None:
     warm, cold, jumped = make(), make(), make()
-    for search, usual in ((warm, 0.4), (jumped, 0.6)):
-        search.warm_start([(0.004, usual)] * 12)
+    for search, reached in ((warm, 0.4), (jumped, 0.6)):
+        search.warm_start([(0.004, reached), (0.1, 0.1)])
     for search in (warm, cold, jumped):
         search.enqueue(0.004)
         search.enqueue(0.002)
         run(search, [0.5, 0.5])
     proposed = cold.ask().lr
-    assert warm.ask().lr < 0.02 < proposed
-    assert jumped.ask().lr == proposed  # no score has reached what was usual
+    assert warm.ask().lr < 0.02 < min(proposed, jumped.ask().lr)  # no score of the jumped one has reached the winner's
 
 
 def test_a_warm_start_in_a_landscape_that_jumped_finds_its_peak() -> None:

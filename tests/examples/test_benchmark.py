@@ -72,29 +72,24 @@ def test_report_of_two_searches(bench: SimpleNamespace, tmp_path: Path) -> None:
     assert row["evaluations to 5%"] is None
 
 
-def test_rows_of_an_earlier_page_are_kept_and_compared_with(bench: SimpleNamespace, tmp_path: Path) -> None:
+def test_report_replaces_the_marked_part_of_a_page(bench: SimpleNamespace, tmp_path: Path) -> None:
     folder = tmp_path / "regret"
     folder.mkdir()
-    runs = [
-        {"cluster": r, "part": 0, "repetition": r, "index": [5] * 12, "recommended": [5] * 12} for r in range(4)
-    ]  # fmt: skip
-    (folder / "gamma-krasser.json").write_text(json.dumps(runs), encoding="utf-8")
+    for name, index in (("stock", 0), ("gamma", 5)):
+        runs = [{"cluster": r, "part": 0, "repetition": r, "recommended": [index] * 12} for r in range(4)]
+        (folder / f"{name}-krasser.json").write_text(json.dumps(runs), encoding="utf-8")
     page = tmp_path / "page.md"
-    old = "| stock (earlier) | 200 | 0.101 (0.008) | 0.250 (0.050) | 0.004 (0.002) | 5 (0.98) | 6 (0.97) |  |  |"
-    gone = old.replace("stock (earlier)", "gamma_one_node")  # of the package: what it was is no matter
-    head = "intro\n\n<!-- benchmark: begin -->\n\n### Regret\n\n**krasser**\n\n"
-    claim = "### The thesis's claim\n\n| a |\n"
-    page.write_text(f"{head}{old}\n{gone}\n\n{claim}\n### Versions\n\n<!-- benchmark: end -->\n", encoding="utf-8")
-    (tmp_path / "versions.json").write_text("{}", encoding="utf-8")
+    page.write_text("intro\n<!-- benchmark: begin -->\nstale rows\n<!-- benchmark: end -->\nend\n", encoding="utf-8")
+    (tmp_path / "versions.json").write_text('{"torch": "9.9"}', encoding="utf-8")
     bench.report.write_report(tmp_path, ["stock", "gamma"], page)
     text = page.read_text(encoding="utf-8")
-    regret = bench.problems.function_problem("krasser").regrets[5]
-    assert text.startswith("intro")
-    assert old in text
-    assert "gamma_one_node" not in text
-    assert text.count("*(earlier: not run again") == text.count("| a |") == 1
-    assert f"| {regret / 0.25:.2f} | {regret - 0.25:+.3f} (0.050) |" in text
-    assert "worse on: krasser | **no**" in text
+    assert text.startswith("intro\n<!--")
+    assert text.endswith("-->\nend\n")
+    assert "stale rows" not in text
+    assert "torch 9.9" in text
+    better = bench.problems.function_problem("krasser").regrets[[0, 5]]
+    assert f"| {better[1] / better[0]:.2f} [" in text
+    assert f"worse on: {'none' if better[1] <= better[0] else 'krasser'} |" in text
 
 
 def test_a_moved_landscape_keeps_its_gain(bench: SimpleNamespace) -> None:
@@ -104,6 +99,25 @@ def test_a_moved_landscape_keeps_its_gain(bench: SimpleNamespace) -> None:
     assert moved.values[0] == problem.values[30]
     gain = np.nanmax(moved.values) - moved.worst
     assert gain == pytest.approx(np.nanmax(problem.values) - problem.worst)
+
+
+def test_held_out_regret_is_of_the_same_choice_on_other_images(bench: SimpleNamespace) -> None:
+    cases = bench.warm.sequences("digits", 0)[:1]
+    seen, unseen, clusters = bench.warm.measure_cell(cases, 3, warm=True, repetitions=1)
+    chosen = bench.warm.follow(cases[0], 3, warm=True, repetition=0)
+    held = bench.problems.held_out_regrets("digits")
+    assert clusters == [0]
+    assert seen[0].tolist() == [p.regrets[i] for p, i in zip(cases[0], chosen, strict=True)][1:]
+    assert unseen[0].tolist() == [held[0, p.part][i] for p, i in zip(cases[0], chosen, strict=True)][1:]
+    assert held[0, 0].min() == 0.0
+
+
+def test_foresight_grows_with_what_is_foreseen(bench: SimpleNamespace) -> None:
+    problem = bench.problems.landscape_problems("digits")[1]
+    assert bench.warm.foreseen(problem, 1, 1e-6) == 0.0  # nothing is blurred: the best one itself
+    assert bench.warm.foreseen(problem, 121, 1.0) == 0.0  # all are looked at
+    blurred = np.mean([bench.warm.foreseen(p, 6, 0.27) for p in bench.problems.landscape_problems("digits")])
+    assert blurred > np.mean([bench.warm.foreseen(p, 6, 0.07) for p in bench.problems.landscape_problems("digits")])
 
 
 def test_gamma_re_estimate_by_hand(bench: SimpleNamespace) -> None:
