@@ -266,6 +266,9 @@ class FitSession:
         # how the last epoch ended, once for each; after a resume the Trainer may not know it any more
         loss = self._loss_of(trainer)
         loss = loss if loss is not None or self._resume is None else self._resumed_loss
+        every = trainer.check_val_every_n_epoch
+        if every is not None and trainer.current_epoch % every != 0:
+            loss = None  # it was not validated, and what is logged is of an epoch before
         if trainer.world_size > 1:
             loss = trainer.strategy.broadcast(loss)
         self._seen = trainer.current_epoch
@@ -276,9 +279,6 @@ class FitSession:
             self._look_back(trainer, loss)
 
     def _look_back(self, trainer: Trainer, loss: float | None) -> None:
-        every = trainer.check_val_every_n_epoch
-        if every is not None and trainer.current_epoch % every != 0:
-            return  # the last epoch was not validated
         lost = self._retreat.see(trainer.current_epoch - 1, loss, trainer.lightning_module, trainer.optimizers)
         if lost is not None:
             self.rates.halve(lost.returned_to)

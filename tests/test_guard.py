@@ -322,6 +322,18 @@ def test_an_epoch_that_was_not_validated_is_not_a_second_one() -> None:
     assert {rate.returned_to for rate in search.rates} == {None}
 
 
+class Stalls(ByEpoch):
+    losses = (1.0,) * 9
+
+
+@pytest.mark.parametrize(("every", "lowered"), [(1, 4), (2, 8)])
+def test_a_plateau_waits_for_epochs_that_were_validated(every: int, lowered: int) -> None:
+    search = GammaLRSearch("once", **{**LOSES, "anchor": "plateau"})
+    fit(Scenario(Stalls, trainer={"max_epochs": 9, "check_val_every_n_epoch": every}), search)
+    starts = [rate.start for rate in search.rates]
+    assert [rate.epoch for rate in search.rates if rate.start < starts[0]][0] == lowered
+
+
 def test_a_single_candidate_was_no_choice_and_it_goes_on() -> None:
     search = GammaLRSearch("once", n_initial=1, n_iterations=0, **{**BY_RATE, "anchor": "constant"})
     fit(Scenario(lambda: LosesAll(lr=0.8)), search)

@@ -83,10 +83,8 @@ class HyperGrid:
         return np.asarray(log_l[:, None] + log_r[None, :])
 
 
-ROUGH = HyperGrid(
-    lengthscales=tuple(np.geomspace(0.03, 2.0, 12).tolist()), lengthscale_prior=(0.12, 1.0), noise_prior=(3e-3, 2.0)
-)
-"""nodes for a later epoch, in which little is left to gain and ripples a tenth of a decade wide count"""
+ROUGH = HyperGrid(lengthscale_prior=(0.12, 1.0))
+"""nodes for a later epoch, in which little is left to gain and ripples a few tenths of a decade wide count"""
 
 
 @dataclass(frozen=True)

@@ -391,6 +391,17 @@ def test_warm_start_looks_near_and_is_forgotten() -> None:
     assert warm.ask().lr < 0.02 < min(proposed, jumped.ask().lr)  # no score of the jumped one has reached the winner's
 
 
+def test_a_later_epoch_is_believed_to_be_rougher() -> None:
+    warm, cold = make(), make()
+    warm.warm_start([(0.1, 0.5)])
+    for search in (warm, cold):
+        for lr in (0.01, 0.03, 0.1):
+            search.enqueue(lr)
+        run(search, [0.2, 0.5, 0.6])
+    between = [0.017, 0.055]
+    assert (warm.surrogate_at(between).scale > 1.1 * cold.surrogate_at(between).scale).all()
+
+
 def test_a_warm_start_in_a_landscape_that_jumped_finds_its_peak() -> None:
     search = make()
     search.warm_start([(0.004, 1.0)] * 12)

@@ -56,6 +56,18 @@ def test_every_search_recommends_what_it_has_seen(bench: SimpleNamespace, name: 
         assert all(index in run.index[: n + 1] for n, index in enumerate(recommended))
 
 
+def test_side_by_side_trials_are_asked_before_they_are_told(bench: SimpleNamespace) -> None:
+    problem = bench.problems.function_problem("wall")
+    alone, four = bench.problems.Run(problem, 3), bench.problems.Run(problem, 3)
+    recommended = bench.searches.SEARCHES["gamma_four_believer"](four, 8)
+    bench.searches.SEARCHES["gamma"](alone, 8)
+    assert four.index[:2] == alone.index[:2]
+    assert four.index != alone.index
+    assert len(recommended) == len(four.index) == 8
+    regrets = problem.regrets
+    assert [regrets[i] for i in recommended] == np.minimum.accumulate(regrets[four.index]).tolist()
+
+
 def test_report_of_two_searches(bench: SimpleNamespace, tmp_path: Path) -> None:
     folder = tmp_path / "regret"
     folder.mkdir()
