@@ -331,7 +331,7 @@ def test_a_plateau_waits_for_epochs_that_were_validated(every: int, lowered: int
     search = GammaLRSearch("once", **{**LOSES, "anchor": "plateau"})
     fit(Scenario(Stalls, trainer={"max_epochs": 9, "check_val_every_n_epoch": every}), search)
     starts = [rate.start for rate in search.rates]
-    assert [rate.epoch for rate in search.rates if rate.start < starts[0]][0] == lowered
+    assert next(rate.epoch for rate in search.rates if rate.start < starts[0]) == lowered
 
 
 def test_a_single_candidate_was_no_choice_and_it_goes_on() -> None:
