@@ -82,8 +82,8 @@ class BayesOpt(AskTell):
         inside: how strongly it is believed that the optimum lies inside the range rather than at its ends: the power
             of :func:`~lightning_gammabo.bayesopt._beliefs.inside_log_prior`. 0 for none, as for a narrow region about
             a rate in use; the thesis's acquisition has none.
-        batch: how trials that run side by side are chosen: ``"believer"`` (a pending trial is believed to score its
-            mean) or ``"qei"`` (greedy qEI over 32 draws of what the pending ones may score; some 50 ms a trial).
+        batch: how trials that run side by side are chosen: ``"qei"`` (greedy qEI over 32 draws of what the pending ones
+            may score; some 50 ms a trial), ``"believer"`` (they score their mean); None for qEI where it can be.
         thesis_reading: which reading of eqs. 13-15, see :func:`~lightning_gammabo.bayesopt.precision.thesis_estimate`.
         grid_size: number of places on the unit interval.
 
@@ -115,7 +115,7 @@ class BayesOpt(AskTell):
         hyperparameters: Literal["average", "maximise"] = "average",
         precision_prior: tuple[float, float] | None = None,
         inside: float = 2.0,
-        batch: Literal["believer", "qei"] = "believer",
+        batch: Literal["believer", "qei"] | None = None,
         thesis_reading: ThesisReading = "L2",
         grid_size: int = 512,
     ) -> None:
@@ -124,7 +124,8 @@ class BayesOpt(AskTell):
         _one_of("kernel", kernel, ("matern52", "rbf"))
         _one_of("acquisition", acquisition, ("log_ei", "ei", "pi", "thesis"))
         _one_of("hyperparameters", hyperparameters, ("average", "maximise"))
-        _one_of("batch", batch, ("believer", "qei") if acquisition in ("ei", "log_ei") else ("believer",))
+        expects = acquisition in ("ei", "log_ei")
+        _one_of("batch", batch or "believer", ("believer", "qei") if expects else ("believer",))
         _one_of("thesis_reading", thesis_reading, ("L1", "L2", "L3"))
         _at_least("n_initial", n_initial, 0)
         _at_least("grid_size", grid_size, 8)
@@ -142,6 +143,7 @@ class BayesOpt(AskTell):
             thesis_reading,
         )
         self.inside, self.batch, self.grid_size = inside, batch, grid_size
+        self._draws = _DRAWS if expects and batch != "believer" else 0
         self._prior = (float(prior[0]), float(prior[1]))
         # a cliff must not set the scale; under noise a score is low by chance, and only disasters are drawn up
         self._drawn_at = math.inf if acquisition == "thesis" else 0.5 if deterministic else 10.0
@@ -188,9 +190,9 @@ class BayesOpt(AskTell):
         fitted = self._fit(x, y)
         best, futures = self._incumbent(fitted, y), []
         pending = self._places_of(t.lr for t in self._pending.values())[-_MAX_POINTS:]
-        if pending.size and self.batch == "qei":
+        if pending.size and self._draws:
             rng = np.random.default_rng((self.seed, self._count, 1))
-            draws = fantasies(rng, fitted, self._fit, y, pending, _DRAWS)
+            draws = fantasies(rng, fitted, self._fit, y, pending, self._draws)
             futures = [(after, self._incumbent(after, np.append(y, scores))) for after, scores in draws]
         elif pending.size:  # Kriging believer: a pending trial is believed to score its mean
             believed = np.append(y, predict(fitted, pending).mean)

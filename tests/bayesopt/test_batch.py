@@ -94,8 +94,27 @@ def test_a_batch_is_spread_and_reproducible_and_leaves_the_belief_alone() -> Non
     assert resumed.ask().lr == first.ask().lr
 
 
-def test_the_first_of_a_batch_is_that_of_a_lone_ask() -> None:
-    assert told(batch="qei").ask(3)[0].lr == told().ask().lr
+@pytest.mark.parametrize("batch", ["qei", "believer"])
+def test_the_first_of_a_batch_is_that_of_a_lone_ask(batch: Any) -> None:
+    assert told(batch=batch).ask(3)[0].lr == told().ask().lr
+
+
+def test_expected_improvement_is_shared_by_qei_and_other_acquisitions_by_belief() -> None:
+    def rates(**options: Any) -> list[float]:
+        return [trial.lr for trial in told(**options).ask(3)]
+
+    assert rates() == rates(batch="qei") != rates(batch="believer")
+    assert rates(acquisition="pi") == rates(acquisition="pi", batch="believer")
+
+
+def test_a_pending_trial_is_believed_to_score_its_mean() -> None:
+    search, knows = told(batch="believer"), told()
+    trial = search.ask()
+    knows.enqueue(trial.lr)
+    knows.tell(knows.ask(), float(search.surrogate_at([trial.lr]).mean[0]))
+    np.testing.assert_allclose(
+        SPACE.to_unit(search.ask().lr), SPACE.to_unit(knows.ask().lr), atol=0.03
+    )  # told scores set the units anew, believed ones do not
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
