@@ -1,8 +1,8 @@
 """Search policies: when to search, how much, and around which schedule; plain values, checked once, frozen.
 
 The published rule (twelve full candidates, every epoch, the best one wins) is ``thesis``. The others look past the next
-epoch: a wide search once, an anchor that the rate follows, a tight region for later searches, and the largest rate
-within one paired standard error instead of the best by noise. ``docs/policies.md`` has what each was measured to do.
+epoch: a wide search once, an anchor that the rate follows, a tight region for later searches, and a present rate that
+only a larger one replaces that is better beyond the noise. ``docs/policies.md`` has what each was measured to do.
 """
 
 from __future__ import annotations
@@ -201,8 +201,6 @@ POLICIES: dict[str, SearchPolicy] = {
         n_later=5,
         fraction=1.0,
         region=512.0,
-        rule="largest",
-        errors=1.0,
         drop_at=None,
         score_samples=None,
         later_share=None,

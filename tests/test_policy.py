@@ -24,8 +24,8 @@ NAMED: dict[str, dict[str, Any]] = {
     "adaptive": {"when": (0.3, 0.5, 0.7), "n_later": 3, "fraction": 0.1, "region": 27.0, "later_share": None},
     "once": {"when": "first"},
     "thorough": {
-        "n_later": 5, "fraction": 1.0, "region": 512.0, "rule": "largest", "errors": 1.0, "drop_at": None,
-        "score_samples": None, "later_share": None,
+        "n_later": 5, "fraction": 1.0, "region": 512.0, "drop_at": None, "score_samples": None,
+        "later_share": None,
     },
     # the thesis, ch. 4.2.1: two initial points and ten iterations, every epoch, the best one wins
     "thesis": {
