@@ -340,7 +340,7 @@ class BayesOpt(AskTell):
         Args:
             previous: rates and scores of the epoch before, of the same kind as those of this one; those without a
                 finite score are left out, and with none left the search stays cold.
-            strength: power of the prior; 0 for the first rates alone.
+            strength: power of the prior; 0 for none.
 
         Raises:
             ValueError: if ``strength`` is negative or not finite.
@@ -349,6 +349,7 @@ class BayesOpt(AskTell):
             raise ValueError(f"warm_start(strength={strength!r}): need a finite number of at least 0")
         pairs = previous.items() if isinstance(previous, Mapping) else previous
         self._warm = WarmPrior.of(pairs, float(strength)) or self._warm
+        self._changed()
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which :meth:`load_state_dict` continues identically.

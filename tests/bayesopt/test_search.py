@@ -400,6 +400,8 @@ def test_a_later_epoch_is_believed_to_be_rougher() -> None:
         run(search, [0.2, 0.5, 0.6])
     between = [0.017, 0.055]
     assert (warm.surrogate_at(between).scale > 1.1 * cold.surrogate_at(between).scale).all()
+    cold.warm_start([(0.1, 0.5)])  # after its scores: nothing of the former belief is kept
+    np.testing.assert_array_equal(cold.surrogate_at(between).scale, warm.surrogate_at(between).scale)
 
 
 def test_a_warm_start_in_a_landscape_that_jumped_finds_its_peak() -> None:
