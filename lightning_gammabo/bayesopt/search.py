@@ -137,11 +137,8 @@ class BayesOpt(AskTell):
             raise ValueError(f"precision_prior={prior!r}: need a concentration > 1/2 and a rate > 0, both finite")
         self.surrogate, self.kernel, self.acquisition = surrogate, kernel, acquisition
         self.xi, self.n_initial, self.stop_below, self.deterministic = xi, n_initial, stop_below, deterministic
-        self.hyperparameters, self.precision_prior, self.thesis_reading = (
-            hyperparameters,
-            precision_prior,
-            thesis_reading,
-        )
+        self.hyperparameters, self.precision_prior = hyperparameters, precision_prior
+        self.thesis_reading = thesis_reading
         self.inside, self.batch, self.grid_size = inside, batch, grid_size
         self._draws = _DRAWS if expects and batch != "believer" else 0
         self._prior = (float(prior[0]), float(prior[1]))
