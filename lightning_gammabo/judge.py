@@ -28,9 +28,7 @@ class Judge:
             fails, instead of ending the run.
     """
 
-    def __init__(
-        self, objective: Objective, keys: MetricKeys, *, alone: bool = False, ranked_before: bool = False
-    ) -> None:
+    def __init__(self, objective: Objective, keys: MetricKeys, *, alone: bool, ranked_before: bool) -> None:
         self._objective = objective
         self._keys = keys
         self._alone = alone
