@@ -655,8 +655,8 @@ def test_a_loss_that_only_training_logs_may_be_named() -> None:
 def test_nothing_to_rank_by_is_an_error_with_the_remedy(objective: str, outcome: Outcome, lacking: str) -> None:
     message = (
         f"GammaLRSearch(objective='{objective}') has nothing to rank candidates by: no validation {lacking} was logged "
-        f"or returned; logged are {sorted(outcome.metrics)}. Log it in `validation_step`, name it by monitor_loss=... or "
-        "monitor_accuracy=..., or rank by a logged metric: objective=... with objective_mode='min' or 'max'."
+        f"or returned; logged are {sorted(outcome.metrics)}. Log it in `validation_step`, name it by monitor_loss=... "
+        "or monitor_accuracy=..., or rank by a logged metric: objective=... with objective_mode='min' or 'max'."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         search(Runner(lambda lr: outcome), listed(0.1), n_trials=2, objective=Objective(objective))
