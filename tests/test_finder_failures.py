@@ -33,6 +33,7 @@ def fit(module: LightningModule, search: GammaLRSearch, *callbacks: Callback, **
     rates = Rates()
     checkpoint = options.pop("ckpt_path", None)
     defaults = {"max_epochs": 3, "logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    defaults["enable_checkpointing"] = any(isinstance(callback, ModelCheckpoint) for callback in callbacks)
     trainer = Trainer(callbacks=[search, rates, *callbacks], accelerator="cpu", **{**defaults, **options})
     trainer.fit(module, DataLoader(TRAIN, 8, shuffle=True), DataLoader(VAL, 10), ckpt_path=checkpoint)
     return rates
