@@ -124,8 +124,9 @@ class BayesOpt(AskTell):
         _one_of("kernel", kernel, ("matern52", "rbf"))
         _one_of("acquisition", acquisition, ("log_ei", "ei", "pi", "thesis"))
         _one_of("hyperparameters", hyperparameters, ("average", "maximise"))
-        expects = acquisition in ("ei", "log_ei")
-        _one_of("batch", batch or "believer", ("believer", "qei") if expects else ("believer",))
+        batches = ("believer", "qei") if acquisition in ("ei", "log_ei") else ("believer",)
+        self._batch = batches[-1] if batch is None else batch
+        _one_of("batch", self._batch, batches)
         _one_of("thesis_reading", thesis_reading, ("L1", "L2", "L3"))
         _at_least("n_initial", n_initial, 0)
         _at_least("grid_size", grid_size, 8)
@@ -137,21 +138,24 @@ class BayesOpt(AskTell):
             raise ValueError(f"precision_prior={prior!r}: need a concentration > 1/2 and a rate > 0, both finite")
         self.surrogate, self.kernel, self.acquisition = surrogate, kernel, acquisition
         self.xi, self.n_initial, self.stop_below, self.deterministic = xi, n_initial, stop_below, deterministic
-        self.hyperparameters, self.precision_prior = hyperparameters, precision_prior
-        self.thesis_reading = thesis_reading
-        self.inside, self.batch, self.grid_size = inside, batch, grid_size
-        self._draws = _DRAWS if expects and batch != "believer" else 0
+        self.hyperparameters, self.thesis_reading = hyperparameters, thesis_reading
+        self.inside, self.batch, self.grid_size, self.precision_prior = inside, batch, grid_size, precision_prior
         self._prior = (float(prior[0]), float(prior[1]))
         # a cliff must not set the scale; under noise a score is low by chance, and only disasters are drawn up
         self._drawn_at = math.inf if acquisition == "thesis" else 0.5 if deterministic else 10.0
         self._places = np.linspace(0.0, 1.0, grid_size)
-        self._warm: WarmPrior | None = None
-        self._belief: _Belief | None = None
+        self._begin_from(None)
 
     # ------------------------------------------------------------------ what is known
 
+    def _begin_from(self, warm: WarmPrior | None) -> None:
+        self._warm = warm
+        maximise = self.hyperparameters == "maximise"
+        self._hyper = replace(ROUGH if warm else HyperGrid(), kernel=self.kernel, maximise=maximise)
+        self._changed()
+
     def _changed(self) -> None:
-        self._belief = None
+        self._belief: _Belief | None = None
 
     def _places_of(self, rates: Iterable[float]) -> Array:
         return np.asarray([self.space.to_unit(lr) for lr in rates if self.space.has_place(lr)], dtype=np.float64)
@@ -187,9 +191,9 @@ class BayesOpt(AskTell):
         fitted = self._fit(x, y)
         best, futures = self._incumbent(fitted, y), []
         pending = self._places_of(t.lr for t in self._pending.values())[-_MAX_POINTS:]
-        if pending.size and self._draws:
+        if pending.size and self._batch == "qei":
             rng = np.random.default_rng((self.seed, self._count, 1))
-            draws = fantasies(rng, fitted, self._fit, y, pending, self._draws)
+            draws = fantasies(rng, fitted, self._fit, y, pending, _DRAWS)
             futures = [(after, self._incumbent(after, np.append(y, scores))) for after, scores in draws]
         elif pending.size:  # Kriging believer: a pending trial is believed to score its mean
             believed = np.append(y, predict(fitted, pending).mean)
@@ -200,8 +204,7 @@ class BayesOpt(AskTell):
 
     def _fit(self, x: Array, y: Array) -> Fit:
         a, b = (math.inf, math.inf) if self.surrogate == "gaussian" else self._prior
-        grid = HyperGrid() if self._warm is None else ROUGH
-        return fit(x, y, replace(grid, kernel=self.kernel, maximise=self.hyperparameters == "maximise"), a, b)
+        return fit(x, y, self._hyper, a, b)
 
     def _incumbent(self, fitted: Fit, y: Array) -> float:
         return float(y.max() if self.deterministic else predict(fitted, fitted.x).mean.max())
@@ -345,8 +348,7 @@ class BayesOpt(AskTell):
         if not 0.0 <= strength < math.inf:
             raise ValueError(f"warm_start(strength={strength!r}): need a finite number of at least 0")
         pairs = previous.items() if isinstance(previous, Mapping) else previous
-        self._warm = WarmPrior.of(pairs, float(strength)) or self._warm
-        self._changed()
+        self._begin_from(WarmPrior.of(pairs, float(strength)) or self._warm)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which :meth:`load_state_dict` continues identically.
@@ -365,7 +367,7 @@ class BayesOpt(AskTell):
         """
         super().load_state_dict(state_dict)
         warm = state_dict["warm"]
-        self._warm = None if warm is None else WarmPrior(*map(float, warm))
+        self._begin_from(None if warm is None else WarmPrior(*map(float, warm)))
 
 
 def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
