@@ -83,34 +83,18 @@ def function_problem(name: str) -> Problem:
     return Problem(name, 0, 0, unit, function.values, floor=low, worst=low, noise=function.noise)
 
 
-def best_and_gain(score: Floats) -> tuple[Floats, Floats]:
-    """The best score of each table, ``S x E``, and what an epoch's best rate gains over the smallest one, ``E``."""
-    best = np.nanmax(score, axis=2)
-    return best, (best - score[:, :, 0]).mean(axis=0)
-
-
-def held_out_regrets(name: str) -> dict[tuple[int, int], Floats]:
-    """Regret of each candidate on images that no choice has seen, by seed and epoch; measured like the other one."""
-    table = tables.load(name)
-    score = tables.kappa(table.held_loss, table.held_accuracy, table.classes)
-    best, gain = best_and_gain(score)
-    regrets = (best[:, :, None] - np.nan_to_num(score, nan=tables.FLOOR)) / gain[:, None]
-    return {
-        (int(seed), epoch): regrets[s, epoch] for s, seed in enumerate(table.seeds) for epoch in range(score.shape[1])
-    }
-
-
-def landscape_problems(name: str, clusters: tuple[int, ...] | None = None) -> list[Problem]:
+def landscape_problems(name: str, clusters: tuple[int, ...] | None = None, *, held_out: bool = False) -> list[Problem]:
     """One problem for each seed and epoch, in which regret 1 is the gain that an epoch's best rate brings.
 
     The gain is the best score less that of the smallest rate (no training, nearly), averaged over the seeds of the
     same epoch: late epochs have single tables in which the best rate gains next to nothing, and a regret measured by
-    that gain would count for all others together.
+    that gain would count for all others together. ``held_out`` for the scores on images that no choice has seen.
     """
     table = tables.load(name)
     unit = np.log(table.lr / table.lr[0]) / np.log(table.lr[-1] / table.lr[0])
-    score = table.score
-    best, gain = best_and_gain(score)
+    score = table.held_score if held_out else table.score
+    best = np.nanmax(score, axis=2)
+    gain = (best - score[:, :, 0]).mean(axis=0)
     return [
         Problem(
             name, int(seed), epoch, unit, score[s, epoch], floor=tables.FLOOR, worst=float(best[s, epoch] - gain[epoch])

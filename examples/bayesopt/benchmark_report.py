@@ -205,12 +205,13 @@ def other_bars(found: dict[str, Any]) -> list[list[str]]:
     warm = {(r["group"], r["start"], r["n"]): r for r in found.get("warm", []) if r["landscape"] == "as recorded"}
     for group in dict.fromkeys(key[0] for key in warm):
         cold, six = warm[group, "cold", 12], warm[group, "warm", 6]
-        shown = f"{six['regret']:.3f} ({six['SE']:.3f}) and {cold['regret']:.3f} ({cold['SE']:.3f})"
-        rows.append((f"warm 6 reaches cold 12, {group}", "equal", shown, six["regret"] <= cold["regret"]))
-        shown = (
-            f"{six['held-out']:.3f} ({six['held-out SE']:.3f}) and {cold['held-out']:.3f} ({cold['held-out SE']:.3f})"
+        measures = (
+            ("warm 6 reaches cold 12", "regret", "SE"),
+            ("the same on held-out images", "held-out", "held-out SE"),
         )
-        rows.append((f"the same on held-out images, {group}", "equal", shown, six["held-out"] <= cold["held-out"]))
+        for name, value, error in measures:
+            shown = f"{six[value]:.3f} ({six[error]:.3f}) and {cold[value]:.3f} ({cold[error]:.3f})"
+            rows.append((f"{name}, {group}", "equal", shown, six[value] <= cold[value]))
     return [[*row[:3], "yes" if row[3] else "**no**"] for row in rows]
 
 

@@ -48,42 +48,33 @@ def ask_at_candidate(run: Run, search: Any) -> tuple[Any, int]:
     return trial, index
 
 
-def ask_and_tell(run: Run, search: Any, side_by_side: int = 1) -> None:
-    """So many evaluations that are asked for before the first of them is told."""
-    for trial, index in [ask_at_candidate(run, search) for _ in range(side_by_side)]:
-        search.tell(trial, run.look(index))
+def ask_and_tell(run: Run, search: Any) -> None:
+    """One evaluation."""
+    trial, index = ask_at_candidate(run, search)
+    search.tell(trial, run.look(index))
 
 
-def make_model(run: Run, evaluations: int, kind: str, start: str = "paired", **options: Any) -> Any:
-    """A search with a surrogate, made for a problem."""
+def run_model(
+    run: Run, evaluations: int, *, kind: str, start: str = "paired", side_by_side: int = 1, **options: Any
+) -> list[int]:
+    """A search with a surrogate; ``start="own"`` lets it choose its first two candidates itself.
+
+    ``side_by_side`` evaluations, of which there is a multiple, are asked for before the first of them is told.
+    """
     if kind.startswith("gamma"):  # its grid is the candidates
         options = {"grid_size": len(run.problem.unit), "deterministic": run.problem.noise == 0.0} | options
-    search = make(kind, seed=run.seed, n_trials=evaluations, **options)
+    search, recommended = make(kind, seed=run.seed, n_trials=evaluations, **options), []
     if start == "paired":
         for index in run.initial:
             search.enqueue(SPACE.from_unit(float(run.problem.unit[index])))
-    return search
-
-
-def run_model(run: Run, evaluations: int, *, kind: str, start: str = "paired", **options: Any) -> list[int]:
-    """A search with a surrogate; ``start="own"`` lets it choose its first two candidates itself."""
-    search, recommended = make_model(run, evaluations, kind, start, **options), []
-    for _ in range(evaluations):
-        ask_and_tell(run, search)
-        if run.problem.noise and hasattr(search, "suggest_best"):
-            recommended.append(run.problem.nearest(SPACE.to_unit(search.suggest_best())))
-        else:
-            recommended.append(best_seen(run))
+    for _ in range(evaluations // side_by_side):
+        for trial, place in [ask_at_candidate(run, search) for _ in range(side_by_side)]:
+            search.tell(trial, run.look(place))
+            if run.problem.noise and hasattr(search, "suggest_best"):
+                recommended.append(run.problem.nearest(SPACE.to_unit(search.suggest_best())))
+            else:
+                recommended.append(best_seen(run))
     return recommended
-
-
-def run_side_by_side(run: Run, evaluations: int, *, batch: str, size: int = 4) -> list[int]:
-    """The package's search, its trials in batches, from the common start; ``size`` divides the evaluations."""
-    search = make_model(run, evaluations, "gamma", batch=batch)
-    for _ in range(evaluations // size):
-        ask_and_tell(run, search, size)
-    best = np.maximum.accumulate([-np.inf if value is None else value for value in run.observed])
-    return [run.index[run.observed.index(value) if np.isfinite(value) else 0] for value in best]
 
 
 def run_blind(run: Run, evaluations: int, *, kind: str) -> list[int]:
@@ -134,8 +125,8 @@ SEARCHES: dict[str, Search] = {
     "gamma_no_inside": partial(run_model, kind="gamma", inside=0.0),
     "gamma_one_node": partial(run_model, kind="gamma", hyperparameters="maximise"),
     "gamma_unit_precision": partial(run_model, kind="gamma", surrogate="gaussian"),
-    "gamma_four_believer": partial(run_side_by_side, batch="believer"),
-    "gamma_four_qei": partial(run_side_by_side, batch="qei"),
+    "gamma_four_believer": partial(run_model, kind="gamma", side_by_side=4, batch="believer"),
+    "gamma_four_qei": partial(run_model, kind="gamma", side_by_side=4, batch="qei"),
     "gamma_thesis": partial(run_model, kind="gamma_thesis"),
     "gaussian": partial(run_model, kind="gaussian"),
     "gaussian_log_ei": partial(run_model, kind="gaussian_log_ei"),

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import tables
-from benchmark_problems import Floats, Problem, Run, held_out_regrets, landscape_problems
+from benchmark_problems import Floats, Problem, Run, landscape_problems
 from benchmark_report import standard_error
 from benchmark_searches import SPACE, ask_and_tell, best_seen, make
 from scipy.ndimage import gaussian_filter1d
@@ -74,7 +74,7 @@ def follow(epochs: list[Problem], n: int, warm: bool, repetition: int) -> list[i
 
 def measure_cell(cases: list[list[Problem]], n: int, warm: bool, repetitions: int) -> tuple[Floats, Floats, list[int]]:
     """Regret of the choices of every epoch but the first, on validation and on held-out images; and the seeds."""
-    held = held_out_regrets(cases[0][0].group)
+    held = {(p.cluster, p.part): p.regrets for p in landscape_problems(cases[0][0].group, held_out=True)}
     runs = [(case, follow(case, n, warm, r)) for r in range(repetitions) for case in cases]
     pairs = [list(zip(case, chosen, strict=True))[1:] for case, chosen in runs]
     seen = np.array([[p.regrets[i] for p, i in pair] for pair in pairs])

@@ -74,6 +74,11 @@ class Landscape:
         """Kappa on the validation images, ``S x E x R``; NaN where the rate diverged."""
         return kappa(self.loss, self.accuracy, self.classes)
 
+    @property
+    def held_score(self) -> NDArray[np.float64]:
+        """The same on the images that no choice has seen."""
+        return kappa(self.held_loss, self.held_accuracy, self.classes)
+
 
 def names(folder: Path | None = None) -> list[str]:
     """The tables there are."""

@@ -117,7 +117,7 @@ def test_held_out_regret_is_of_the_same_choice_on_other_images(bench: SimpleName
     cases = bench.warm.sequences("digits", 0)[:1]
     seen, unseen, clusters = bench.warm.measure_cell(cases, 3, warm=True, repetitions=1)
     chosen = bench.warm.follow(cases[0], 3, warm=True, repetition=0)
-    held = bench.problems.held_out_regrets("digits")
+    held = {(p.cluster, p.part): p.regrets for p in bench.problems.landscape_problems("digits", held_out=True)}
     assert clusters == [0]
     assert seen[0].tolist() == [p.regrets[i] for p, i in zip(cases[0], chosen, strict=True)][1:]
     assert unseen[0].tolist() == [held[0, p.part][i] for p, i in zip(cases[0], chosen, strict=True)][1:]
