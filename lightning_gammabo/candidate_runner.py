@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from lightning_gammabo.records import Outcome
@@ -21,10 +20,6 @@ class CandidateRunner(Protocol):
     def holds(self) -> bool:
         """Whether the candidate kept last can be committed without training it again."""
 
-    @property
-    def wasted(self) -> float:
-        """Passes over the training data that :meth:`train_many` spent in vain."""
-
     def agree(self, value: Any) -> Any:
         """One value for all processes that train together.
 
@@ -40,20 +35,6 @@ class CandidateRunner(Protocol):
 
         Args:
             lr: the learning rate.
-        """
-
-    def trains_together(self) -> bool:
-        """Whether :meth:`train_many` trains candidates in one; found out by trying, so ask only where it matters."""
-
-    def train_many(self, lrs: Sequence[float], usable: Callable[[Outcome], bool]) -> list[Outcome] | None:
-        """Train the epoch from its start at several rates, and validate each; none of them can be kept.
-
-        Args:
-            lrs: the learning rates.
-            usable: whether a candidate gave what it is to be ranked by.
-
-        Returns:
-            What came of them; None where they have to be trained one after the other.
         """
 
     def keep(self) -> None:

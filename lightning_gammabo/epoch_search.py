@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lightning_gammabo.bayesopt import Search, search_name
 from lightning_gammabo.determinant import Determinant
-from lightning_gammabo.epoch_runner import BACK_OFF, StackingRunner
+from lightning_gammabo.epoch_runner import BACK_OFF, EpochRunner
 from lightning_gammabo.fit_rates import FitRates
 from lightning_gammabo.ledger import Ledger
 from lightning_gammabo.metric_names import MetricKeys
@@ -30,9 +30,8 @@ __all__ = ["EpochSearch"]
 
 EXPLODED = 2.0
 """an epoch whose loss is so many times that of its start, and worse than the untrained network's, has diverged"""
-_UNINFORMED = ("grid", "random", "sobol")
 
-MakeRunner = Callable[..., StackingRunner]
+MakeRunner = Callable[..., EpochRunner]
 
 
 class EpochSearch:
@@ -147,18 +146,13 @@ class EpochSearch:
             self._keys,
             self._determinant(plan),
             n_trials=plan.n_trials,
-            n_known=plan.n_trials if self._is_uninformed() else plan.n_initial,
             fraction=plan.fraction,
             # the first search alone; a list of rates is the user's own choice
             settles=self._plan.policy.settle and not history and settings.candidates is None,
             progress=make_progress(self._trainer) if settings.progress else None,
-            affords=lambda results, more: budget.affords(history, results, plan, epoch, more),
+            affords=lambda results: budget.affords(history, results, plan, epoch),
             ranked_before=any(old.chosen is not None for old in history),
         )
-
-    def _is_uninformed(self) -> bool:
-        # whether the rates do not depend on scores
-        return self._settings.candidates is not None or self._settings.policy.search in _UNINFORMED
 
     def _epoch_plan(self) -> EpochPlan:
         plan = self._plan.epoch_plan(first=not self._ledger.history)

@@ -123,23 +123,3 @@ class Judge:
         if not self._ranked_before:
             raise missing
         return Result(state=TrialState.FAILED, message=str(missing), **common)
-
-    def is_usable(self, outcome: Outcome) -> bool:
-        """Whether a candidate that was trained together with others can be judged.
-
-        Those lack what `training_step` logs.
-
-        Args:
-            outcome: how it ended.
-
-        Returns:
-            Whether nothing is lacking.
-        """
-        if outcome.state is not TrialState.COMPLETE:
-            return True
-        try:
-            measured = self._keys.measure(outcome)
-            self._objective.judge(measured)
-        except ValueError:  # not logged, to the keys or to an objective of one's own
-            return False
-        return self._objective.lacks(measured) is None

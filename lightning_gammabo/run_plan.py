@@ -246,28 +246,23 @@ class Budget:
         self._unit = unit
         self._plan = plan
 
-    def affords(
-        self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int, more: int = 1
-    ) -> bool:
-        """Whether one more candidate, or several, may be trained.
+    def affords(self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int) -> bool:
+        """Whether one more candidate may be trained.
 
         Args:
             history: the searches so far.
             results: the candidates of the present one; none to ask whether to search at all.
             plan: the present one's plan.
             epoch: the epoch, from 0; where the run's length is not known, the cap is of the epochs until now.
-            more: how many.
 
         Returns:
-            Whether the run stays below the cap with them, also where the winner has to be trained again.
+            Whether the run stays below the cap with it, also where the winner has to be trained again.
         """
         if self._cap is None:
             return True
         allowed = self._cap * (self._plan.shape.epochs or epoch + 1)
         if self._unit == "seconds":
-            if more > 1 and not history and not results:
-                return False  # nobody knows yet how long one takes
-            return self._seconds(history, results, more) <= allowed * _seconds_of_a_pass(history, results)
+            return self._seconds(history, results) <= allowed * _seconds_of_a_pass(history, results)
         validation = self._plan.validation
         complete = any(result.state is TrialState.COMPLETE for result in results)
         # a whole epoch that leads is taken over; a part may have to be trained again, and so may a leader to which the
@@ -276,16 +271,15 @@ class Budget:
         # its own, the guard's, that of the untrained network, and once more where no candidate has a number
         scorings = 1 + self._plan.is_guarded(plan) + (not history) + (not complete)
         present = sum(result.passes + validation for result in results) + plan.fraction + scorings * validation
-        present += (more - 1) * (plan.fraction + validation)
         if held and not self._plan.shape.replays:
             present -= 1.0
         return present + sum(extra_passes(record, validation) for record in history) <= allowed
 
     @staticmethod
-    def _seconds(history: Sequence[EpochRecord], results: Sequence[Result], more: int) -> float:
-        # seconds that searches took, with so many more candidates as long as the longest of this epoch
+    def _seconds(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:
+        # seconds that searches took, with one more candidate as long as the longest of this epoch
         longest = max((result.seconds for result in results), default=0.0)
-        return sum(r.seconds for r in history) + sum(r.seconds for r in results) + more * longest
+        return sum(r.seconds for r in history) + sum(r.seconds for r in results) + longest
 
 
 def _seconds_of_a_pass(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:

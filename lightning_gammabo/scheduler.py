@@ -4,8 +4,7 @@ Ask for a rate, train a clone of the network at it for this epoch, score it, tel
 Determinant; take over the winner's weights. A *scheduler* is the thesis's trial scheduler, not an ``LRScheduler``.
 
 It knows no Trainer: whatever can train one epoch several times from the same state will do
-(:class:`~lightning_gammabo.candidate_runner.CandidateRunner`). Where that can train several candidates in one, rates
-are asked for in batches: first those that need no score, then, believed to score as the surrogate expects, the rest.
+(:class:`~lightning_gammabo.candidate_runner.CandidateRunner`).
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from lightning_gammabo.determinant import Determinant
 from lightning_gammabo.judge import NOT_FINITE, Judge
 from lightning_gammabo.metric_names import MetricKeys
 from lightning_gammabo.objective import NotLogged, Objective
-from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
+from lightning_gammabo.records import EpochRecord, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
 from lightning_gammabo.settling import FEWEST, settled_rate
 
@@ -39,9 +38,8 @@ class HyperparameterScheduler:
         keys: reads loss and accuracy off what candidates log.
         determinant: which result wins.
         n_trials: candidates an epoch, the present rate among them.
-        n_known: how many of them do not depend on scores.
         progress: shows how it goes on; None shows nothing.
-        affords: asked with the results so far before all candidates but the very first: whether so many more may be
+        affords: asked with the results so far before all candidates but the very first: whether one more may be
             trained.
         ranked_before: whether candidates were ranked earlier in this fit: then one that logs nothing to rank it by
             fails, instead of ending the run.
@@ -57,9 +55,8 @@ class HyperparameterScheduler:
         determinant: Determinant,
         *,
         n_trials: int,
-        n_known: int = 1,
         progress: SearchProgress | None = None,
-        affords: Callable[[Sequence[Result], int], bool] | None = None,
+        affords: Callable[[Sequence[Result]], bool] | None = None,
         ranked_before: bool = False,
         fraction: float = 1.0,
         settles: bool = False,
@@ -68,15 +65,12 @@ class HyperparameterScheduler:
         self._keys = keys
         self._determinant = determinant
         self._n_trials = n_trials
-        self._n_known = n_known
         self._progress = progress or SearchProgress()
-        self._affords = affords or (lambda results, more: True)
+        self._affords = affords or (lambda results: True)
         self._judge = Judge(objective, keys, alone=n_trials == 1, ranked_before=ranked_before)
         self._fraction = fraction
         self._settles = settles and n_trials > FEWEST
         self._baselines = 0
-        # asked for together, and now to be trained one after the other
-        self._waiting: list[Trial] = []
 
     def search(
         self,
@@ -100,7 +94,6 @@ class HyperparameterScheduler:
             The record of the search; committing its choice is the caller's.
         """
         began = time.perf_counter()
-        self._waiting = []
         results: list[Result] = []
         leader: Result | None = None
         kept: Result | None = None
@@ -112,23 +105,23 @@ class HyperparameterScheduler:
             proposals.enqueue(current_lr)
             for lr in around:
                 proposals.enqueue(lr, origin="region")
-            while len(results) < self._n_trials and (self._waiting or not (results and proposals.finished)):
+            while len(results) < self._n_trials and not (results and proposals.finished):
                 if starved == _STARVED:
                     break
-                trials = self._ask(runner, proposals, results, known=1 + len(around))
-                if not trials:
+                # the very first one is trained whatever it costs: whether to search at all was asked before
+                if results and not runner.agree(self._affords(results)):
                     break
-                self._progress.candidate(trials[0].number, trials[0].lr, leader)
-                outcomes = self._train(runner, trials)
-                for trial, outcome in zip(trials, outcomes, strict=False):
-                    # one result for all ranks: what steps return, and seconds, differ between them
-                    result: Result = runner.agree(self._judge.result(trial, outcome, leader))
-                    proposals.tell(trial, result.score if result.score is not None else result.estimate)
-                    val_passes += outcome.val_passes
-                    results.append(result)
-                    starved = starved + 1 if outcome.state is TrialState.FAILED else 0
-                    leader, _ = self._determinant.choose(results)
-                if len(outcomes) == 1 and leader is results[-1]:
+                trial = self._ask(runner, proposals, results)
+                self._progress.candidate(trial.number, trial.lr, leader)
+                outcome = runner.train(trial.lr)
+                # one result for all ranks: what steps return, and seconds, differ between them
+                result: Result = runner.agree(self._judge.result(trial, outcome, leader))
+                proposals.tell(trial, result.score if result.score is not None else result.estimate)
+                val_passes += outcome.val_passes
+                results.append(result)
+                starved = starved + 1 if outcome.state is TrialState.FAILED else 0
+                leader, _ = self._determinant.choose(results)
+                if leader is result:
                     kept = leader
                     runner.keep()
             if leader is None and self._validates_nothing(runner, results):
@@ -137,37 +130,13 @@ class HyperparameterScheduler:
             self._progress.finish()
         return self._record(runner, epoch, results, kept, val_passes, time.perf_counter() - began)
 
-    def _ask(self, runner: CandidateRunner, proposals: Search, results: Sequence[Result], *, known: int) -> list[Trial]:
-        # one, or as many as can be trained together; none where no more can be afforded
-        wanted = 1
+    def _ask(self, runner: CandidateRunner, proposals: Search, results: Sequence[Result]) -> Trial:
         last = self._settles and len(results) == self._n_trials - 1
-        if self._n_trials > 1 and not self._waiting and runner.trains_together() and not last:
-            most = self._n_trials - self._settles
-            known = min(max(known, self._n_known), most)
-            wanted = (known if len(results) < known else most) - len(results)
-        # the very first one is trained whatever it costs: whether to search at all was asked before
-        least = 0 if results else 1
-        lost = math.ceil(runner.wasted / self._fraction - 1e-9)
-        while wanted > least and not runner.agree(self._affords(results, wanted + lost)):
-            wanted -= 1
-        if self._waiting and wanted:
-            return [self._waiting.pop(0)]
-        centre = settled_rate(results) if last and wanted else None
+        centre = settled_rate(results) if last else None
         if centre is not None:
             proposals.enqueue(centre, origin="centre")
-        trials: list[Trial] = []
-        while len(trials) < wanted and not (trials and proposals.finished):
-            trials.append(runner.agree(proposals.ask()))
-        return trials
-
-    def _train(self, runner: CandidateRunner, trials: list[Trial]) -> list[Outcome]:
-        if len(trials) == 1:
-            return [runner.train(trials[0].lr)]
-        outcomes = runner.train_many([trial.lr for trial in trials], self._judge.is_usable)
-        if outcomes is None:
-            self._waiting = trials
-            return []
-        return outcomes
+        trial: Trial = runner.agree(proposals.ask())
+        return trial
 
     def _record(
         self,
@@ -189,7 +158,7 @@ class HyperparameterScheduler:
             reason=reason,
             objective=self._objective.name,
             commit="copy" if copied else "replay",
-            train_passes=sum(result.passes for result in results) + max(rest, 0.0) + runner.wasted,
+            train_passes=sum(result.passes for result in results) + max(rest, 0.0),
             # the committed epoch is validated by the Trainer as well
             val_passes=val_passes + float(val_passes > 0),
             seconds=seconds,

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.anchor import progress_of
 from lightning_gammabo.epoch_runner import (
+    EpochRunner,
     ScoringSet,
-    Stacking,
-    StackingRunner,
     make_iterator,
     scoring_loader,
     watch_loader,
@@ -74,7 +73,6 @@ class FitSession:
         )
         self._keys = MetricKeys(self._objective, settings.monitor_loss, settings.monitor_accuracy)
         self._scoring: ScoringSet | None = None
-        self._stacking = Stacking(settings.vectorise, self._voice)
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
@@ -206,11 +204,11 @@ class FitSession:
         if reason is not None:
             self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
         make_runner = functools.partial(
-            StackingRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
+            EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
         )
         self._mark = None
         if searched and reason is None:
-            search.run(functools.partial(make_runner, scoring=self._scoring, stacking=self._stacking))
+            search.run(functools.partial(make_runner, scoring=self._scoring))
             self._learn_shape(trainer)
             self.showcase.searched(trainer, self.ledger.history, self.rates.by_epoch)
         elif self._settings.policy.guard and self.ledger.history and trains_weights(trainer):
@@ -297,14 +295,11 @@ class FitSession:
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
-        # the winner of those that are trained together is trained again
-        replays = replays or self._stacking.may_be(trainer, trainer.lightning_module)
         own = self._scoring.own_samples if self._scoring is not None else None
         return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples, own=own)
 
     def _learn_shape(self, trainer: Trainer) -> None:
-        # before the first search some of it may be a guess: Lightning asks for the loaders when it validates, and
-        # whether candidates can be trained together is found out by trying
+        # before the first search some of it may be a guess: Lightning asks for the loaders when it validates
         if self.plan is not None:
             shape = self._shape_of(trainer)
             self.plan.shape = replace(self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays)

@@ -44,7 +44,6 @@ class SearchSettings:
     score_dataloader: Any
     max_overhead: float | None
     overhead_unit: str
-    vectorise: str
     seed: int
     history_file: str | None
     progress: bool
@@ -107,7 +106,6 @@ class SearchSettings:
             "commit": ("copy", "replay"),
             "lr_schedulers": ("override", "scale", "error"),
             "overhead_unit": ("passes", "seconds"),
-            "vectorise": ("auto", "always", "never"),
         }
         for name, allowed in choices.items():
             value = getattr(self, name)

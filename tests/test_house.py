@@ -28,8 +28,7 @@ MAY_KNOW: dict[str, set[str]] = {
     "settings": GROUND | {"bayesopt", "policy"},
     "run_plan": GROUND | {"policy"},
     "trainer_state": GROUND | {"run_plan"},
-    "vectorised": GROUND,
-    "epoch_runner": GROUND | {"trainer_state", "vectorised"},
+    "epoch_runner": GROUND | {"trainer_state"},
     "determinant": GROUND,
     "report": {"records", "bayesopt"},
     "judge": GROUND | {"determinant"},
@@ -57,7 +56,6 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
     "bayesopt": LIGHTNING | {"torch.nn", "torch.optim"},
     "determinant": LIGHTNING | BOTORCH,
     "report": LIGHTNING | BOTORCH | {"torch"},
-    "vectorised": LIGHTNING | BOTORCH,
     "trainer_state": BOTORCH,
     "epoch_runner": BOTORCH,
 }

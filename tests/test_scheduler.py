@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 import re
 import time
@@ -40,8 +39,6 @@ def bowl(lr: float) -> Outcome:
 class Runner:
     """A candidate runner that trains nothing and writes down what it is asked for."""
 
-    wasted = 0.0
-
     def __init__(
         self,
         train: Train = bowl,
@@ -49,13 +46,9 @@ class Runner:
         baseline: Outcome | None = None,
         replay: bool = False,
         holds: bool = True,
-        together: bool = False,
-        fails: bool = False,
     ) -> None:
         self.replay = replay
         self.holds = holds
-        self.together = together
-        self.fails = fails
         self.calls: list[Any] = []
         self.kept: list[float] = []
         self._train = train
@@ -71,17 +64,6 @@ class Runner:
     def train(self, lr: float) -> Outcome:
         self.calls.append(lr)
         return self._train(lr)
-
-    def trains_together(self) -> bool:
-        return self.together
-
-    def train_many(self, lrs: Sequence[float], usable: Callable[[Outcome], bool]) -> list[Outcome] | None:
-        self.calls.append(list(lrs))
-        outcomes = [self._train(lr) for lr in lrs]
-        if self.fails or not all(map(usable, outcomes)):
-            self.together, self.wasted = False, 1.5
-            return None
-        return outcomes
 
     def keep(self) -> None:
         self.kept.append(self.calls[-1])
@@ -193,8 +175,7 @@ def test_a_region_is_tried_after_the_present_rate_and_before_the_search_proposes
 def test_what_cannot_be_afforded_is_not_trained(affordable: int) -> None:
     asked: list[int] = []
 
-    def affords(results: Sequence[Result], more: int) -> bool:
-        assert more == 1
+    def affords(results: Sequence[Result]) -> bool:
         asked.append(len(results))
         return len(results) <= affordable
 
@@ -227,7 +208,7 @@ def test_without_three_scores_there_is_no_centre() -> None:
 def test_a_centre_that_cannot_be_afforded_is_not_trained() -> None:
     record = search(
         Runner(), listed(1e-4, 1e-3, 0.3, 0.2), n_trials=5, settles=True,
-        affords=lambda results, more: len(results) + more <= 4,
+        affords=lambda results: len(results) < 4,
     )  # fmt: skip
     assert [result.lr for result in record.results] == [0.01, 1e-4, 1e-3, 0.3]
 
@@ -237,124 +218,6 @@ def test_those_before_the_centre_are_trained_together_and_it_alone() -> None:
     record = search(runner, listed(1e-4, 1e-3, 0.3, 0.2), n_trials=5, n_known=5, settles=True)
     assert runner.calls == ["baseline", [0.01, 1e-4, 1e-3, 0.3], settled_rate(record.results[:4])]
     assert record.commit == "copy"
-
-
-# ---- candidates that are trained together
-
-
-def test_rates_that_need_no_score_are_trained_together_and_then_the_rest() -> None:
-    runner = Runner(together=True)
-    proposals = make_search("gamma", SPACE, seed=1, n_initial=3, n_trials=8)
-    record = search(runner, proposals, n_trials=8, n_known=3)
-    rates = [result.lr for result in record.results]
-    assert runner.calls == ["baseline", rates[:3], rates[3:]]
-    assert [result.origin for result in record.results] == ["current", *["initial"] * 2, *["acquisition"] * 5]
-    assert len(set(rates)) == 8
-    assert record.chosen is max((r for r in record.results if r.score is not None), key=lambda r: r.score or 0.0)
-    assert proposals.pending == ()  # type: ignore[attr-defined]
-
-
-def test_a_region_is_trained_together_with_the_present_rate() -> None:
-    runner = Runner(together=True)
-    search(runner, listed(0.5, 0.6), around=[0.2, 0.05], n_trials=5)
-    assert runner.calls == ["baseline", [0.01, 0.2, 0.05], [0.5, 0.6]]
-
-
-def test_a_list_is_trained_together_to_its_end() -> None:
-    runner = Runner(together=True)
-    record = search(runner, listed(0.1, 0.2), n_trials=9, n_known=9)
-    assert runner.calls == ["baseline", [0.01, 0.1, 0.2]]
-    assert record.chosen is not None
-    assert record.chosen.lr == 0.1
-
-
-def test_the_winner_of_those_trained_together_is_trained_again() -> None:
-    runner = Runner(together=True)
-    record = search(runner, listed(0.1, 0.2), n_trials=3, n_known=3)
-    assert runner.kept == []
-    assert (record.commit, record.train_passes) == ("replay", 4.0)
-
-
-def test_a_single_one_that_is_left_is_trained_alone_and_may_be_kept() -> None:
-    runner = Runner(together=True)
-    record = search(runner, listed(0.3, 0.1), n_trials=3, n_known=2)
-    assert runner.calls == ["baseline", [0.01, 0.3], 0.1]
-    assert runner.kept == [0.1]
-    assert record.commit == "copy"
-
-
-def test_of_those_that_cannot_be_afforded_together_fewer_are_trained() -> None:
-    runner = Runner(together=True)
-    asked: list[tuple[int, int]] = []
-
-    def affords(results: Sequence[Result], more: int) -> bool:
-        asked.append((len(results), more))
-        return len(results) + more <= 3
-
-    record = search(runner, listed(0.1, 0.2, 0.3, 0.4), n_trials=5, n_known=4, affords=affords)
-    assert runner.calls == ["baseline", [0.01, 0.1, 0.2]]
-    assert len(record.results) == 3
-    assert asked == [(0, 4), (0, 3), (3, 1)]
-
-
-@pytest.mark.parametrize("affordable", [4, 9])
-def test_where_training_together_fails_they_are_trained_in_turn(affordable: int) -> None:
-    runner = Runner(together=True, fails=True)
-    record = search(
-        runner,
-        listed(0.1, 0.2, 0.3),
-        n_trials=4,
-        n_known=4,
-        affords=lambda results, more: len(results) + more <= affordable,
-    )
-    alone = [0.01, 0.1, 0.2, 0.3][: affordable - 2]  # a pass and a half, spent in vain, are two candidates
-    assert runner.calls == ["baseline", [0.01, 0.1, 0.2, 0.3], *alone]
-    assert [result.lr for result in record.results] == alone
-    assert runner.kept == [0.01, 0.1]
-    assert (record.commit, record.train_passes) == ("copy", 1.5 + len(alone))
-
-
-def test_what_was_spent_in_vain_is_counted_in_candidates_of_a_part() -> None:
-    asked: list[tuple[int, int]] = []
-
-    def affords(results: Sequence[Result], more: int) -> bool:
-        asked.append((len(results), more))
-        return True
-
-    options = {"n_trials": 3, "n_known": 3, "fraction": 0.5, "affords": affords}
-    search(Runner(together=True, fails=True), listed(0.1, 0.2), **options)
-    assert asked == [(0, 3), (1, 1 + 3), (2, 1 + 3)]  # a pass and a half is three candidates of half an epoch
-
-
-def test_of_those_trained_together_the_first_one_is_trained_whatever_it_costs() -> None:
-    runner = Runner(together=True)
-    record = search(runner, listed(0.1, 0.2), n_trials=3, n_known=3, affords=lambda results, more: False)
-    assert runner.calls == ["baseline", 0.01]
-    assert len(record.results) == 1
-
-
-def test_nothing_but_the_present_rate_is_known_to_need_no_score() -> None:
-    runner = Runner(together=True)
-    search(runner, listed(0.1, 0.2, 0.3), n_trials=4)
-    assert runner.calls == ["baseline", 0.01, [0.1, 0.2, 0.3]]
-
-
-@pytest.mark.parametrize(
-    ("objective", "usable"),
-    [("loss", True), ("val_loss", True), ("accuracy", False), ("train_loss", False)],
-)
-def test_what_is_not_there_to_rank_by_has_them_trained_in_turn(objective: str, usable: bool) -> None:
-    asked: list[bool] = []
-
-    class Asks(Runner):
-        def train_many(self, lrs: Sequence[float], usable: Callable[[Outcome], bool]) -> list[Outcome] | None:
-            asked.extend(map(usable, [complete(1.0), Outcome(state=TrialState.DIVERGED)]))
-            return super().train_many(lrs, lambda outcome: True)
-
-    kind = Objective(objective, mode="min")
-    with contextlib.suppress(NotLogged):
-        search(Asks(lambda lr: complete(1.0), together=True), listed(0.1), n_trials=2, n_known=2, objective=kind)
-    assert asked == [usable, True]
 
 
 @pytest.mark.parametrize(("lacking", "tried"), [((0.1, 0.2, 0.3), 3), ((0.1, 0.3), 5), ((), 5)])

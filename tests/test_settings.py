@@ -141,8 +141,6 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"max_overhead": INF}, ValueError, r"max_overhead=inf: .* None for no cap"),
     choice("overhead_unit", "minutes", "passes"),
     choice("overhead_unit", None, "passes"),
-    choice("vectorise", "yes", "auto"),
-    choice("vectorise", None, "auto"),
     # two that contradict each other
     *(
         (

@@ -40,7 +40,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "trainer_state/data.py": ("tests/trainer_state/test_data.py",),
     "trainer_state/state.py": ("tests/trainer_state/test_state.py",),
     "trainer_state/walk.py": ("tests/trainer_state",),
-    "epoch_runner": (*FITS[: len(SCENARIOS)], "tests/epoch_runner", "tests/vectorised/test_native.py"),
+    "epoch_runner": (*FITS[: len(SCENARIOS)], "tests/epoch_runner"),
 }
 """module, or package -> the tests that are to notice"""
 CONFIGURATION = """

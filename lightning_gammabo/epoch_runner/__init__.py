@@ -11,22 +11,16 @@ state is noted and the candidate is validated for its score. Then one of them is
 * ``copy``: its end state is put back, the true tail runs, and the Trainer trains what is left of the epoch, with the
   user's callbacks and loggers;
 * ``replay``: the start state is put back and the epoch is trained natively from its first batch, every hook included.
-
-Where the module allows it, several candidates are trained in one (:class:`StackingRunner`, docs/vectorised.md).
 """
 
 from lightning_gammabo.epoch_runner.arming import arm, disarm, make_iterator, watch_loader
 from lightning_gammabo.epoch_runner.runner import BACK_OFF, EpochRunner
 from lightning_gammabo.epoch_runner.scoring import ScoringSet, scoring_loader
-from lightning_gammabo.epoch_runner.stacked_run import StackingRunner
-from lightning_gammabo.epoch_runner.stacking import Stacking
 
 __all__ = [
     "BACK_OFF",
     "EpochRunner",
     "ScoringSet",
-    "Stacking",
-    "StackingRunner",
     "arm",
     "disarm",
     "make_iterator",

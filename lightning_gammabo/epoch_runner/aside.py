@@ -75,23 +75,6 @@ class Aside:
         ):
             yield probe
 
-    @contextlib.contextmanager
-    def in_turn(self, batches: int, losses: Sequence[Tensor]) -> Iterator[Probe]:
-        """Within :meth:`entered`: let one of several candidates that were trained together be the one that is watched.
-
-        Args:
-            batches: batches that were trained.
-            losses: its training losses.
-
-        Yields:
-            What watches its validation.
-        """
-        trainer: Any = self._trainer
-        probe = self._candidate_probe()
-        probe.batches, probe.losses = batches, list(losses)
-        with replaced(trainer, "callbacks", [*trainer.callbacks[:-1], probe]):
-            yield probe
-
     def _candidate_probe(self, **options: Any) -> Probe:
         return self.probe(read_sums=lambda: running_sums(self._trainer), **options)
 

@@ -12,22 +12,20 @@ import torch
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
-from lightning_gammabo.epoch_runner import EpochRunner, Stacking, StackingRunner, arm
+from lightning_gammabo.epoch_runner import EpochRunner, arm
 from lightning_gammabo.epoch_runner.aside import Aside
 from lightning_gammabo.probe import CHECK_EVERY, Diverged
 from lightning_gammabo.rate_guard import RateGuard
-from lightning_gammabo.records import Outcome, TrialState
-from lightning_gammabo.voice import Voice
+from lightning_gammabo.records import TrialState
 from tests.identity.scenarios import TRAIN, VAL, Net, Stream
 from tests.test_no_trace import trainer_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-Act = Callable[[StackingRunner], None]
+Act = Callable[[EpochRunner], None]
 BATCHES = 5
 TRAINED: list[float] = []
 HEIGHTS: list[float] = []
-SAID: list[str] = []
 
 
 class Counts(Net):
@@ -39,14 +37,6 @@ class Counts(Net):
         TRAINED.append(self.trainer.optimizers[0].param_groups[0]["lr"])
         HEIGHTS.append(self.guard.height if self.guard is not None else math.nan)
         return super().training_step(batch, batch_idx)
-
-
-class Plain(Net):
-    """Without dropout, whose numbers candidates trained together share."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.net[3] = torch.nn.Identity()
 
 
 class Acts(Callback):
@@ -65,7 +55,7 @@ class Acts(Callback):
 
         def search(fetcher: Any, run: Any) -> None:
             options = {"replay": False, **self.options}
-            with StackingRunner(trainer, pl_module, fetcher, run, mark=None, guard=guard, **options) as runner:
+            with EpochRunner(trainer, pl_module, fetcher, run, mark=None, guard=guard, **options) as runner:
                 TRAINED.clear()
                 HEIGHTS.clear()
                 self.act(runner)
@@ -266,128 +256,3 @@ def test_one_that_is_replayed_is_not_held() -> None:
         assert TRAINED == [0.1] * BATCHES
 
     within_a_fit(act, replay=True)
-
-
-# ---- together
-
-
-class Says(Voice):
-    def inform(self, message: str) -> None:
-        SAID.append(message)
-
-
-def together(act: Act, module: Any = Plain, **options: Any) -> None:
-    SAID.clear()
-    within_a_fit(act, module, replay=True, stacking=Stacking("always", Says()), **options)
-
-
-def usable(outcome: Outcome) -> bool:
-    return True
-
-
-@pytest.mark.parametrize("options", [{}, {"gradient_clip_val": 0.01}, {"accumulate_grad_batches": 2}], ids=str)
-def test_those_trained_together_are_those_trained_in_turn(options: dict[str, Any]) -> None:
-    def act(runner: StackingRunner) -> None:
-        assert runner.trains_together()
-        rates = [0.01, 0.4]
-        outcomes = runner.train_many(rates, usable)
-        assert SAID == []
-        assert outcomes is not None
-        for outcome, alone in zip(outcomes, map(runner.train, rates), strict=True):
-            assert (outcome.state, outcome.steps, outcome.passes) == (alone.state, alone.steps, alone.passes)
-            validated = {name: alone.metrics[name] for name in ("val_loss", "val_acc")}
-            assert outcome.metrics == pytest.approx(validated, rel=1e-4)
-            assert outcome.train_loss == pytest.approx(alone.train_loss, rel=1e-5)
-            assert 0.0 < outcome.seconds < 60.0
-
-    together(act, trainer=options)
-
-
-def test_one_of_them_diverges() -> None:
-    def act(runner: StackingRunner) -> None:
-        outcomes = runner.train_many([1e30, 0.1], usable)
-        assert outcomes is not None
-        assert [outcome.state for outcome in outcomes] == [TrialState.DIVERGED, TrialState.COMPLETE]
-        assert outcomes[0].message.startswith("training loss not finite at step ")
-
-    together(act)
-
-
-@pytest.mark.parametrize(("accumulate", "count"), [(1, 3), (2, 3), (4, 5)])
-def test_a_few_batches_are_tried_beforehand_and_once(
-    accumulate: int, count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[tuple[int, float]] = []
-
-    def check_equal(module: Any, optimizers: Any, batches: Any, *args: Any, tolerance: float, **options: Any) -> None:
-        tried.append((len(batches), tolerance))
-
-    monkeypatch.setattr("lightning_gammabo.epoch_runner.stacked_run.check_equal", check_equal)
-
-    def act(runner: StackingRunner) -> None:
-        assert runner.trains_together()
-        assert runner.trains_together()
-        assert tried == [(count, 1e-5)]
-
-    together(act, trainer={"accumulate_grad_batches": accumulate})
-
-
-def test_a_whole_epoch_of_unknown_length_is_trained_in_turn() -> None:
-    def whole(runner: StackingRunner) -> None:
-        assert not runner.trains_together()
-
-    def part(runner: StackingRunner) -> None:
-        assert runner.trains_together()
-
-    together(whole, train=DataLoader(Stream(), 8))
-    assert SAID == ["candidates are trained one after the other: the length of the epoch is not known"]
-    together(part, train=DataLoader(Stream(), 8), until=2)
-    assert SAID == []
-
-
-def test_an_epoch_that_begins_at_a_rate_of_0_is_trained_in_turn() -> None:
-    def act(runner: StackingRunner) -> None:
-        runner._present = [0.0]
-        assert not runner.trains_together()
-        assert SAID == ["candidates are trained one after the other: the epoch begins at a rate of 0"]
-
-    together(act)
-
-
-@pytest.mark.parametrize(
-    ("module", "options", "reason"),
-    [
-        ("on_after_backward", {}, "on_after_backward"),
-        ("", {"val_check_interval": 0.5}, "validation in mid-epoch"),
-    ],
-)
-def test_what_speaks_against_it_is_said(module: str, options: dict[str, Any], reason: str) -> None:
-    hooks = {module: lambda self: None} if module else {}
-
-    def act(runner: StackingRunner) -> None:
-        assert not runner.trains_together()
-        (said,) = SAID
-        assert reason in said
-
-    together(act, type("Hooked", (Plain,), hooks), trainer=options)
-
-
-@pytest.mark.parametrize("device", ["cpu", "cuda"])
-def test_what_failed_gives_its_memory_back(device: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    emptied: list[int] = []
-    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: emptied.append(1))
-
-    def act(runner: StackingRunner) -> None:
-        with monkeypatch.context() as within:
-
-            def refuses(outcome: Outcome) -> bool:
-                strategy = type(runner._trainer.strategy)
-                within.setattr(strategy, "root_device", property(lambda _: torch.device(device)))
-                emptied.clear()  # the Trainer's loops do so as well
-                return False
-
-            assert runner.train_many([0.01, 0.1], refuses) is None
-        assert bool(emptied) is (device == "cuda")
-        assert runner.wasted == 2.0
-
-    together(act)
