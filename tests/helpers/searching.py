@@ -1,14 +1,28 @@
-"""The search that tests of trust run: full candidates in every epoch, few of them, drawn without a surrogate."""
+"""Callbacks for tests, made of flat arguments: fields of the policy and arguments of the callback side by side."""
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, SearchPolicy
+
+FIELDS = {field.name for field in fields(SearchPolicy)}
+
+
+def gamma_search(policy: str = "epochwise", **given: Any) -> GammaLRSearch:
+    """A callback whose policy is a named one with the given fields changed.
+
+    Args:
+        policy: name of the policy.
+        **given: fields of ``SearchPolicy`` and arguments of ``GammaLRSearch``.
+    """
+    changed = {name: given.pop(name) for name in FIELDS & set(given)}
+    return GammaLRSearch(SearchPolicy(base=policy, **changed), **given)  # type: ignore[arg-type]
 
 
 def searching(**given: Any) -> GammaLRSearch:
-    """Three candidates in each epoch unless told otherwise; arguments as those of ``GammaLRSearch``."""
-    return GammaLRSearch(
-        **{"policy": "thesis", "n_initial": 1, "n_iterations": 2, "search": "random", "progress": False, **given}
+    """Three full candidates in each epoch, drawn without a surrogate, unless told otherwise."""
+    return gamma_search(
+        **{"policy": "thesis", "first_random": 1, "first_model": 2, "sampler": "random", "progress": False, **given}
     )

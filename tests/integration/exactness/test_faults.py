@@ -307,7 +307,7 @@ class TooHigh(Net):
 
 
 def test_a_range_that_is_too_high_is_left_downwards() -> None:
-    search, module = searching(lr_min=1e28, lr_max=1e30), TooHigh()
+    search, module = searching(min_lr=1e28, max_lr=1e30), TooHigh()
     with pytest.warns(UserWarning, match=r"all 3 candidates diverged.*are not proposed any more"):
         trainer_of(search, max_epochs=4).fit(module, *loaders())
     lowest = [min(result.lr for result in record.results) for record in search.history]

@@ -84,9 +84,9 @@ def test_cell(name: str, commit: str, tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     expected = fit(scenario, tmp_path)
     assert differences(expected, fit(scenario, tmp_path)) == [], "the plain fit is not the same twice"
-    one = searching(commit=commit, n_initial=1, n_iterations=0)
+    one = searching(commit=commit, first_random=1, first_model=0)
     assert differences(expected, fit(scenario, tmp_path, one)) == [], "one candidate"
-    many = searching(commit=commit, lr_min=1e-3, lr_max=0.3)
+    many = searching(commit=commit, min_lr=1e-3, max_lr=0.3)
     searched = fit(scenario, tmp_path, many)
     rates = [record.chosen.lr for record in many.history]
     assert differences(fit(scenario, tmp_path, Follows(rates)), searched) == [], "many candidates"

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from lightning.pytorch import Callback, Trainer, seed_everything
 
-from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.learning_rate.controller import LearningRates
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import Calls, differences, fingerprint
 from tests.integration.identity.scenarios import SCENARIOS, Scenario
 
@@ -50,7 +50,7 @@ def fit(scenario: Scenario, *callbacks: Callback) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_one_candidate_is_the_plain_fit(name: str, commit: str) -> None:
     scenario = SCENARIOS[name]
-    search = GammaLRSearch("thesis", commit=commit, **{**scenario.search, "n_initial": 1, "n_iterations": 0})
+    search = gamma_search("thesis", commit=commit, **{**scenario.search, "first_random": 1, "first_model": 0})
     searched = fit(scenario, search)
     assert len(search.history) > 0
     assert differences(fit(scenario), searched) == []
@@ -60,8 +60,8 @@ def test_one_candidate_is_the_plain_fit(name: str, commit: str) -> None:
 @pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if scenario.follows])
 def test_many_candidates_are_the_plain_fit_at_the_chosen_rates(name: str, commit: str) -> None:
     scenario = SCENARIOS[name]
-    search = GammaLRSearch(
-        "thesis", commit=commit, search="random", **{"n_initial": 2, "n_iterations": 1, **scenario.search}
+    search = gamma_search(
+        "thesis", commit=commit, sampler="random", **{"first_random": 2, "first_model": 1, **scenario.search}
     )
     searched = fit(scenario, search)
     rates = [record.chosen.lr for record in search.history]

@@ -60,7 +60,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "copy": {},
     "replay": {"commit": "replay"},
     # candidates train a part of the epoch, and the winner goes on from there, under watch
-    "part": {"first_fraction": 0.6, "fraction": 0.4, "min_steps": 1, "guard": True},
+    "part": {"first_share": 0.6, "later_share": 0.4, "min_steps": 1, "recover": True},
 }
 
 
@@ -71,12 +71,12 @@ def test_cell(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     expected = fit(scenario, tmp_path)
     followed: dict[tuple[float, ...], Any] = {}
     for way, arguments in WAYS.items():
-        one = searching(**{**arguments, **scenario.search, "n_initial": 1, "n_iterations": 0})
+        one = searching(**{**arguments, **scenario.search, "first_random": 1, "first_model": 0})
         assert differences(expected, fit(scenario, tmp_path, one)) == [], f"one candidate, {way}"
         assert len(one.history) > 0
         if not scenario.follows:
             continue
-        many = searching(**arguments, lr_min=1e-3, lr_max=0.3, **scenario.search)
+        many = searching(**arguments, min_lr=1e-3, max_lr=0.3, **scenario.search)
         searched = fit(scenario, tmp_path, many)
         rates = tuple(record.chosen.lr for record in many.history)
         if rates not in followed:

@@ -14,14 +14,22 @@ from lightning.pytorch import Callback, Trainer
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.learning_rate.annealing import progress_of
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.scenarios import SCENARIOS
 from tests.integration.identity.test_identity import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-PARTIAL = {"n_initial": 2, "n_iterations": 1, "n_later": 3, "fraction": 0.4, "first_fraction": 0.6, "min_steps": 1}
-PARTIAL |= {"later_share": 100.0}  # however few steps these epochs have, each is searched
+PARTIAL = {
+    "first_random": 2,
+    "first_model": 1,
+    "later_candidates": 3,
+    "later_share": 0.4,
+    "first_share": 0.6,
+    "min_steps": 1,
+}
+PARTIAL |= {"later_overhead": 100.0}  # however few steps these epochs have, each is searched
 POLICIES = ["epochwise", "adaptive", "once", "thorough"]
 FOLLOWS = [name for name, scenario in SCENARIOS.items() if scenario.follows and name != "writes its rate"]
 
@@ -68,7 +76,7 @@ def known(search: GammaLRSearch, epochs: int = 5) -> Knows:
 @pytest.mark.parametrize("name", ["shuffled", "keeps state", "groups", "stops in mid-epoch"])
 def test_one_candidate_is_the_plain_anchored_fit(name: str, policy: str) -> None:
     scenario = SCENARIOS[name]
-    search = GammaLRSearch(policy, n_initial=1, n_iterations=0, n_later=1, progress=False)
+    search = gamma_search(policy, first_random=1, first_model=0, later_candidates=1, progress=False)
     searched = fit(scenario, search)
     assert len(search.history) > 0
     assert differences(fit(scenario, known(search)), searched) == []
@@ -77,7 +85,7 @@ def test_one_candidate_is_the_plain_anchored_fit(name: str, policy: str) -> None
 @pytest.mark.parametrize("name", FOLLOWS)
 def test_short_candidates_that_go_on_are_the_plain_fit_at_the_chosen_heights(name: str) -> None:
     scenario = SCENARIOS[name]
-    search = GammaLRSearch("epochwise", anchor="cosine", search="random", progress=False, **PARTIAL)
+    search = gamma_search("epochwise", annealing="cosine", sampler="random", progress=False, **PARTIAL)
     searched = fit(scenario, search)
     assert [record.epoch for record in search.history] == [rate.epoch for rate in search.rates]
     assert differences(fit(scenario, known(search)), searched) == []
@@ -86,7 +94,7 @@ def test_short_candidates_that_go_on_are_the_plain_fit_at_the_chosen_heights(nam
 @pytest.mark.parametrize("name", ["shuffled", "keeps state", "persistent workers", "counting callback"])
 def test_replayed_short_candidates_are_the_same(name: str) -> None:
     scenario = SCENARIOS[name]
-    search = GammaLRSearch("epochwise", search="random", commit="replay", progress=False, **PARTIAL)
+    search = gamma_search("epochwise", sampler="random", commit="replay", progress=False, **PARTIAL)
     searched = fit(scenario, search)
     assert {record.commit for record in search.history} == {"replay"}
     assert differences(fit(scenario, known(search)), searched) == []

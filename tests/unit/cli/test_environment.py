@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, ListSampler
 from lightning_gammabo.cli.autoload import GuestSearch
 from lightning_gammabo.cli.environment import VARIABLE, callbacks_factory, parse
 from lightning_gammabo.trainer.compat import NAMESPACES
+from tests.helpers.searching import gamma_search
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
@@ -28,14 +29,14 @@ def test_it_can_be_asked_for_as_it_is(text: str) -> None:
     ("text", "given"),
     [
         ("policy=thesis", {"policy": "thesis"}),
-        ("n_iterations=3, seed = 7", {"n_iterations": 3, "seed": 7}),
-        ("lr_min=1e-3,lr_max=1", {"lr_min": 1e-3, "lr_max": 1}),
-        ("candidates=[1e-3, 0.1, 1]", {"candidates": [1e-3, 0.1, 1]}),
-        ("when=[0.3,0.5],n_later=2", {"when": [0.3, 0.5], "n_later": 2}),
+        ("n_iterations=3, seed = 7", {"first_model": 3, "seed": 7}),
+        ("lr_min=1e-3,lr_max=1", {"min_lr": 1e-3, "max_lr": 1}),
+        ("candidates=[1e-3, 0.1, 1]", {"sampler": ListSampler([1e-3, 0.1, 1])}),
+        ("when=[0.3,0.5],n_later=2", {"when": [0.3, 0.5], "later_candidates": 2}),
         ("when=every", {"when": "every"}),
         ("stop_epoch=null,progress=false", {"stop_epoch": None, "progress": False}),
         ("monitor_loss=123", {"monitor_loss": "123"}),
-        ("objective='a,b=c',objective_mode=min", {"objective": "a,b=c", "objective_mode": "min"}),
+        ("objective='a,b=c',objective_mode=min", {"objective": "a,b=c", "mode": "min"}),
         ("monitor_loss=val/loss", {"monitor_loss": "val/loss"}),
     ],
 )
@@ -43,7 +44,7 @@ def test_values_have_the_types_of_the_arguments(text: str, given: dict[str, Any]
     found = parse(text)
     assert found == given
     assert {name: type(value) for name, value in found.items()} == {n: type(value) for n, value in given.items()}
-    GammaLRSearch(**found)
+    gamma_search(**found)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_one_that_is_there_stays_alone(brought_by: str, monkeypatch: pytest.Monk
             return own if brought_by == "module" else []
 
     monkeypatch.setenv(VARIABLE, "1")
-    own = GammaLRSearch(candidates=[0.01], objective="loss")
+    own = GammaLRSearch(sampler=ListSampler([0.01]), objective="loss")
     trainer = Trainer(
         callbacks=[own] if brought_by == "trainer" else [],
         max_epochs=1,

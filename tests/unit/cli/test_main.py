@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 PROJECT = ROOT / "tests" / "integration" / "project" / "config.yaml"
 CONFIGS = sorted((ROOT / "examples" / "configs").glob("*.yaml"))
 MODEL, DATA = "tests.integration.project.model.Classifier", "tests.integration.project.model.Numbers"
-SEARCHED = {"policy": "thesis", "search": "random", "n_initial": 2, "n_iterations": 1, "lr_max": 0.5}
+SEARCHED = {"policy": "thesis", "sampler": "random", "first_random": 2, "first_model": 1, "max_lr": 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +87,7 @@ def test_every_way_gives_the_same_history(words: Any, monkeypatch: pytest.Monkey
 def test_every_argument_goes_round_in_a_file(words: Any, capsys: pytest.CaptureFixture[str]) -> None:
     objects = {
         "objective": {"class_path": "tests.integration.project.own.Weighted", "init_args": {"weight": 0.25}},
-        "search": {"class_path": "tests.integration.project.own.Coarse", "init_args": {"points": 4}},
+        "sampler": {"class_path": "tests.integration.project.own.Coarse", "init_args": {"points": 4}},
     }
     printed = []
     for config in (write("search.yaml", listed(**objects, when=[0.5], candidates=[1e-3, 0.1])), "printed.yaml"):
