@@ -169,14 +169,14 @@ class EpochSearch:
     def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, anchor: float) -> EpochRecord:
         return replace(
             record,
-            search=search_name(self._settings.policy.search) if self._settings.candidates is None else "list",
-            lr_low=proposals.space.low,
-            lr_high=proposals.space.high,
+            sampler=search_name(self._settings.policy.search) if self._settings.candidates is None else "list",
+            min_lr=proposals.space.low,
+            max_lr=proposals.space.high,
             n_initial=plan.n_initial,
             seed=self._rates.seed_of(record.epoch),
             policy=self._settings.policy.name,
-            anchor=anchor,
-            fraction=plan.fraction,
+            annealing=anchor,
+            share=plan.fraction,
         )
 
     def _is_sane(self, outcome: Outcome) -> bool:

@@ -114,7 +114,7 @@ class FitRates:
             start=guard.first,
             end=guard.last,
             steps=guard.batches,
-            height=height,
+            peak=height,
             returned_to=self._returned_to,
         )
         self._returned_to = None
@@ -206,8 +206,8 @@ class FitRates:
             self._voice.warn(f"in epoch {record.epoch} {record.reason}; {how}")
             return present.lr
         lowest = min(result.lr for result in record.results if result.state is not TrialState.FAILED)
-        self._lr_max = min(self._lr_max, lowest / record.anchor / LOWERED)
-        highest = self._lr_max * record.anchor
+        self._lr_max = min(self._lr_max, lowest / record.annealing / LOWERED)
+        highest = self._lr_max * record.annealing
         good = self._last_good
         rate = good if good is not None and good < lowest else highest
         self._voice.warn(
@@ -228,7 +228,7 @@ class FitRates:
             The record, with what became of the epoch.
         """
         assert record.chosen is not None
-        self._lr_max = min(self._lr_max, record.chosen.lr / record.anchor / ROLLED_BACK)
+        self._lr_max = min(self._lr_max, record.chosen.lr / record.annealing / ROLLED_BACK)
         self._last_good = trained_at
         self.say_rollback(record.epoch, record.chosen.lr, trained_at)
         reason = f"{record.reason}; the epoch then diverged and was trained again at {trained_at:.2e}"

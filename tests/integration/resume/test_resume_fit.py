@@ -100,7 +100,7 @@ def test_resumed_where_the_loss_stalls(tmp_path: Path) -> None:
     ranked = {"objective": "val_loss", "objective_mode": "max", "candidates": [3.0], "lr_max": 3.0, "guard": False}
     options = {"policy": "once", "anchor": "plateau", **ranked}
     whole = fit("plain", 7, tmp_path / "whole", **options)
-    lowered = [rate.epoch for rate in whole["by epoch"] if rate.start < rate.height]
+    lowered = [rate.epoch for rate in whole["by epoch"] if rate.start < rate.peak]
     assert 3 <= lowered[0] <= 6
     for epoch in range(lowered[0] - 2, lowered[0] + 1):
         checkpoint = str(tmp_path / "whole" / f"epoch={epoch}.ckpt")

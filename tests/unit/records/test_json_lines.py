@@ -130,7 +130,7 @@ def test_killed_while_writing_leaves_one_whole_version(tmp_path: Path) -> None:
     stub = tmp_path / "stub" / "lightning_gammabo"
     stub.mkdir(parents=True)
     (stub / "__init__.py").touch()
-    (stub / "json_lines.py").write_text((ROOT / "lightning_gammabo" / "json_lines.py").read_text())
+    (stub / "json_lines.py").write_text((ROOT / "lightning_gammabo" / "records" / "json_lines.py").read_text())
     for life in range(8):
         command = [sys.executable, "-c", WRITER, str(path)]
         # `-c` looks where it is started first

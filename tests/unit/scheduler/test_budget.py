@@ -317,7 +317,7 @@ def run(
 def spent(number: int, fraction: float, dice: random.Random, complete: float, cut: bool) -> Result:
     done = dice.random() < complete
     passes = fraction * (1.0 if done or not cut else dice.random())
-    state = TrialState.COMPLETE if done else dice.choice([TrialState.DIVERGED, TrialState.DROPPED, TrialState.FAILED])
+    state = TrialState.COMPLETE if done else dice.choice([TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED])
     return Result(number=number, lr=0.1, state=state, score=1.0 if done else None, passes=passes)
 
 
