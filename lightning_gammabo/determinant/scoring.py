@@ -65,7 +65,7 @@ class Judge:
             goodness = self._objective.judge(measured)
         except NotLogged as missing:
             return self._unmeasured(missing, outcome, common)
-        common |= {"accuracy": goodness.accuracy, "kappa": goodness.reported, "metrics": dict(measured.metrics)}
+        common |= {"accuracy": goodness.accuracy, "value": goodness.reported, "metrics": dict(measured.metrics)}
         finite = measured.loss is not None and math.isfinite(measured.loss)
         common["loss"] = measured.loss if finite else None
         if goodness.score is None:

@@ -180,14 +180,14 @@ class EpochSearch:
     def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, annealing: float) -> EpochRecord:
         return replace(
             record,
-            search=search_name(self._given.sampler),
-            lr_low=proposals.space.low,
-            lr_high=proposals.space.high,
+            sampler=search_name(self._given.sampler),
+            min_lr=proposals.space.low,
+            max_lr=proposals.space.high,
             n_initial=plan.n_initial,
             seed=self._range.seed_of(record.epoch),
             policy=self._plan.policy.name,
-            anchor=annealing,
-            fraction=plan.fraction,
+            annealing=annealing,
+            share=plan.fraction,
         )
 
     def _replays(self) -> bool:

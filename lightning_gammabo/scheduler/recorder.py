@@ -79,6 +79,6 @@ def _summary(record: EpochRecord) -> dict[str, float]:
     chosen = record.chosen
     if chosen is not None:
         values = {"lr": chosen.lr, "score": chosen.score, "loss": chosen.loss, "accuracy": chosen.accuracy}
-        values["kappa" if record.objective.startswith("kappa") else "objective"] = chosen.kappa
+        values["kappa" if record.objective.startswith("kappa") else "objective"] = chosen.value
         summary |= {f"gamma/{name}": float(value) for name, value in values.items() if value is not None}
     return summary

@@ -100,8 +100,8 @@ class Recovery:
             self._voice.warn(f"in epoch {record.epoch} {record.reason}; {how}")
             return present.lr
         lowest = min(result.lr for result in record.results if result.state is not TrialState.FAILED)
-        self._range.lower(lowest / record.anchor / CUT_ALL_DIVERGED)
-        highest = self._range.max_peak * record.anchor
+        self._range.lower(lowest / record.annealing / CUT_ALL_DIVERGED)
+        highest = self._range.max_peak * record.annealing
         good = self.last_good
         rate = good if good is not None and good < lowest else highest
         self._voice.warn(
@@ -122,7 +122,7 @@ class Recovery:
             The record, with what became of the epoch.
         """
         assert record.chosen is not None
-        self._range.lower(record.chosen.lr / record.anchor / CUT_ROLLED_BACK)
+        self._range.lower(record.chosen.lr / record.annealing / CUT_ROLLED_BACK)
         self.last_good = trained_at
         self.say_rollback(record.epoch, record.chosen.lr, trained_at)
         reason = f"{record.reason}; the epoch then diverged and was trained again at {trained_at:.2e}"

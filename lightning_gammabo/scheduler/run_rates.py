@@ -100,7 +100,7 @@ class RunRates:
             start=guard.first,
             end=guard.last,
             steps=guard.batches,
-            height=peak,
+            peak=peak,
             returned_to=self._returned_to,
         )
         self._returned_to = None

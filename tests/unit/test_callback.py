@@ -293,7 +293,7 @@ def test_the_thesis_numbers_are_those_of_its_policy() -> None:
     fit(scenario.module(), search, max_epochs=1)
     record = search.history[0]
     assert len(record.results) == 12
-    assert (record.n_initial, record.search, record.objective, record.policy) == (2, "gamma", "kappa", "thesis")
+    assert (record.n_initial, record.sampler, record.objective, record.policy) == (2, "gamma", "kappa", "thesis")
 
 
 def test_a_lightning_whose_loops_fetch_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:

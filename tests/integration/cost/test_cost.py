@@ -167,7 +167,7 @@ def test_a_hopeless_candidate_is_cut_short_and_never_wins() -> None:
     passes = fit(search, BehindBelow())
     record = search.history[0]
     states = [result.state for result in record.results]
-    assert states == [TrialState.COMPLETE, TrialState.DROPPED, TrialState.COMPLETE, TrialState.DROPPED]
+    assert states == [TrialState.COMPLETE, TrialState.PRUNED, TrialState.COMPLETE, TrialState.PRUNED]
     assert [result.passes for result in record.results] == [1.0, 0.25, 1.0, 0.25]
     assert [result.steps for result in record.results] == [20, 5, 20, 5]
     assert "times the leader's on the same batches" in record.results[1].message
@@ -188,6 +188,6 @@ def test_a_dropped_candidate_leaves_no_trace() -> None:
     scenario = Scenario(BehindBelow, train=SCENARIOS["shuffled"].train)
     search = gamma_search(sampler=ListSampler([0.02, 1e-5]), prune_at=0.25, **{**DROPS, "when": "every"})
     searched = identical(scenario, search)
-    assert TrialState.DROPPED in {result.state for record in search.history for result in record.results}
+    assert TrialState.PRUNED in {result.state for record in search.history for result in record.results}
     rates = [record.chosen.lr for record in search.history]
     assert differences(identical(scenario, Follows(rates)), searched) == []

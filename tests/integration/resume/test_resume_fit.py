@@ -101,7 +101,7 @@ def test_resumed_where_the_loss_stalls(tmp_path: Path) -> None:
     ranked = {"objective": "val_loss", "mode": "max", "sampler": ListSampler([3.0]), "max_lr": 3.0, "recover": False}
     options = {"policy": "once", "annealing": "plateau", **ranked}
     whole = fit("plain", 7, tmp_path / "whole", **options)
-    lowered = [rate.epoch for rate in whole["by epoch"] if rate.start < rate.height]
+    lowered = [rate.epoch for rate in whole["by epoch"] if rate.start < rate.peak]
     assert 3 <= lowered[0] <= 6
     for epoch in range(lowered[0] - 2, lowered[0] + 1):
         checkpoint = str(tmp_path / "whole" / f"epoch={epoch}.ckpt")

@@ -66,7 +66,7 @@ def test_after_one_search_the_rate_follows_the_schedule(anchor: Any) -> None:
     values = [[chosen * shape(anchor, (epoch + batch / BATCHES) / 4) for batch in range(5)] for epoch in range(4)]
     assert [rate.start for rate in search.rates] == pytest.approx([epoch[0] for epoch in values], rel=1e-12)
     assert [rate.end for rate in search.rates] == pytest.approx([epoch[-1] for epoch in values], rel=1e-12)
-    assert [rate.height for rate in search.rates] == pytest.approx([chosen] * 4, rel=1e-12)
+    assert [rate.peak for rate in search.rates] == pytest.approx([chosen] * 4, rel=1e-12)
     assert [rate.steps for rate in search.rates] == [5] * 4
 
 
@@ -75,18 +75,18 @@ def test_each_search_moves_the_height_of_what_remains() -> None:
     fit(search)
     assert search._session.rates.anchor == "linear"
     for record, rate in zip(search.history, search.rates, strict=True):
-        assert record.anchor == pytest.approx(1.0 - record.epoch / 4, rel=1e-12)
+        assert record.annealing == pytest.approx(1.0 - record.epoch / 4, rel=1e-12)
         assert rate.start == record.chosen.lr
-        height = record.chosen.lr / record.anchor
-        assert rate.height == pytest.approx(height, rel=1e-12)
+        height = record.chosen.lr / record.annealing
+        assert rate.peak == pytest.approx(height, rel=1e-12)
         assert rate.end == pytest.approx(height * (1.0 - (record.epoch + 0.8) / 4), rel=1e-9)
     for before, after in zip(search.rates, search.history[1:], strict=False):
         # the present rate is where the schedule has come to, and the region is around it
-        assert after.results[0].lr == pytest.approx(before.height * after.anchor, rel=1e-12)
+        assert after.results[0].lr == pytest.approx(before.peak * after.annealing, rel=1e-12)
         assert after.results[0].origin == "current"
         factor = 2.0
-        assert after.lr_high <= after.results[0].lr * factor * (1 + 1e-9)
-        assert after.lr_low >= after.results[0].lr / factor * (1 - 1e-9)
+        assert after.max_lr <= after.results[0].lr * factor * (1 + 1e-9)
+        assert after.min_lr >= after.results[0].lr / factor * (1 - 1e-9)
 
 
 SETTLES = {**FEW, "smooth_first": True, "first_random": 3, "first_model": 3, "later_overhead": 9.0}
@@ -101,7 +101,7 @@ def test_the_first_search_ends_amid_the_rates_that_scored_well_and_the_schedule_
     *others, centre = first.results
     assert (centre.origin, centre.lr) == ("centre", settled_rate(others))
     assert first.chosen is centre
-    assert search.rates[0].height == pytest.approx(centre.lr, rel=1e-12)
+    assert search.rates[0].peak == pytest.approx(centre.lr, rel=1e-12)
     assert later[0].results[0].lr == pytest.approx(centre.lr * shape(anchor, later[0].epoch / 4), rel=1e-12)
     assert all(result.origin != "centre" for record in later for result in record.results)
 
@@ -282,7 +282,7 @@ def test_hooks_of_an_epoch_run_once_and_loggers_see_the_winner_once_and_in_order
     search = gamma_search("epochwise", **PARTIAL)
     calls, lines = seen(search)
     assert {record.commit for record in search.history} == {"copy"}
-    assert {record.fraction for record in search.history} == {0.4}
+    assert {record.share for record in search.history} == {0.4}
     expected_calls, expected_lines = seen(known(search))
     assert calls == expected_calls
     assert [call[0] for call in calls].count("on_train_epoch_start") == 4
@@ -341,7 +341,7 @@ def test_groups_keep_their_ratio_through_a_run() -> None:
     assert low == high == 0.0  # the end of the line
     scheduled = search._session.rates.state_dict()["guard"]["scheduled"][0]
     assert scheduled == [0.01, 0.1]
-    assert math.isclose(search.rates[-1].height, 0.01 * search._session.rates.state_dict()["guard"]["height"])
+    assert math.isclose(search.rates[-1].peak, 0.01 * search._session.rates.state_dict()["guard"]["height"])
 
 
 @pytest.mark.parametrize("anchor", ["cosine", "linear"])

@@ -125,7 +125,7 @@ def test_own_objects_rank_and_propose(words: Any, folder: Path) -> None:
     common = ["--trainer.max_epochs=1", "--trainer.logger=false", "--trainer.accelerator=cpu", "--search.policy=thesis"]
     main(["fit", f"--model={MODEL}", f"--data={DATA}", *objects, *common, "--trainer.enable_progress_bar=false"])
     (record,) = SearchHistory.from_jsonl((folder / "history.jsonl").read_text())
-    assert (record.objective, record.search) == ("Weighted", "Coarse")
+    assert (record.objective, record.sampler) == ("Weighted", "Coarse")
     assert [result.origin for result in record.results] == ["current", "grid", "grid"]
     for result in record.results:
         assert result.score == pytest.approx(result.metrics["val_acc"] - 0.5 * result.metrics["val_loss"])
@@ -160,7 +160,7 @@ def test_a_listed_search_is_not_doubled(words: Any, folder: Path) -> None:
     common = ["-c", config, f"--model={MODEL}", f"--data={DATA}", "--trainer.max_epochs=1", "--trainer.logger=false"]
     main(["fit", *common])
     (record,) = SearchHistory.from_jsonl((folder / "history.jsonl").read_text())
-    assert record.search == "random"
+    assert record.sampler == "random"
     with pytest.raises(ValueError, match=r"a GammaLRSearch stands in trainer\.callbacks: give its arguments there, or"):
         main(["fit", *common, "--search.seed=3"])
 

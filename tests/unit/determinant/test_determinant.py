@@ -85,7 +85,7 @@ def test_a_centre_that_did_not_come_to_its_end_does_not_win() -> None:
     assert Determinant().choose(results)[0] is results[1]
 
 
-@pytest.mark.parametrize("state", [TrialState.DIVERGED, TrialState.FAILED, TrialState.DROPPED])
+@pytest.mark.parametrize("state", [TrialState.DIVERGED, TrialState.FAILED, TrialState.PRUNED])
 def test_a_lost_candidate_never_leads(state: TrialState) -> None:
     lost, worst = result(0, None, state=state, lr=9.0), result(1, -1e300)
     for rule in ("best", "largest_within_noise"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from lightning_gammabo.determinant.smoothing import BLUR, REACH, WIDTH, smoothed_argmax
 from lightning_gammabo.records import Result, TrialState
 
-COMPLETE, DIVERGED, DROPPED, FAILED = TrialState.COMPLETE, TrialState.DIVERGED, TrialState.DROPPED, TrialState.FAILED
+COMPLETE, DIVERGED, PRUNED, FAILED = TrialState.COMPLETE, TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED
 
 
 def result(number: int, lr: float, score: float | None, state: TrialState = COMPLETE, **given: Any) -> Result:
@@ -105,7 +105,7 @@ def test_what_becomes_of_those_that_did_not_come_to_their_end() -> None:
     cut = [
         *scored(*pairs),
         result(3, 0.3, None, DIVERGED),  # as bad as the worst
-        result(4, 0.1, None, DROPPED, estimate=0.8),
+        result(4, 0.1, None, PRUNED, estimate=0.8),
         result(5, 1.0, None, FAILED),  # nothing is known of it
         result(6, 0.0, 3.0),  # has no logarithm
     ]

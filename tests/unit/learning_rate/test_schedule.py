@@ -32,15 +32,13 @@ def constant_rates() -> GammaLRSearch:
     return gamma_search("thesis", sampler="random", first_random=2, first_model=2, max_lr=0.3, objective=Restless())
 
 
-def rate(
-    epoch: int, start: float, end: float | None = None, *, steps: int = 4, height: float | None = None
-) -> EpochRate:
+def rate(epoch: int, start: float, end: float | None = None, *, steps: int = 4, peak: float | None = None) -> EpochRate:
     return EpochRate(
         epoch=epoch,
         start=start,
         end=start if end is None else end,
         steps=steps,
-        height=start if height is None else height,
+        peak=start if peak is None else peak,
     )
 
 
@@ -52,7 +50,7 @@ def anchored(name: str, heights: list[float], steps: int) -> tuple[LRSchedule, l
     total = steps * len(heights)
     every = [heights[batch // steps] * shape(name, batch / total) for batch in range(total)]
     rates = tuple(
-        rate(epoch, every[epoch * steps], every[epoch * steps + steps - 1], steps=steps, height=height)
+        rate(epoch, every[epoch * steps], every[epoch * steps + steps - 1], steps=steps, peak=height)
         for epoch, height in enumerate(heights)
     )
     return LRSchedule(rates=rates, anchor=name), every

@@ -187,20 +187,20 @@ def test_the_cost_of_one_search() -> None:
         (
             "once",
             RunShape(epochs=4, batches=100),
-            ": 8 candidates over the whole range, whole epochs. Estimated cost: at most 2.75x a plain fit (first search "
-            "1.75, validation 0.00).",
+            ": 8 candidates over the whole range, whole epochs. Estimated cost: at most 2.75x a plain fit (first "
+            "search 1.75, validation 0.00).",
         ),
         (
             SearchPolicy(first_random=1, first_model=0, first_share=0.5, when="first"),
             RunShape(epochs=4, batches=100, replays=True),
-            ": 1 candidate over the whole range, 50% of an epoch each. Estimated cost: at most 1.12x a plain fit (first "
-            "search 0.12, validation 0.00).",
+            ": 1 candidate over the whole range, 50% of an epoch each. Estimated cost: at most 1.12x a plain fit "
+            "(first search 0.12, validation 0.00).",
         ),
         (
             "epochwise",
             RunShape(epochs=None, batches=100),
-            ": 8 candidates over the whole range, whole epochs, then 3 candidates within x1.59 of the present rate, 10% "
-            "of an epoch each a search. The run's length is not known, so neither is the cost.",
+            ": 8 candidates over the whole range, whole epochs, then 3 candidates within x1.59 of the present rate, "
+            "10% of an epoch each a search. The run's length is not known, so neither is the cost.",
         ),
         (
             "once",
@@ -321,7 +321,7 @@ def run(
 def spent(number: int, fraction: float, dice: random.Random, complete: float, cut: bool) -> Result:
     done = dice.random() < complete
     passes = fraction * (1.0 if done or not cut else dice.random())
-    state = TrialState.COMPLETE if done else dice.choice([TrialState.DIVERGED, TrialState.DROPPED, TrialState.FAILED])
+    state = TrialState.COMPLETE if done else dice.choice([TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED])
     return Result(number=number, lr=0.1, state=state, score=1.0 if done else None, passes=passes)
 
 

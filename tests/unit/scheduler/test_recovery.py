@@ -114,12 +114,14 @@ def made() -> tuple[Recovery, SearchRange, NotedMessages]:
     return Recovery(rates, objective, MetricKeys(objective, None, None), told), rates, told  # type: ignore[arg-type]
 
 
-def record(*results: tuple[float, TrialState], anchor: float = 1.0, chosen: int | None = None) -> EpochRecord:
+def record(*results: tuple[float, TrialState], annealing: float = 1.0, chosen: int | None = None) -> EpochRecord:
     made = tuple(
         Result(number=number, lr=lr, state=state, score=1.0 if state is COMPLETE else None, message="why")
         for number, (lr, state) in enumerate(results)
     )
-    return EpochRecord(epoch=5, results=made, chosen_number=chosen, reason="because", anchor=anchor, train_passes=2.0)
+    return EpochRecord(
+        epoch=5, results=made, chosen_number=chosen, reason="because", annealing=annealing, train_passes=2.0
+    )
 
 
 def test_where_all_diverged_the_range_goes_down_and_the_last_good_rate_is_taken() -> None:
@@ -142,7 +144,7 @@ def test_where_none_was_good_below_them_a_tenth_is_taken(good: float | None) -> 
 
 def test_the_cut_is_of_the_peak() -> None:
     recovery, rates, _ = made()
-    assert recovery.without_winner(record((0.2, DIVERGED), anchor=0.5)) == pytest.approx(0.02)
+    assert recovery.without_winner(record((0.2, DIVERGED), annealing=0.5)) == pytest.approx(0.02)
     assert rates.max_peak == pytest.approx(0.04)
 
 
@@ -155,7 +157,7 @@ def test_where_the_present_one_failed_by_no_rates_fault_its_rate_stays() -> None
 
 def test_an_epoch_that_was_rolled_back_lowers_the_range() -> None:
     fit, rates, voice = made()
-    told = fit.after_rollback(record((0.4, COMPLETE), anchor=0.5, chosen=0), 0.1)
+    told = fit.after_rollback(record((0.4, COMPLETE), annealing=0.5, chosen=0), 0.1)
     assert told.reason == "because; the epoch then diverged and was trained again at 1.00e-01"
     assert told.train_passes == 3.0
     assert rates.max_peak == pytest.approx(0.4)  # half of 0.8, the peak that diverged

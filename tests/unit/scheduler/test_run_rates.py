@@ -128,7 +128,7 @@ def test_every_epoch_is_noted() -> None:
     assert [(rate.epoch, rate.steps) for rate in fit.by_epoch] == [(0, 10), (1, 10)]
     assert [rate.start for rate in fit.by_epoch] == pytest.approx([0.1, 0.1])
     assert [rate.end for rate in fit.by_epoch] == pytest.approx([0.1 * 0.55, 0.2 * 0.05])
-    assert [rate.height for rate in fit.by_epoch] == pytest.approx([0.1, 0.2])
+    assert [rate.peak for rate in fit.by_epoch] == pytest.approx([0.1, 0.2])
 
 
 def test_epochs_before_the_first_search_are_noted_as_well() -> None:
@@ -136,7 +136,7 @@ def test_epochs_before_the_first_search_are_noted_as_well() -> None:
     fit, _ = rates()
     fit.watch(run, epochs=4)
     train(fit, run, 0)
-    assert fit.by_epoch == [EpochRate(epoch=0, start=0.3, end=0.3, steps=10, height=0.3)]
+    assert fit.by_epoch == [EpochRate(epoch=0, start=0.3, end=0.3, steps=10, peak=0.3)]
 
 
 def test_an_epoch_without_batches_has_no_rate_and_one_that_is_trained_again_has_one() -> None:

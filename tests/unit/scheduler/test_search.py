@@ -309,7 +309,7 @@ def test_a_result_holds_what_was_measured() -> None:
     result = search(runner, listed(0.1), n_trials=2, objective=objective).results[0]
     assert (result.loss, result.accuracy, result.steps, result.seconds) == (0.5, 0.8, 7, 1.25)
     assert result.score == kappa(0.8, 0.5 / 2.0, 0.5)  # against the untrained network's loss
-    assert result.kappa == kappa(0.8, 0.5, 0.5)
+    assert result.value == kappa(0.8, 0.5, 0.5)
     assert result.metrics == {"val_loss": 0.5, "val_acc": 80.0}
 
 
@@ -373,7 +373,7 @@ def test_parts_of_a_logged_metric() -> None:
 
 
 def dropping(behind: float | None, leader: Outcome) -> Train:
-    dropped = Outcome(state=TrialState.DROPPED, passes=0.25, val_passes=0.0, message="behind", behind=behind)
+    dropped = Outcome(state=TrialState.PRUNED, passes=0.25, val_passes=0.0, message="behind", behind=behind)
     return lambda lr: dropped if lr == 0.5 else leader
 
 
@@ -395,7 +395,7 @@ def test_a_dropped_candidate_is_told_as_far_behind_as_it_was(objective: str, lea
     proposals = listed(0.5)
     record = search(Runner(dropping(1.5, leader)), proposals, n_trials=2, objective=Objective(objective))
     dropped = record.results[1]
-    assert (dropped.state, dropped.score, dropped.message) == (TrialState.DROPPED, None, "behind")
+    assert (dropped.state, dropped.score, dropped.message) == (TrialState.PRUNED, None, "behind")
     assert dropped.estimate == pytest.approx(estimate)
     assert proposals.told[1].score == dropped.estimate  # type: ignore[attr-defined]
     assert record.chosen_number == 0
@@ -434,7 +434,7 @@ def test_an_estimate_says_nothing_of_the_unit_of_accuracies() -> None:
 
 def test_the_first_candidate_has_nobody_to_be_behind() -> None:
     record = search(Runner(dropping(1.5, complete(2.0, 0.6))), listed(0.1), current_lr=0.5, n_trials=2)
-    assert (record.results[0].state, record.results[0].estimate) == (TrialState.DROPPED, None)
+    assert (record.results[0].state, record.results[0].estimate) == (TrialState.PRUNED, None)
 
 
 def test_a_diverged_candidate_is_told_as_none() -> None:

@@ -113,7 +113,7 @@ def test_one_that_is_hopelessly_behind_is_dropped() -> None:
         assert runner.train(0.05).state is TrialState.COMPLETE
         runner.keep()
         outcome = runner.train(50.0)
-        assert outcome.state is TrialState.DROPPED
+        assert outcome.state is TrialState.PRUNED
         assert outcome.behind is not None
         assert outcome.behind > 1.0
         assert outcome.passes == 3 / BATCHES

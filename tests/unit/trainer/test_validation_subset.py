@@ -347,9 +347,14 @@ def fit(search: GammaLRSearch, val: Any = None, **options: Any) -> list[tuple[st
 
 
 FEW = {
-    "first_random": 2, "first_model": 0, "later_candidates": 2, "later_share": 0.5, "min_steps": 1, "later_overhead": 9.0,
+    "first_random": 2,
+    "first_model": 0,
+    "later_candidates": 2,
+    "later_share": 0.5,
+    "min_steps": 1,
+    "later_overhead": 9.0,
     "progress": False,
-}  # fmt: skip
+}
 
 
 def scorings_of(seen: list[tuple[str, list[int]]], whole: int = 200) -> tuple[list[list[int]], list[str]]:
