@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, StochasticWeightAve
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.trainer.compat import remarks
-from tests.integration.exactness.test_no_trace import loaders, trainer_of
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.scenarios import Net, Scheduled
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,11 +12,11 @@ import torch
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.records import TrialState
-from tests import resumed_fit
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit
+from tests.integration.identity.followers import Follows, GoesBack, Knows
 from tests.integration.identity.scenarios import SCENARIOS, Net, Scenario
-from tests.integration.identity.test_identity import Follows, fit
-from tests.integration.identity.test_policies import Knows
+from tests.integration.resume import resumed_fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -251,25 +250,6 @@ class ByEpoch(Judged):
 
 class LosesAll(ByEpoch):
     losses = (1.0, 2.0, 2.0)
-
-
-class GoesBack(Follows):
-    """A plain fit's callback that knows from which epoch's end which epoch is to be trained."""
-
-    def __init__(self, rates: Sequence[float], back: dict[int, int]) -> None:
-        super().__init__(rates)
-        self.back = back
-        self.ends: list[Any] = []
-
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        epoch = trainer.current_epoch
-        self.ends.append(copy.deepcopy((pl_module.state_dict(), [o.state_dict() for o in trainer.optimizers])))
-        if epoch in self.back:
-            weights, optimizers = self.ends[self.back[epoch] + 1]
-            pl_module.load_state_dict(weights)
-            for optimizer, state in zip(trainer.optimizers, optimizers, strict=True):
-                optimizer.load_state_dict(copy.deepcopy(state))
-        super().on_train_epoch_start(trainer, pl_module)
 
 
 LOSES = {"candidates": [0.8, 0.1], **BY_RATE}

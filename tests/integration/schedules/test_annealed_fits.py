@@ -18,9 +18,9 @@ from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.determinant.smoothing import settled_rate
 from lightning_gammabo.learning_rate.annealing import shape
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit as identical
+from tests.integration.identity.followers import Knows, known
 from tests.integration.identity.scenarios import SCENARIOS, TRAIN, VAL, Net, Scenario, Scheduled
-from tests.integration.identity.test_identity import fit as identical
-from tests.integration.identity.test_policies import Knows, known
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

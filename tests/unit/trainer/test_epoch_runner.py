@@ -18,7 +18,7 @@ from lightning_gammabo.trainer.epoch_loop import arm
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
 from lightning_gammabo.trainer.isolation import Aside
 from lightning_gammabo.trainer.monitor import CHECK_EVERY, Diverged
-from tests.integration.exactness.test_no_trace import trainer_of
+from tests.helpers.trainers import trainer_of
 from tests.integration.identity.scenarios import TRAIN, VAL, Net, Stream
 
 pytestmark = pytest.mark.filterwarnings("ignore")
