@@ -7,7 +7,7 @@ error.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,18 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
 """room or file -> packages that it must not import"""
 INSIDES = {"trainer"}
 LOOPS = {"fit_loop", "epoch_loop", "val_loop", "validate_loop"}
+
+TESTS = Path(__file__).parent
+UNIT = TESTS / "unit"
+NO_UNIT_TEST = {
+    # public names and nothing else; what they promise is tested with the modules that have them
+    "__init__.py",
+    # one call of cli/main.py, which tests/unit/cli/test_main.py makes in a process
+    "__main__.py",
+    # fields and no code; tests/unit/scheduler/test_budget.py has each of them decide a price
+    "records/run.py",
+}
+"""modules without a unit test file of their own; each needs its reason in a comment above it"""
 
 MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
@@ -227,6 +239,22 @@ def docstring_faults(path: str, source: str) -> list[str]:
     return faults
 
 
+def unit_test_of(path: str) -> str:
+    """Where a module's unit tests are, from ``tests/unit`` on."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/test_{name}" if folder else f"test_{name}"
+
+
+def modules_without_unit_test(paths: Iterable[str], tests: set[str]) -> list[str]:
+    """Modules that have no unit test file; the ``__init__.py`` of a room says which names it has, and needs none."""
+    return [path for path in paths if not path.endswith("/__init__.py") and unit_test_of(path) not in tests]
+
+
+def imports_of_test_modules(source: str) -> list[str]:
+    """What a file of the tests imports from a test module, or a test module itself."""
+    return [name for name in imported("", source) if any(part.startswith("test_") for part in name.split("."))]
+
+
 @pytest.mark.parametrize("path", modules())
 def test_imports_go_one_way(path: str) -> None:
     assert direction_faults(path, read(path)) == []
@@ -276,7 +304,38 @@ def test_allowances_are_few_and_used() -> None:
         assert limit < size <= most, f"{name} has {size} lines: take its allowance away or keep to it"
 
 
+def test_every_module_has_its_unit_test_file() -> None:
+    tests = {path.relative_to(UNIT).as_posix() for path in UNIT.rglob("test_*.py")}
+    assert set(modules_without_unit_test(modules(), tests)) == NO_UNIT_TEST
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_helpers_of_tests_live_in_helper_modules(path: Path) -> None:
+    assert imports_of_test_modules(path.read_text(encoding="utf-8")) == []
+
+
 # The tests below show that the tests above can fail.
+
+
+def test_a_missing_unit_test_file_is_seen() -> None:
+    paths = ["callback.py", "records/__init__.py", "records/trial.py", "trainer/snapshot/rng.py"]
+    tests = {"test_callback.py", "records/test_trial.py", "trainer/snapshot/test_rng.py"}
+    assert modules_without_unit_test(paths, tests) == []
+    for path in ("callback.py", "records/trial.py", "trainer/snapshot/rng.py"):
+        assert modules_without_unit_test(paths, tests - {unit_test_of(path)}) == [path]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tests.integration.identity.test_matrix import fit",
+        "from tests.unit import test_policy",
+        "def f():\n    import tests.unit.test_policy as p",
+    ],
+)
+def test_an_import_of_a_test_module_is_seen(line: str) -> None:
+    assert len(imports_of_test_modules(line)) == 1
+    assert imports_of_test_modules("from tests.helpers.optimizers import sgd\nimport pytest") == []
 
 
 @pytest.mark.parametrize(
