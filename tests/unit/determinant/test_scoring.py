@@ -80,7 +80,8 @@ def test_where_only_a_metric_is_ranked_its_score_falls_behind_by_the_same_share(
 def test_nothing_to_rank_by_is_an_error_that_names_the_remedies() -> None:
     words = (
         r"GammaLRSearch\(objective='accuracy'\) has nothing to rank candidates by: no validation accuracy was "
-        r"logged or returned; logged are \['val_loss'\]\. Log it in `validation_step`, name it by monitor_loss=\.\.\. or "
+        r"logged or returned; logged are \['val_loss'\]\. "
+        r"Log it in `validation_step`, name it by monitor_loss=\.\.\. or "
     )
     with pytest.raises(NotLogged, match=words):
         judge("accuracy").result(TRIAL, complete(val_loss=0.5), None)
