@@ -234,7 +234,7 @@ def test_arguments_are_kept_as_given_and_copies_hold_the_history() -> None:
     search = GammaLRSearch("thesis", sampler=ListSampler(candidates), max_lr=2)
     fit(Net(), search)
     assert search.candidates is candidates
-    assert search.lr_max == 2
+    assert search.max_lr == 2
     for other in (copy.deepcopy(search), pickle.loads(pickle.dumps(search))):
         assert other.history == search.history
         trainer = fit(Net(), other)

@@ -14,9 +14,9 @@ from lightning_gammabo.policy import POLICIES
 from lightning_gammabo.records import TrialState
 from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit as identical
+from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import SCENARIOS, TRAIN, VAL, Net, Scenario
-from tests.integration.identity.test_identity import Follows
-from tests.integration.identity.test_identity import fit as identical
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

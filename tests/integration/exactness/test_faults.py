@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lightning_gammabo import SearchHistory, TrialState
 from tests.helpers.searching import searching
-from tests.integration.exactness.test_no_trace import trainer_of
+from tests.helpers.trainers import trainer_of
 from tests.integration.identity.fingerprint import plain
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
 

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
-from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch, ListSampler, TrialState
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.fingerprint import differences, fingerprint, plain
-from tests.integration.identity.scenarios import TRAIN, VAL, KeepsState, Net
+from tests.integration.identity.scenarios import KeepsState, Net
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -39,17 +39,6 @@ class Lists(Logger):
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         pass
-
-
-def trainer_of(*callbacks: Callback, **options: Any) -> Trainer:
-    seed_everything(1, verbose=False)
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    defaults = {"max_epochs": 2, "logger": False, "enable_checkpointing": False}
-    return Trainer(callbacks=list(callbacks), **{**quiet, **defaults, **options})
-
-
-def loaders() -> tuple[Any, Any]:
-    return DataLoader(TRAIN, 8, shuffle=True), DataLoader(VAL, 10)
 
 
 class Interrupted(Callback):

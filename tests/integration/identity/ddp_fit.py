@@ -19,12 +19,10 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from torch.utils.data import DataLoader
 
 from lightning_gammabo import ListSampler
-from tests.helpers.searching import gamma_search
+from tests.helpers.searching import gamma_search, searching_in_part
 from tests.integration.identity.fingerprint import Calls, fingerprint
+from tests.integration.identity.followers import Follows, GoesBack, known
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
-from tests.integration.identity.test_identity import Follows
-from tests.integration.identity.test_policies import PARTIAL, known
-from tests.integration.recovery.test_recovery import GoesBack
 
 
 class Distributed(Net):
@@ -70,7 +68,7 @@ def main(out: str) -> None:
         fits[f"{commit} many"] = fit(search)
         fits[f"{commit} history"] = search.history
         fits[f"{commit} followed"] = fit(Follows([record.chosen.lr for record in search.history]))
-    search = gamma_search("epochwise", sampler="random", score_samples=14, progress=False, **PARTIAL)
+    search = searching_in_part(score_samples=14)
     fits["short many"] = fit(search)
     fits["short history"] = search.history
     fits["short followed"] = fit(known(search))

@@ -26,8 +26,8 @@ from lightning_gammabo import SearchHistory
 from tests.helpers.searching import searching
 from tests.integration.identity.ddp_fit import Distributed
 from tests.integration.identity.fingerprint import Calls, fingerprint
+from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import TRAIN, VAL
-from tests.integration.identity.test_identity import Follows
 
 OWN_PROCESSES = ("ddp_spawn", "ddp_fork")
 PRESENT = 0.05

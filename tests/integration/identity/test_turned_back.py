@@ -10,9 +10,9 @@ from lightning_gammabo.determinant.determinant import Determinant
 from lightning_gammabo.records import Result
 from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit
+from tests.integration.identity.followers import known
 from tests.integration.identity.scenarios import SCENARIOS
-from tests.integration.identity.test_identity import fit
-from tests.integration.identity.test_policies import known
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

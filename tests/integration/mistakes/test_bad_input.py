@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, StochasticWeightAve
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.trainer.compat import remarks
 from tests.helpers.searching import gamma_search
-from tests.integration.exactness.test_no_trace import loaders, trainer_of
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.scenarios import Net, Scheduled
 
 
@@ -22,8 +22,8 @@ def test_a_history_file_that_is_a_folder_is_refused_at_once(tmp_path: Path) -> N
 
 
 AT_SET_UP: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"val_dataloaders": 42}, TypeError, r"score_dataloader=42\): need a loader, or the name of a method .* not int"),
-    ({"val_dataloaders": []}, ValueError, r"score_dataloader=\[\]\): the loader has no batch to score on"),
+    ({"val_dataloaders": 42}, TypeError, r"val_dataloaders=42\): need a loader, or the name of a method .* not int"),
+    ({"val_dataloaders": []}, ValueError, r"val_dataloaders=\[\]\): the loader has no batch to score on"),
     ({"val_dataloaders": "nothing"}, ValueError, r"'nothing'\): neither the data module nor the module has a method"),
     ({"val_dataloaders": "python_number"}, TypeError, r"'python_number'\): need a loader, .* not int"),
     ({"annealing": "scheduler"}, ValueError, r"anchor='scheduler'\): the module configures no LR scheduler"),

@@ -12,7 +12,7 @@ import torch
 
 from lightning_gammabo.policy import POLICIES
 from tests.helpers.searching import gamma_search
-from tests.integration.exactness.test_no_trace import loaders, trainer_of
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.scenarios import Net
 
 PACKAGE = Path(__file__).parents[3] / "lightning_gammabo"

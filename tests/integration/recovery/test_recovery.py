@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,9 +14,9 @@ from lightning_gammabo import ListSampler
 from lightning_gammabo.records import TrialState
 from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit
+from tests.integration.identity.followers import Follows, GoesBack, Knows
 from tests.integration.identity.scenarios import SCENARIOS, Net, Scenario
-from tests.integration.identity.test_identity import Follows, fit
-from tests.integration.identity.test_policies import Knows
 from tests.integration.resume import resumed_fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -84,7 +83,7 @@ PARTIAL = {
     "later_overhead": 9.0,
     "progress": False,
 }
-BY_RATE = {**PARTIAL, "objective": "goodness"}
+BY_RATE = {**PARTIAL, "objective": "goodness", "mode": "max"}
 
 
 def said(warned: Sequence[Any]) -> list[str]:
@@ -130,7 +129,7 @@ def test_under_an_anchor_it_is_the_height_that_is_lowered() -> None:
     search = gamma_search(sampler=ListSampler([0.8]), **{**BY_RATE, "annealing": "cosine"}, when="first")
     searched = fit(Scenario(NanLate), search)
     assert search.rates[0].start == 0.2
-    assert [rate.peak for rate in search.rates] == pytest.approx([0.2] * 3)
+    assert [rate.height for rate in search.rates] == pytest.approx([0.2] * 3)
     assert differences(fit(Scenario(NanLate), Knows([0.2, None, None], "cosine")), searched) == []
 
 
@@ -237,10 +236,10 @@ def test_what_is_lost_lowers_the_range_of_the_searches_that_follow() -> None:
     assert first.chosen is not None
     assert first.chosen.lr > 0.3
     assert "the epoch then diverged" in first.reason
-    assert second.max_lr is not None
-    assert second.max_lr <= first.chosen.lr / 2
-    assert third.max_lr is not None
-    assert third.max_lr <= first.chosen.lr / 2
+    assert second.lr_high is not None
+    assert second.lr_high <= first.chosen.lr / 2
+    assert third.lr_high is not None
+    assert third.lr_high <= first.chosen.lr / 2
 
 
 # ---- epochs that end worse than an earlier one
@@ -258,25 +257,6 @@ class ByEpoch(Judged):
 
 class LosesAll(ByEpoch):
     losses = (1.0, 2.0, 2.0)
-
-
-class GoesBack(Follows):
-    """A plain fit's callback that knows from which epoch's end which epoch is to be trained."""
-
-    def __init__(self, rates: Sequence[float], back: dict[int, int]) -> None:
-        super().__init__(rates)
-        self.back = back
-        self.ends: list[Any] = []
-
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        epoch = trainer.current_epoch
-        self.ends.append(copy.deepcopy((pl_module.state_dict(), [o.state_dict() for o in trainer.optimizers])))
-        if epoch in self.back:
-            weights, optimizers = self.ends[self.back[epoch] + 1]
-            pl_module.load_state_dict(weights)
-            for optimizer, state in zip(trainer.optimizers, optimizers, strict=True):
-                optimizer.load_state_dict(copy.deepcopy(state))
-        super().on_train_epoch_start(trainer, pl_module)
 
 
 LOSES = {"sampler": ListSampler([0.8, 0.1]), **BY_RATE}

@@ -19,9 +19,9 @@ from lightning_gammabo.determinant.smoothing import settled_rate
 from lightning_gammabo.learning_rate.annealing import shape
 from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit as identical
+from tests.integration.identity.followers import Knows, known
 from tests.integration.identity.scenarios import SCENARIOS, TRAIN, VAL, Net, Scenario, Scheduled
-from tests.integration.identity.test_identity import fit as identical
-from tests.integration.identity.test_policies import Knows, known
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

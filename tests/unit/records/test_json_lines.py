@@ -18,10 +18,10 @@ import torch
 from lightning_gammabo import ListSampler, SearchHistory
 from lightning_gammabo.records.json_lines import from_lines, to_lines, write_whole
 from tests.helpers.searching import searching
-from tests.integration.exactness.test_no_trace import loaders, trainer_of
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.scenarios import Net
 from tests.integration.resume.resumed_fit import fit
-from tests.unit.records.test_history import history
+from tests.unit.records.histories import history
 
 ROOT = Path(__file__).parents[3]
 

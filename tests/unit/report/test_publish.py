@@ -165,7 +165,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("jinja2")
     (tmp_path / "taken").write_text("a file where the folder should be")
     search = gamma_search("thesis", first_model=1, report=str(tmp_path / "taken" / "report.html"))
-    with pytest.warns(UserWarning, match=r"report_file='.*report.html'\): the report could not be written"):
+    with pytest.warns(UserWarning, match=r"report='.*report.html'\): the report could not be written"):
         fit(search, tmp_path, epochs=1)
     assert len(search.history) == 1
 
@@ -173,7 +173,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "package", "words"),
     [
-        ({"report": "r.html"}, "jinja2", r"GammaLRSearch\(report_file='r.html'\) needs jinja2: pip install"),
+        ({"report": "r.html"}, "jinja2", r"GammaLRSearch\(report='r.html'\) needs jinja2: pip install"),
         ({"log_figures": True}, "matplotlib", r"GammaLRSearch\(log_figures=True\) needs matplotlib: pip install"),
     ],
 )

@@ -56,7 +56,7 @@ def test_a_search_in_words() -> None:
             "The objective kappa went from 1.5 to 2.",
             "The validation loss went from 0.5 to 0.25.",
             "The validation accuracy went from 80.0 % to 90.0 %.",
-            "In epoch 0 the committed rate lay at the upper end of the range: lr_max widens it.",
+            "In epoch 0 the committed rate lay at the upper end of the range: max_lr widens it.",
         ],
         "What it cost": [
             "4.8 passes over the training data; a plain run takes 3 for the 3 epochs, so the search made training "

@@ -13,6 +13,7 @@ import pytest
 from lightning_gammabo import GammaLRSearch, Kappa, ListSampler, SearchPolicy
 from lightning_gammabo.bayesopt import SAMPLER_NAMES
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
+from tests.helpers.searching import gamma_search
 
 NAN, INF = math.nan, math.inf
 RANGE = r"need 0 < min_lr < max_lr < inf \(log scale\), for example min_lr=1e-4, max_lr=1.0"
@@ -133,7 +134,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 )
 def test_a_bad_argument_is_refused_at_once(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        GammaLRSearch(**arguments)
+        gamma_search(**arguments)
 
 
 def test_every_argument_has_a_bad_value_in_the_table() -> None:
@@ -188,6 +189,6 @@ def test_arguments_but_the_policy_are_named() -> None:
     ],
 )
 def test_good_arguments_are_stored_as_given(arguments: dict[str, Any]) -> None:
-    callback = GammaLRSearch(**arguments)
+    callback = gamma_search(**arguments)
     for name, parameter in inspect.signature(GammaLRSearch).parameters.items():
         assert getattr(callback, name) is arguments.get(name, parameter.default)

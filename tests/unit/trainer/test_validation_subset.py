@@ -298,16 +298,16 @@ def test_a_stream_of_ones_own() -> None:
 def test_what_is_no_loader_or_has_nothing_to_score_on() -> None:
     module = SimpleNamespace(number=lambda: 3, nothing=list)
     for wanted in (3, "number"):
-        with pytest.raises(TypeError, match=rf"score_dataloader={wanted!r}\): need a loader, or the name .*, not int"):
+        with pytest.raises(TypeError, match=rf"val_dataloaders={wanted!r}\): need a loader, or the name .*, not int"):
             scoring_loader(wanted, SimpleNamespace(datamodule=None), module)  # type: ignore[arg-type]
     for wanted in ([], "nothing"):
-        message = rf"score_dataloader={re.escape(repr(wanted))}\): the loader has no batch to score on"
+        message = rf"val_dataloaders={re.escape(repr(wanted))}\): the loader has no batch to score on"
         with pytest.raises(ValueError, match=message):
             scoring_loader(wanted, SimpleNamespace(datamodule=None), module)  # type: ignore[arg-type]
 
 
 def test_a_name_that_nobody_has() -> None:
-    with pytest.raises(ValueError, match=r"score_dataloader='scores'\): neither the data module nor the module has a"):
+    with pytest.raises(ValueError, match=r"val_dataloaders='scores'\): neither the data module nor the module has a"):
         scoring_loader("scores", SimpleNamespace(datamodule=None), SimpleNamespace(scores=3))  # type: ignore[arg-type]
 
 
@@ -430,5 +430,5 @@ def test_what_is_left_out_is_what_the_batches_gave() -> None:
 
 
 def test_a_name_that_is_wrong_is_refused_before_training() -> None:
-    with pytest.raises(ValueError, match="score_dataloader='nowhere'"):
+    with pytest.raises(ValueError, match="val_dataloaders='nowhere'"):
         fit(gamma_search(val_dataloaders="nowhere", **FEW))
