@@ -10,17 +10,17 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_gammabo.bayesopt import SearchFactory
-from lightning_gammabo.beside_bars import beside_bars
-from lightning_gammabo.epoch_runner import arm, disarm
-from lightning_gammabo.namespaces import join_namespaces
-from lightning_gammabo.objective import CustomObjective
+from lightning_gammabo.determinant.objective import CustomObjective
+from lightning_gammabo.learning_rate.schedule import LRSchedule
 from lightning_gammabo.policy import SearchPolicy, make_policy
 from lightning_gammabo.records import SearchHistory
+from lightning_gammabo.report.publish import Pictured
 from lightning_gammabo.report.table import history_table
-from lightning_gammabo.schedule import LRSchedule
-from lightning_gammabo.session import FitSession
-from lightning_gammabo.settings import SearchSettings
-from lightning_gammabo.showcase import Pictured
+from lightning_gammabo.scheduler.fit import FitSession
+from lightning_gammabo.scheduler.settings import SearchSettings
+from lightning_gammabo.trainer.compat import join_namespaces
+from lightning_gammabo.trainer.epoch_loop import arm, disarm
+from lightning_gammabo.trainer.messages import beside_bars
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -88,7 +88,6 @@ class GammaLRSearch(Pictured, Callback):
             it, so that the validation data stay unseen by the search; None for (a part of) the validation data.
         max_overhead: cap of what searches cost, in extra passes (or seconds) for each plain one; None for no cap.
         overhead_unit: ``passes`` or ``seconds``.
-        vectorise: whether candidates train together (docs/vectorised.md): ``auto`` (on CUDA), ``always``, ``never``.
         seed: of the search's own randomness; no global generator is touched.
         history_file: file to which the history is written after each searched epoch (``.jsonl`` or ``.csv``).
         progress: whether to show a bar for each search, under Lightning's own.
@@ -147,7 +146,6 @@ class GammaLRSearch(Pictured, Callback):
         score_dataloader: Any = None,
         max_overhead: float | None = None,
         overhead_unit: Literal["passes", "seconds"] = "passes",
-        vectorise: Literal["auto", "always", "never"] = "never",
         seed: int = 0,
         history_file: str | None = None,
         progress: bool = True,
@@ -187,7 +185,6 @@ class GammaLRSearch(Pictured, Callback):
         self.score_dataloader = score_dataloader
         self.max_overhead = max_overhead
         self.overhead_unit = overhead_unit
-        self.vectorise = vectorise
         self.seed = seed
         self.history_file, self.report_file = history_file, report_file
         self.progress, self.log_figures = progress, log_figures
