@@ -28,6 +28,9 @@ def score(objective: Objective, loss: float | None = None, accuracy: float | Non
     return objective.judge(measured(loss, accuracy)).score
 
 
+# ---- eqs. 11 and 12
+
+
 # ---- scores
 
 

@@ -10,7 +10,7 @@ import torch
 from torch.optim import lr_scheduler as lrs
 
 from lightning_gammabo.learning_rate.shadow import shadows
-from tests.unit.learning_rate.schedulers import SCHEDULERS, Asks, NotOfTorch, image, optimizer_of
+from tests.helpers.schedulers import SCHEDULERS, Asks, NotOfTorch, image, optimizer_of
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

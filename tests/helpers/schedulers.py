@@ -1,4 +1,4 @@
-"""LR schedulers of every kind, a user's own among them, and all of their state as text."""
+"""LR schedulers of all kinds, an optimizer for them, and all that one could move, as text."""
 
 from __future__ import annotations
 
