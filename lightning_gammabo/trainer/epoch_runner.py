@@ -15,12 +15,12 @@ from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
+from lightning_gammabo.trainer.callback_hooks import these_called_too
 from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
 from lightning_gammabo.trainer.inspection import overrides
-from lightning_gammabo.trainer.isolation import Aside
-from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe, mean_loss
-from lightning_gammabo.trainer.patch import replaced
-from lightning_gammabo.trainer.proxies import nothing
+from lightning_gammabo.trainer.isolation import Aside, Told
+from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
+from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
@@ -117,11 +117,12 @@ class EpochRunner:
         self._leader: _EndState | None = None
         self._rival: Sequence[Tensor] = ()
         self._losses: Sequence[Tensor] = ()
-        self._logged: list[Any] = []
+        self._told: Told | None = None
         self._tail = False
 
     def __enter__(self) -> EpochRunner:
         self._start = self._state()
+        self._aside.known = self._start.visited
         self.stateful = [path for path in self._start.unheld if path.startswith(("module", "datamodule", "callback"))]
         self._norms = RunningStatistics(self._module) if self._until is not None else None
         return self
@@ -201,7 +202,9 @@ class EpochRunner:
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""
         self._rival = self._losses
-        if self.replay or self._ended is None:
+        # a checkpoint that user code asks for is written when the winner's epoch is trained again
+        self.replay = self.replay or bool(self.agree(self._aside.saves))
+        if self.replay or self._ended is None or self._told is None:
             return
         older = self._leader.state if self._leader is not None else None
         self._leader = None  # its copies are written over
@@ -210,7 +213,7 @@ class EpochRunner:
             self.replay = True
             return
         done = self._until is None or self._at < self._until
-        self._leader = _EndState(self._ended, self._logged, self._tail, self._at, done, self._lr)
+        self._leader = _EndState(self._ended, self._told, self._tail, self._at, done, self._lr)
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch: put its end state back, and train what is left.
@@ -230,7 +233,7 @@ class EpochRunner:
             self._tape.seek(leader.at)
         leader.state.restore()
         self._validation.rewind()
-        self._aside.play(leader.calls)
+        self._aside.tell(leader.told)
         if leader.done:
             self._show_epoch_as_done()
             return self._natively(lr, lambda: self._run_tail() if leader.tail else None, guarded=False)
@@ -291,7 +294,6 @@ class EpochRunner:
     def _watch(self) -> Iterator[None]:
         """Raise :class:`Diverged` where the epoch's loss, or its validation at the end, is not sane."""
         probe = self._aside.probe()
-        callbacks: list[Any] = self._trainer.callbacks  # type: ignore[attr-defined]
         native = self._loop.on_advance_end
 
         def checked_end(fetcher: Any) -> None:
@@ -299,12 +301,8 @@ class EpochRunner:
                 raise Diverged("the epoch's end is not sane")
             native(fetcher)
 
-        callbacks.append(probe)
-        try:
-            with replaced(self._loop, "on_advance_end", checked_end):
-                yield
-        finally:
-            callbacks.remove(probe)
+        with these_called_too(self._trainer, [(probe, PROBED)]), replaced(self._loop, "on_advance_end", checked_end):
+            yield
 
     def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
@@ -368,7 +366,7 @@ class EpochRunner:
         held = not native or overrides(self._module, "on_validation_model_zero_grad")
         if not self.replay:
             self._ended = self._state(defer=True, grads=held)
-            self._logged = self._aside.logged()
+            self._told = self._aside.told()
         return self._score(frees)
 
     def _score(self, frees: bool) -> dict[str, float]:
@@ -386,11 +384,11 @@ class EpochRunner:
 
 
 class _EndState:
-    __slots__ = ("at", "calls", "done", "lr", "state", "tail")
+    __slots__ = ("at", "done", "lr", "state", "tail", "told")
 
-    def __init__(self, state: TrainerState, calls: list[Any], tail: bool, at: int, done: bool, lr: float) -> None:
+    def __init__(self, state: TrainerState, told: Told, tail: bool, at: int, done: bool, lr: float) -> None:
         self.state = state
-        self.calls = calls
+        self.told = told
         self.tail = tail
         self.at = at
         self.done = done

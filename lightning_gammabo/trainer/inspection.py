@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.records.run import RunShape
-from lightning_gammabo.trainer.proxies import has_batch_hooks, hook_owner
+from lightning_gammabo.trainer.callback_hooks import has_batch_hooks, hook_owner
+from lightning_gammabo.trainer.compat import call_module
 from lightning_gammabo.trainer.snapshot.loaders import samples_of, train_loaders, val_loaders
 from lightning_gammabo.trainer.snapshot.roots import NAMESPACES
 
@@ -54,6 +55,7 @@ def check_lightning(trainer: Trainer) -> None:
         ),
         "LoggerConnector": (trainer._logger_connector, ("_callback_metrics", "_first_loop_iter")),
         "fit_loop": (module_of(trainer.fit_loop, "setup_data"), ("_select_data_fetcher",)),
+        "call": (call_module(trainer), ("_call_callback_hooks", "_call_strategy_hook")),
         "evaluation_loop": (module_of(getattr(epoch_loop, "val_loop", None), "reset"), ("_select_data_fetcher",)),
     }
     missing = [f"{name}.{attr}" for name, (obj, attrs) in wanted.items() for attr in attrs if not hasattr(obj, attr)]

@@ -8,14 +8,15 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_gammabo.trainer.proxies import nothing
-
-__all__ = ["CHECK_EVERY", "HOPELESS", "Diverged", "Dropped", "Probe", "mean_loss"]
+__all__ = ["CHECK_EVERY", "HOPELESS", "PROBED", "Diverged", "Dropped", "Probe", "mean_loss"]
 
 CHECK_EVERY = 8
 """steps between two looks at the loss where a look costs a synchronisation"""
 HOPELESS = 1.5
 """a candidate whose training loss is this many times the leader's is dropped (measured in docs/policies.md)"""
+
+PROBED = ("on_train_batch_end", "on_validation_batch_end")
+"""the hooks that watch"""
 
 Sums = Mapping[str, tuple[Tensor, Tensor]]
 
@@ -48,8 +49,6 @@ class Probe:
         read_sums: what a validation has added up so far, as ``(sum, weight)`` by the metric's name.
     """
 
-    state_key = "lightning_gammabo.Probe"
-
     def __init__(
         self,
         agree: Callable[[bool], bool],
@@ -71,11 +70,6 @@ class Probe:
         self._checked = 0
         self._validation: list[Tensor] = []
         self._sums: list[Sums] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("on_") or name in ("setup", "teardown", "state_dict"):
-            return nothing
-        raise AttributeError(name)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the step's loss; cut the candidate short where it is not finite, or hopeless.
