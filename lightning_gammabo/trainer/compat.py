@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["NAMESPACES", "call_module", "join_namespaces", "remarks"]
+__all__ = ["NAMESPACES", "join_namespaces", "remarks"]
 
 NAMESPACES = ("lightning.pytorch", "pytorch_lightning")
 
@@ -38,25 +38,6 @@ def join_namespaces(callback: type) -> None:
         theirs = getattr(sys.modules.get(namespace), "Callback", None)
         if theirs is not None and not issubclass(callback, theirs):
             callback.__bases__ = (*callback.__bases__, theirs)
-
-
-def call_module(trainer: Any) -> Any:
-    """The module by whose functions a Trainer calls hooks.
-
-    Args:
-        trainer: the Trainer, of either namespace, or of a class derived from it.
-
-    Returns:
-        The module ``trainer.call`` of its namespace.
-
-    Raises:
-        RuntimeError: if the Trainer is of neither namespace.
-    """
-    for base in type(trainer).__mro__:
-        for namespace in NAMESPACES:
-            if base.__module__ == f"{namespace}.trainer.trainer":
-                return sys.modules[f"{namespace}.trainer.call"]
-    raise RuntimeError(f"lightning_gammabo: {type(trainer).__name__} is no Trainer of {' or '.join(NAMESPACES)}")
 
 
 def remarks(trainer: Any, *, scales: bool, keeps_history: bool) -> Iterator[str]:

@@ -15,8 +15,9 @@ from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
-from lightning_gammabo.trainer.callback_hooks import these_called_too
+from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
 from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
+from lightning_gammabo.trainer.hook_dispatch import these_called_too
 from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Aside, Told
 from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
@@ -106,6 +107,7 @@ class EpochRunner:
         self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
         self._aside = Aside(trainer, guard, self._validation)
+        self._errors = CandidateErrors(trainer, self.rates.reference)
         self._until = until
         self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
         self._watched = watched
@@ -181,23 +183,34 @@ class EpochRunner:
         self._lr = lr
         self.rates.set(lr)
         with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
-            try:
-                metrics = self._train_to_the_end(self._reach_end)
-                self._losses = probe.losses
-                return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
-            except Diverged as diverged:
-                return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
-            except Dropped as dropped:
-                return self._aside.outcome(TrialState.DROPPED, probe, message=str(dropped), behind=dropped.ratio)
-            except Exception as error:
-                # where others train along, they wait for this one: the launcher has to end them all
-                if not _is_out_of_memory(error) or self._trainer.world_size > 1:
-                    raise
-                failed = self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
-            finally:
-                self._at = self._loop.batch_progress.current.ready
-        torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
-        return failed
+            outcome = self._outcome(lr, probe)
+        self._errors.note_end(lr, outcome.state)
+        if outcome.state is TrialState.FAILED:
+            torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
+        return outcome
+
+    def _outcome(self, lr: float, probe: Probe) -> Outcome:
+        try:
+            metrics = self._train_to_the_end(self._reach_end)
+            self._losses = probe.losses
+            return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
+        except Diverged as diverged:
+            return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
+        except Dropped as dropped:
+            return self._aside.outcome(TrialState.DROPPED, probe, message=str(dropped), behind=dropped.ratio)
+        except Exception as error:
+            # where others train along, they wait for this one: the launcher has to end them all
+            if _is_out_of_memory(error) and self._trainer.world_size == 1:
+                return self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
+            if self._errors.counts_as_diverged(error, lr):
+                return self._aside.outcome(TrialState.DIVERGED, probe, message=in_words(error))
+            self._errors.describe(error, lr)
+            raise
+        except BaseException as error:
+            self._errors.describe(error, lr)
+            raise
+        finally:
+            self._at = self._loop.batch_progress.current.ready
 
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""
@@ -260,17 +273,23 @@ class EpochRunner:
             with self._validation.kept():
                 run()
             return lr
+        raised = False
         for _ in range(_TRIES):
             try:
                 with self._validation.kept(), self._watch():
                     run()
             except Diverged:
-                lr /= BACK_OFF
-                self._rewind()
-                self.rates.set(lr)
-                run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
+                pass
+            except Exception as error:
+                if raised or not self._errors.counts_as_diverged(error, lr):
+                    raise
+                raised = True  # the same at a lower rate is no fault of the rate
             else:
                 return lr
+            lr /= BACK_OFF
+            self._rewind()
+            self.rates.set(lr)
+            run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
         return self._natively(lr, run, guarded=False)
 
     def _run_tail(self) -> None:
@@ -353,7 +372,11 @@ class EpochRunner:
             raise CandidateEnded
 
         native = self._loop.on_advance_end
-        with replaced(self._loop, "on_advance_end", last_or_native), contextlib.suppress(CandidateEnded):
+        with (
+            self._errors.watched(self._lr),
+            replaced(self._loop, "on_advance_end", last_or_native),
+            contextlib.suppress(CandidateEnded),
+        ):
             self._run(self._tape or self._fetcher)
         # the data, or the module's on_train_batch_start, ended the epoch without a tail
         return reached[0] if reached else reach(self._fetcher, tail=False)
@@ -372,7 +395,8 @@ class EpochRunner:
     def _score(self, frees: bool) -> dict[str, float]:
         if frees:
             self._module.on_validation_model_zero_grad()
-        with self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext():
+        norms = self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext()
+        with norms, self._errors.watched_validation(self._lr):
             return self._aside.score()
 
     def _show_epoch_as_done(self) -> None:

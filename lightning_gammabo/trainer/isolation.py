@@ -11,8 +11,9 @@ from torch import Tensor
 
 from lightning_gammabo.learning_rate.controller import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
-from lightning_gammabo.trainer.callback_hooks import for_candidates, only_shows, only_these_called, takes_part
+from lightning_gammabo.trainer.callback_hooks import for_candidates, only_shows, takes_part
 from lightning_gammabo.trainer.distributed import joined_over_ranks, mean_over_ranks
+from lightning_gammabo.trainer.hook_dispatch import only_these_called
 from lightning_gammabo.trainer.logger_writes import LoggerWrites, Written
 from lightning_gammabo.trainer.monitor import PROBED, Probe
 from lightning_gammabo.trainer.patch import replaced

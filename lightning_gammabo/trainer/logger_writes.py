@@ -1,9 +1,9 @@
 """Keeps what is written to the user's loggers while a candidate trains, until it is known who wins.
 
-The loggers stay the user's own objects, and so do their ``experiment`` and what that holds: what they can tell they tell.
+The loggers stay the user's own objects, and so do their ``experiment`` and its parts: whatever they hold can be read.
 What writes is prevented at the call: within :meth:`LoggerWrites.kept` their classes hand out recorders in the place of
-methods, for these very objects only. A method is taken to write unless its name says that it reads. Assignments to plain
-attributes, dictionaries and lists do happen; they are put back, and made again for the winner.
+methods, for these very objects only. A method is taken to write unless its name says that it reads. Assignments to
+plain attributes, dictionaries and lists do happen; they are put back, and made again for the winner.
 """
 
 from __future__ import annotations
@@ -189,7 +189,11 @@ class _Guards:
 
     def _setattr(self, native: Any, _: str) -> Any:
         def set_attribute(obj: Any, name: str, value: Any) -> None:
-            if self._is_guarded(obj) and not name.startswith("_") and hasattr(getattr(type(obj), name, None), "__set__"):
+            if (
+                self._is_guarded(obj)
+                and not name.startswith("_")
+                and hasattr(getattr(type(obj), name, None), "__set__")
+            ):
                 self._record(obj, "__setattr__", name, value)  # a property may write
             else:
                 native(obj, name, value)

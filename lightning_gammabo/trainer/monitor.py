@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from lightning_gammabo.records import has_exploded
+
 __all__ = ["CHECK_EVERY", "HOPELESS", "PROBED", "Diverged", "Dropped", "Probe", "mean_loss"]
 
 CHECK_EVERY = 8
@@ -22,7 +24,7 @@ Sums = Mapping[str, tuple[Tensor, Tensor]]
 
 
 class Diverged(Exception):
-    """A candidate's loss is not finite; its epoch is cut short."""
+    """A candidate's loss is not finite, or absurdly large; its epoch is cut short."""
 
 
 class Dropped(Exception):
@@ -115,12 +117,15 @@ class Probe:
         """Look at the losses since the last look.
 
         Raises:
-            Diverged: if one is not finite, on all ranks at the same step.
+            Diverged: if one is not finite or absurdly large, on all ranks at the same step.
         """
         fresh, self._checked = self.losses[self._checked :], len(self.losses)
-        bad = not all(math.isfinite(loss) for loss in map(float, fresh))
-        if self._agree(bad) if self._distributed else bad:
-            raise Diverged(f"training loss not finite at step {self.batches}")
+        first = float(self.losses[0]) if self.losses else 0.0
+        worst = next((loss for loss in map(float, fresh) if has_exploded(loss, usual=first)), None)
+        if self._agree(worst is not None) if self._distributed else worst is not None:
+            finite = worst is not None and math.isfinite(worst)
+            said = f"of {worst:.3g}, from {first:.3g}," if finite else "not finite"
+            raise Diverged(f"training loss {said} at step {self.batches}")
 
     @property
     def train_loss(self) -> float | None:
