@@ -42,6 +42,7 @@ class CandidateErrors:
         self._present = present
         self._state: TrialState | None = None
         self._voice = Voice()
+        self._said = False
 
     def note_end(self, lr: float, state: TrialState) -> None:
         """Note how a candidate ended.
@@ -69,7 +70,8 @@ class CandidateErrors:
             return False
         above = lr > self._present and self._state in (TrialState.DIVERGED, TrialState.DROPPED)
         blamed = lr != self._present and (self._state is TrialState.COMPLETE or above)
-        if blamed:
+        if blamed and not self._said:
+            self._said = True
             self._voice.inform(
                 f"epoch {self._trainer.current_epoch}: user code raised at other learning rates than the present one "
                 f"({self._present:.4g}); such candidates count as diverged. The first: {in_words(error)}, at {lr:.4g}"
