@@ -68,7 +68,7 @@ class CandidateErrors:
             return False  # the other ranks wait for this one: the launcher has to end them all
         if _is_callbacks(error):
             return False
-        above = lr > self._present and self._state in (TrialState.DIVERGED, TrialState.DROPPED)
+        above = lr > self._present and self._state in (TrialState.DIVERGED, TrialState.PRUNED)
         blamed = lr != self._present and (self._state is TrialState.COMPLETE or above)
         if blamed and not self._said:
             self._said = True

@@ -9,9 +9,10 @@ import pytest
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 from torch.utils.data import DataLoader
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, ListSampler
 from lightning_gammabo.learning_rate.controller import LearningRates
 from tests.integration.identity.fingerprint import differences, fingerprint
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
 
 QUIET = {
@@ -23,22 +24,22 @@ COMMITS = pytest.mark.parametrize("commit", ["copy", "replay"])
 
 def one(**given: Any) -> GammaLRSearch:
     """One candidate, at the rate that the optimizer would use anyway: the plain fit."""
-    return GammaLRSearch(**{"policy": "thesis", "n_initial": 1, "n_iterations": 0, "progress": False, **given})
+    return gamma_search(**{"policy": "identity", "progress": False, **given})
 
 
 def several(*rates: float, **given: Any) -> GammaLRSearch:
     """Whole candidates in each epoch: the present rate and some others."""
-    return GammaLRSearch(**{"policy": "thesis", "candidates": list(rates), "progress": False, **given})
+    return gamma_search(**{"policy": "thesis", "sampler": ListSampler(list(rates)), "progress": False, **given})
 
 
 def partial(*rates: float, **given: Any) -> GammaLRSearch:
     """Candidates that train a part of the epoch, from which the chosen one goes on."""
-    return several(*rates, **{"min_steps": 2, "fraction": 0.4, "first_fraction": 0.4, **given})
+    return several(*rates, **{"min_steps": 2, "later_share": 0.4, "first_share": 0.4, **given})
 
 
 def default(**given: Any) -> GammaLRSearch:
-    """As a user has it."""
-    return GammaLRSearch(**{"progress": False, **given})
+    """As a user has it; few candidates, and no surrogate, which is not the matter here."""
+    return gamma_search(**{"progress": False, "sampler": "random", "first_random": 3, "first_model": 1, **given})
 
 
 class Follows(Callback):

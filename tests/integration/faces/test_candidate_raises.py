@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_gammabo import TrialState
+from lightning_gammabo import ListSampler, TrialState
 from tests.integration.faces.fits import Fit, default, one, several
 from tests.integration.identity.scenarios import Net
 
@@ -155,8 +155,8 @@ def test_what_raises_in_the_rest_of_a_committed_epoch_is_trained_again_at_a_lowe
                 raise RuntimeError("too long")
             return super().training_step(batch, batch_idx)
 
-    search = default(policy="once", candidates=[0.3], min_steps=2, first_fraction=0.4, objective="favoured",
-                     objective_mode="max", anchor="constant")  # fmt: skip
+    search = default(policy="once", sampler=ListSampler([0.3]), min_steps=2, first_share=0.4, objective="favoured",
+                     mode="max", annealing="constant")  # fmt: skip
 
     class Favours(Later):
         def on_validation_epoch_end(self) -> None:
