@@ -5,6 +5,6 @@ read back with ``weights_only=True``. Nothing here knows of networks, of Lightni
 """
 
 from lightning_gammabo.records.history import SearchHistory
-from lightning_gammabo.records.trial import EpochRate, EpochRecord, Outcome, Result, Trial, TrialState
+from lightning_gammabo.records.trial import EpochRate, EpochRecord, Outcome, Result, Trial, TrialState, has_exploded
 
-__all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "SearchHistory", "Trial", "TrialState"]
+__all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "SearchHistory", "Trial", "TrialState", "has_exploded"]
