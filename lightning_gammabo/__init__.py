@@ -10,8 +10,8 @@ from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHist
 if TYPE_CHECKING:
     from lightning_gammabo.bayesopt import SearchFactory
     from lightning_gammabo.callback import GammaLRSearch
-    from lightning_gammabo.objective import CustomObjective
-    from lightning_gammabo.schedule import GammaSchedule, LRSchedule
+    from lightning_gammabo.determinant.objective import CustomObjective
+    from lightning_gammabo.learning_rate.schedule import GammaSchedule, LRSchedule
 
 __all__ = [
     "CustomObjective",
@@ -32,10 +32,10 @@ __version__ = "1.0.0rc1"
 # what imports torch or Lightning comes when it is asked for: every Trainer of an environment with this package imports
 # it, by the entry point of `environment`, and most of them want nothing of it
 _LATER = {
-    "CustomObjective": "objective",
+    "CustomObjective": "determinant.objective",
     "GammaLRSearch": "callback",
-    "GammaSchedule": "schedule",
-    "LRSchedule": "schedule",
+    "GammaSchedule": "learning_rate.schedule",
+    "LRSchedule": "learning_rate.schedule",
     "SearchFactory": "bayesopt",
 }
 
@@ -45,7 +45,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     found = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
     if name == "GammaLRSearch":
-        from lightning_gammabo.namespaces import join_namespaces
+        from lightning_gammabo.trainer.compat import join_namespaces
 
         join_namespaces(found)
     return found

@@ -10,17 +10,17 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_gammabo.bayesopt import SearchFactory
-from lightning_gammabo.beside_bars import beside_bars
-from lightning_gammabo.epoch_runner import arm, disarm
-from lightning_gammabo.namespaces import join_namespaces
-from lightning_gammabo.objective import CustomObjective
+from lightning_gammabo.determinant.objective import CustomObjective
+from lightning_gammabo.learning_rate.schedule import LRSchedule
 from lightning_gammabo.policy import SearchPolicy, make_policy
 from lightning_gammabo.records import SearchHistory
+from lightning_gammabo.report.publish import Pictured
 from lightning_gammabo.report.table import history_table
-from lightning_gammabo.schedule import LRSchedule
-from lightning_gammabo.session import FitSession
-from lightning_gammabo.settings import SearchSettings
-from lightning_gammabo.showcase import Pictured
+from lightning_gammabo.scheduler.fit import FitSession
+from lightning_gammabo.scheduler.settings import SearchSettings
+from lightning_gammabo.trainer.compat import join_namespaces
+from lightning_gammabo.trainer.epoch_loop import arm, disarm
+from lightning_gammabo.trainer.messages import beside_bars
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer

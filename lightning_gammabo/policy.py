@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal, get_args
 
-from lightning_gammabo.anchor import AnchorName
 from lightning_gammabo.bayesopt import SearchFactory
-from lightning_gammabo.determinant import Rule
-from lightning_gammabo.objective import CustomObjective
+from lightning_gammabo.determinant.determinant import Rule
+from lightning_gammabo.determinant.objective import CustomObjective
+from lightning_gammabo.learning_rate.annealing import AnchorName
 
 __all__ = ["POLICIES", "EpochPlan", "PolicyName", "SearchPolicy", "make_policy"]
 
@@ -71,14 +71,14 @@ class SearchPolicy:
         drop_at: share of a candidate's training after which it is dropped if its training loss is hopelessly behind the
             leader's on the same batches; None for never.
         settle: whether the last candidate of the first search is the centre of the rates that scored well
-            (:func:`~lightning_gammabo.settling.settled_rate`), which then wins.
+            (:func:`~lightning_gammabo.determinant.smoothing.settled_rate`), which then wins.
         guard: whether an epoch that diverges after its search is rolled back and trained at a quarter of the rate, and
             a run goes back to its best epoch's end, at half the rate, where later ones end clearly worse
-            (:class:`~lightning_gammabo.retreat.Retreat`).
+            (:class:`~lightning_gammabo.scheduler.recovery.Retreat`).
         score_samples: validation samples on which candidates are scored; None for all of them.
         later_share: what later searches may cost at the most, in passes for each epoch of the run: where an epoch has
             so few steps that a candidate's least is much of it, fewer epochs are searched; None for no limit.
-        objective: what is ranked, as in :class:`~lightning_gammabo.objective.Objective`.
+        objective: what is ranked, as in :class:`~lightning_gammabo.determinant.objective.Objective`.
         search: who proposes, as in :func:`~lightning_gammabo.bayesopt.make_search`.
 
     Raises:

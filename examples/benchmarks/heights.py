@@ -27,7 +27,7 @@ from noted import numbers, read_rows, rounded, run_all
 from run import RESULTS
 from workloads import WORKLOADS, judged
 
-from lightning_gammabo.anchor import shape
+from lightning_gammabo.learning_rate.annealing import shape
 
 QUARTERS = range(-4, 9)
 ANCHORS = ("cosine", "linear")

@@ -26,10 +26,10 @@ from run import RESULTS
 from workloads import WORKLOADS
 
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
-from lightning_gammabo.objective import Measured, Objective
+from lightning_gammabo.determinant.objective import Measured, Objective
+from lightning_gammabo.determinant.smoothing import settled_rate
 from lightning_gammabo.policy import POLICIES
 from lightning_gammabo.records import Result, TrialState
-from lightning_gammabo.settling import settled_rate
 
 Rows = Sequence[dict[str, Any]]
 Rule = Callable[[Sequence[Result]], float]

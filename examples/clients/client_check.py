@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from lightning_gammabo import CustomObjective, GammaLRSearch
-from lightning_gammabo.objective import Measured
+from lightning_gammabo.determinant.objective import Measured
 from lightning_gammabo.report.table import history_table
 
 EPOCHS = 2

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 def run(file: Path) -> None:
     """All cells, in one process."""
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", f"--junitxml={file}"]
-    command += [f"tests/identity/{name}.py" for name in TESTS]
+    command += [f"tests/integration/identity/{name}.py" for name in TESTS]
     environment = {**os.environ, "GAMMABO_MATRIX": "whole", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     subprocess.run(command, cwd=ROOT, env=environment, check=False)
 
@@ -52,7 +52,7 @@ def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 
 def page(found: dict[str, dict[str, str]]) -> str:
-    from tests.identity.matrix import CALLBACKS, IMPOSSIBLE, OPTIMIZERS, PRECISIONS
+    from tests.integration.identity.matrix import CALLBACKS, IMPOSSIBLE, OPTIMIZERS, PRECISIONS
 
     cells = found["test_matrix"]
 

@@ -25,20 +25,20 @@ PACKAGE = "lightning_gammabo"
 COPIED = (PACKAGE, "tests", "examples", "docs", "README.md", "CHANGELOG.md", "pyproject.toml")
 BAYESOPT = ("acquisition", "baselines", "batch", "bounds", "factory", "model", "posterior", "precision", "process",
             "search", "space", "student_t", "thesis_acquisition", "view")  # fmt: skip
-IDENTITY = "tests/identity/test_identity.py::test_many_candidates_are_the_plain_fit_at_the_chosen_rates"
+IDENTITY = "tests/integration/identity/test_identity.py::test_many_candidates_are_the_plain_fit_at_the_chosen_rates"
 SCENARIOS = ("keeps state-copy", "keeps state-replay", "own generators-copy", "by hand-copy", "accumulates-replay",
              "live generator-copy", "live validation-copy", "two validation loaders-copy", "no validation-copy",
              "counting callback-copy", "datamodule-copy", "stops in mid-epoch-copy")  # fmt: skip
-FITS = (*(f"{IDENTITY}[{name}]" for name in SCENARIOS), "tests/test_no_trace.py")
+FITS = (*(f"{IDENTITY}[{name}]" for name in SCENARIOS), "tests/integration/exactness/test_no_trace.py")
 TESTS: dict[str, tuple[str, ...]] = {
-    "determinant.py": ("tests/test_determinant.py",),
-    "objective.py": ("tests/test_objective.py",),
-    "scheduler.py": ("tests/test_scheduler.py",),
-    "judge.py": ("tests/test_scheduler.py",),
+    "determinant.py": ("tests/unit/determinant/test_determinant.py",),
+    "objective.py": ("tests/unit/determinant/test_objective.py",),
+    "scheduler.py": ("tests/unit/scheduler/test_search.py",),
+    "judge.py": ("tests/unit/scheduler/test_search.py",),
     "bayesopt": tuple(f"tests/bayesopt/test_{name}.py" for name in BAYESOPT),
-    "trainer_state/questions.py": ("tests/trainer_state/test_questions.py",),
-    "trainer_state/data.py": ("tests/trainer_state/test_data.py",),
-    "trainer_state/state.py": ("tests/trainer_state/test_state.py",),
+    "trainer_state/questions.py": ("tests/unit/trainer/test_inspection.py",),
+    "trainer_state/data.py": ("tests/unit/trainer/snapshot/test_loaders.py",),
+    "trainer_state/state.py": ("tests/unit/trainer/snapshot/test_trainer_state.py",),
     "trainer_state/walk.py": ("tests/trainer_state",),
     "epoch_runner": (*FITS[: len(SCENARIOS)], "tests/epoch_runner"),
 }

@@ -23,9 +23,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SUITES = (
-    "tests/identity/test_identity.py", "tests/identity/test_matrix.py", "tests/test_no_trace.py",
-    "tests/test_resume_fit.py", "tests/test_faults.py", "tests/bayesopt/test_properties.py",
-)  # fmt: skip
+    "tests/integration/identity/test_identity.py",
+    "tests/integration/identity/test_matrix.py",
+    "tests/integration/exactness/test_no_trace.py",
+    "tests/integration/exactness/test_faults.py",
+    "tests/integration/resume/test_resume_fit.py",
+    "tests/bayesopt/test_properties.py",
+)
 TESTERS = (
     "pytest>=8.0",
     "pytest-timeout",

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lightning_gammabo.json_lines import from_lines, to_lines, write_whole
+from lightning_gammabo.records.json_lines import from_lines, to_lines, write_whole
 from lightning_gammabo.records.trial import EpochRecord, Result
 
 __all__ = ["SearchHistory"]

@@ -16,9 +16,9 @@ from typing import Any
 from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHistory
 from lightning_gammabo.report.extras import check_extras
 from lightning_gammabo.report.figures import Confusion, Kind, plot
-from lightning_gammabo.report.inline_svg import inline_svg, page_style
+from lightning_gammabo.report.summary import percent, summary
+from lightning_gammabo.report.svg import inline_svg, page_style
 from lightning_gammabo.report.table import EPOCH_HEADER, epoch_cells
-from lightning_gammabo.report.words import percent, summary
 
 __all__ = ["write_report"]
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHistory, TrialState
-from lightning_gammabo.report.drawing import (
+from lightning_gammabo.report.style import (
     BLUE,
     GREEN,
     GREY,

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_gammabo.records import EpochRecord, Result, TrialState
-from lightning_gammabo.report.drawing import (
+from lightning_gammabo.report.style import (
     BLUE,
     GREEN,
     GREY,

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from lightning_gammabo.records import EpochRecord, SearchHistory, TrialState
-from lightning_gammabo.report.words import count
+from lightning_gammabo.report.summary import count
 
 __all__ = ["EPOCH_HEADER", "comparison_table", "epoch_cells", "history_table"]
 

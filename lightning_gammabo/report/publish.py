@@ -1,0 +1,131 @@
+"""What a fit shows beside its words: pictures in the user's loggers, a report at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lightning_utilities.core.rank_zero import rank_zero_warn
+
+from lightning_gammabo.records import EpochRate, SearchHistory
+from lightning_gammabo.report.confusion import read_confusion
+from lightning_gammabo.report.extras import check_extras
+from lightning_gammabo.report.figures import Kind, plot
+from lightning_gammabo.report.html import write_report
+from lightning_gammabo.report.loggers import log_figures
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Pictured", "Showcase"]
+
+
+class Pictured:
+    """What a callback shows of its own fit, mixed into it: records and pictures."""
+
+    _session: Any
+
+    @property
+    def history(self) -> SearchHistory:
+        """One record for each searched epoch of the present fit, or of the last one."""
+        history: SearchHistory = self._session.ledger.history
+        return history
+
+    @property
+    def rates(self) -> list[EpochRate]:
+        """The learning rate of every epoch so far, searched or not."""
+        return list(self._session.rates.by_epoch)
+
+    @property
+    def confusion(self) -> dict[int, dict[str, list[list[float]]]]:
+        """By epoch and name: the confusion matrices that the module's metrics held when its validation ended."""
+        matrices: dict[int, dict[str, list[list[float]]]] = self._session.showcase.confusion
+        return matrices
+
+    def plot(self, kind: Kind = "schedule", epoch: int | None = None, ax: Axes | None = None) -> Axes:
+        """A picture of the search: :func:`lightning_gammabo.report.figures.plot` of this history.
+
+        Args:
+            kind: ``surrogate``, ``landscape``, ``schedule``, ``cost`` or ``confusion``.
+            epoch: which epoch's, for the kinds of one epoch; None for the last.
+            ax: draw here; None for a figure of its own.
+
+        Returns:
+            The main axes.
+        """
+        return plot(self.history, kind, epoch, ax, rates=self.rates, confusion=self.confusion)
+
+
+class Showcase:
+    """Pictures and report of one fit; a picture that fails is not worth the training.
+
+    Args:
+        log_figures: whether pictures go to the user's loggers.
+        report_file: where the report is written; None for none.
+
+    Attributes:
+        confusion: by epoch and name: confusion matrices as the user's metrics held them.
+    """
+
+    def __init__(self, *, log_figures: bool, report_file: str | None) -> None:
+        self.confusion: dict[int, dict[str, list[list[float]]]] = {}
+        self._log_figures = log_figures
+        self._report_file = report_file
+
+    def check(self) -> None:
+        """Refuse to begin what could not be ended for want of a package."""
+        if self._report_file is not None:
+            check_extras(f"GammaLRSearch(report_file={str(self._report_file)!r})", "matplotlib", "jinja2")
+        if self._log_figures:
+            check_extras("GammaLRSearch(log_figures=True)", "matplotlib")
+
+    def searched(self, trainer: Any, history: SearchHistory, rates: Sequence[EpochRate]) -> None:
+        """Log the pictures of the epoch that was just searched.
+
+        Args:
+            trainer: the Trainer, with the user's loggers in their places.
+            history: with this epoch's record.
+            rates: what the epochs before were trained with.
+        """
+        self._log(trainer, history, rates=rates)
+
+    def validated(self, trainer: Any, pl_module: Any, history: SearchHistory) -> None:
+        """Read the confusion matrices of the committed epoch, and log the first one's picture.
+
+        Args:
+            trainer: the Trainer, in ``on_validation_epoch_end``.
+            pl_module: the user's module.
+            history: the records so far.
+        """
+        found = read_confusion(pl_module, lambda counts: trainer.strategy.reduce(counts, reduce_op="sum"))
+        if found and not trainer.sanity_checking:
+            self.confusion[trainer.current_epoch] = found
+            self._log(trainer, history, kinds=("confusion",))
+
+    def ended(self, trainer: Any, history: SearchHistory, rates: Sequence[EpochRate]) -> None:
+        """Write the report, if one is wanted.
+
+        Args:
+            trainer: the Trainer, in ``on_train_end``.
+            history: all records.
+            rates: what each epoch was trained with.
+        """
+        path = self._report_file
+        if path is None or not trainer.is_global_zero:
+            return
+        try:
+            write_report(history, path, rates=rates, confusion=self.confusion)
+        except Exception as error:
+            rank_zero_warn(f"GammaLRSearch(report_file={str(path)!r}): the report could not be written ({error})")
+
+    def _log(
+        self,
+        trainer: Any,
+        history: SearchHistory,
+        *,
+        kinds: Sequence[Kind] | None = None,
+        rates: Sequence[EpochRate] = (),
+    ) -> None:
+        if self._log_figures and trainer.is_global_zero:
+            epoch, step, matrices = trainer.current_epoch, trainer.global_step, self.confusion
+            log_figures(trainer.loggers, history, epoch, step=step, kinds=kinds, rates=rates, confusion=matrices)

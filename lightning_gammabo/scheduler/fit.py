@@ -1,0 +1,320 @@
+"""One fit's search: what was learned so far, and how an epoch is searched."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from lightning_gammabo.determinant.metrics import MetricKeys
+from lightning_gammabo.determinant.objective import Objective
+from lightning_gammabo.learning_rate.annealing import progress_of
+from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
+from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
+from lightning_gammabo.records.run import RunShape
+from lightning_gammabo.report.progress import shielded
+from lightning_gammabo.report.publish import Showcase
+from lightning_gammabo.scheduler.budget import RunPlan
+from lightning_gammabo.scheduler.epoch import EpochSearch
+from lightning_gammabo.scheduler.recorder import Ledger
+from lightning_gammabo.scheduler.recovery import Retreat
+from lightning_gammabo.scheduler.search_range import FitRates
+from lightning_gammabo.scheduler.settings import SearchSettings
+from lightning_gammabo.trainer.compat import remarks
+from lightning_gammabo.trainer.epoch_loop import make_iterator, watch_loader
+from lightning_gammabo.trainer.epoch_runner import EpochRunner
+from lightning_gammabo.trainer.inspection import (
+    check_lightning,
+    goes_on_inside,
+    needs_native_batches,
+    shape_of_run,
+    trains_weights,
+)
+from lightning_gammabo.trainer.messages import Voice
+from lightning_gammabo.trainer.snapshot.checkpoint import ResumePoint
+from lightning_gammabo.trainer.snapshot.loaders import LoaderMark
+from lightning_gammabo.trainer.validation_subset import ScoringSet, scoring_loader
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+__all__ = ["FitSession"]
+
+
+class FitSession:
+    """What a callback learns during one fit.
+
+    Args:
+        settings: what was asked for.
+
+    Attributes:
+        ledger: the records so far.
+        rates: the rates of the fit.
+        idle: why nothing is searched in this fit, or None.
+        showcase: pictures and report.
+        plan: which epochs are searched and how; None before training starts.
+    """
+
+    def __init__(self, settings: SearchSettings) -> None:
+        self.idle: str | None = None
+        self.showcase = Showcase(log_figures=settings.log_figures, report_file=settings.report_file)
+        self.plan: RunPlan | None = None
+        self._voice = Voice()
+        self.ledger = Ledger(settings.history_file, self._voice)
+        self.rates = FitRates(settings, self._voice)
+        self._settings = settings
+        self._objective = Objective(
+            settings.objective, kappa_lambda=settings.kappa_lambda, mode=settings.objective_mode
+        )
+        self._keys = MetricKeys(self._objective, settings.monitor_loss, settings.monitor_accuracy)
+        self._scoring: ScoringSet | None = None
+        self._mark: LoaderMark | None = None
+        self._unwatch: Callable[[], object] | None = None
+        self._resume: ResumePoint | None = None
+        self._retreat = Retreat()
+        # of a plateau: the epoch at whose start it saw a loss last, and the loss that a checkpoint left to be seen
+        self._seen = 0
+        self._resumed_loss: float | None = None
+
+    def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Look at the Trainer before it trains.
+
+        Args:
+            trainer: the Trainer, in ``on_fit_start``.
+            pl_module: the user's module.
+
+        Raises:
+            ValueError: if the settings do not fit the module's LR schedulers or loaders.
+        """
+        self.showcase.check()
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._be_idle("fast_dev_run is on")
+        elif not LearningRates(trainer.optimizers).current():
+            self._be_idle("the module configures no optimizer that has a learning rate")
+        if self.idle is not None:
+            return
+        check_lightning(trainer)
+        names = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
+        if names and self._settings.lr_schedulers == "error":
+            raise ValueError(
+                f"GammaLRSearch(lr_schedulers='error'): the module configures {', '.join(names)}. Remove the LR "
+                "scheduler, or choose lr_schedulers='override' (set it aside) or 'scale' (multiply what it schedules)"
+            )
+        if not names and self._settings.policy.anchor == "scheduler":
+            raise ValueError(
+                "GammaLRSearch(anchor='scheduler'): the module configures no LR scheduler. Configure one, or choose "
+                "anchor='cosine', 'linear', 'constant', 'plateau' or 'auto'"
+            )
+        scales = self._settings.lr_schedulers == "scale" or self._settings.policy.anchor == "scheduler"
+        for remark in remarks(trainer, scales=scales, keeps_history=self._settings.history_file is not None):
+            self._voice.inform(remark)
+        own = scoring_loader(self._settings.score_dataloader, trainer, pl_module)
+        self._scoring = ScoringSet(self._settings.policy.score_samples, own, seed=self._settings.seed)
+        self._unwatch = watch_loader(trainer, self._note_mark)
+
+    def begin(self, trainer: Trainer) -> None:
+        """Plan the run; go on exactly where a checkpoint was written.
+
+        Args:
+            trainer: the Trainer, in ``on_train_start``.
+        """
+        if self.idle is not None:
+            return
+        settings = self._settings
+        self.plan = RunPlan(
+            settings.policy,
+            self._shape_of(trainer),
+            start=settings.start_epoch,
+            stop=settings.stop_epoch,
+            every=settings.every_n_epochs,
+            cap=settings.max_overhead if settings.overhead_unit == "passes" else None,
+        )
+        if self._resume is not None:
+            self._resume.restore(trainer)
+        self.rates.watch(trainer, epochs=self.plan.shape.epochs)
+        if self.plan.search_epochs == []:
+            self._voice.warn(
+                f"no epoch is searched: start_epoch={settings.start_epoch}, stop_epoch={settings.stop_epoch}, and the "
+                f"run has {self.plan.shape.epochs} epochs, from 0"
+            )
+        elif not self.ledger.history and settings.candidates is None:
+            self._voice.inform(self.plan.in_words())
+
+    def enter_epoch(self, trainer: Trainer) -> bool:
+        """Whether the epoch that starts is to be taken over.
+
+        Args:
+            trainer: the Trainer, in ``on_train_epoch_start``.
+
+        Returns:
+            True to have :meth:`run_epoch` called in place of the epoch loop.
+        """
+        guard = self.rates.guard
+        if self.idle is not None or self.plan is None or guard is None:
+            return False
+        if self.ledger.history and trainer.current_epoch > self._seen:
+            self._see(trainer, guard)
+        # an epoch that ended early, or whose length nobody knew, has left the rate behind
+        guard.follow(progress_of(trainer, 0))
+        watched = self._settings.policy.guard and bool(self.ledger.history)
+        return self._resume is not None or watched or self.plan.searches(trainer.current_epoch)
+
+    def run_epoch(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
+        """Search the epoch, commit and record it; or train it under watch.
+
+        Args:
+            trainer: the Trainer, inside the epoch.
+            pl_module: the user's module.
+            fetcher: the data fetcher.
+            run: the Trainer's own way to train the epoch.
+        """
+        with shielded(trainer):
+            self._run_epoch(trainer, pl_module, fetcher, run)
+
+    def _run_epoch(
+        self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]
+    ) -> None:
+        assert self.plan is not None
+        if goes_on_inside(trainer):
+            self._finish_restarted(trainer, fetcher, run)
+            return
+        if self._resume is not None:
+            # the run that never stopped makes its iterator now; Lightning made this one's before the epoch's hooks
+            self._mark = make_iterator(trainer, fetcher) or self._mark
+            self._resume = None
+        searched = self.plan.searches(trainer.current_epoch)
+        if searched and not self.rates.taken_over:
+            self.rates.take_over(trainer, epochs=self.plan.shape.epochs)
+        search = EpochSearch(
+            trainer,
+            self._settings,
+            self.plan,
+            rates=self.rates,
+            ledger=self.ledger,
+            objective=self._objective,
+            keys=self._keys,
+            voice=self._voice,
+        )
+        reason = (self._nothing_to_search(trainer) or search.too_dear()) if searched else None
+        if reason is not None:
+            self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
+        make_runner = functools.partial(
+            EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
+        )
+        self._mark = None
+        if searched and reason is None:
+            search.run(functools.partial(make_runner, scoring=self._scoring))
+            self._learn_shape(trainer)
+            self.showcase.searched(trainer, self.ledger.history, self.rates.by_epoch)
+        elif self._settings.policy.guard and self.ledger.history and trains_weights(trainer):
+            search.train_watched(make_runner)
+        else:
+            run(fetcher)
+
+    def end(self) -> None:
+        """Leave the Trainer as it was found; safe to call twice."""
+        self.rates.release()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
+        self._mark = None
+
+    def state_dict(self, trainer: Trainer | None) -> dict[str, Any]:
+        """Everything that a resumed run needs, as plain values and tensors.
+
+        Args:
+            trainer: the Trainer inside ``fit``, or None outside.
+
+        Returns:
+            What :meth:`load_state_dict` takes.
+        """
+        return {
+            "history": [record.to_dict() for record in self.ledger.history],
+            "rates": self.rates.state_dict(),
+            "confusion": dict(self.showcase.confusion),
+            "reference_loss": self._objective.reference_loss,
+            "percent": self._objective.percent,
+            "plateau": [self._seen, self._loss_of(trainer) if trainer is not None else None],
+            "retreat": self._retreat.state_dict(ahead=trainer is not None and self._is_ahead(trainer)),
+            "resume": ResumePoint.take(trainer) if trainer is not None else None,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` gave.
+
+        Args:
+            state: that dictionary.
+        """
+        self.ledger.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
+        self.rates.load_state_dict(state["rates"])
+        self.showcase.confusion = dict(state.get("confusion", {}))
+        self._objective.reference_loss = state["reference_loss"]
+        self._objective.percent = state["percent"]
+        self._seen, self._resumed_loss = state["plateau"]
+        if "retreat" in state:
+            self._retreat.load_state_dict(state["retreat"])
+        self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
+
+    def _see(self, trainer: Trainer, guard: RateGuard) -> None:
+        # how the last epoch ended, once for each; after a resume the Trainer may not know it any more
+        loss = self._loss_of(trainer)
+        loss = loss if loss is not None or self._resume is None else self._resumed_loss
+        every = trainer.check_val_every_n_epoch
+        if every is not None and trainer.current_epoch % every != 0:
+            loss = None  # it was not validated, and what is logged is of an epoch before
+        if trainer.world_size > 1:
+            loss = trainer.strategy.broadcast(loss)
+        self._seen = trainer.current_epoch
+        if self.rates.anchor == "plateau":
+            guard.plateau.see(loss)
+        # a single candidate was no choice
+        elif self._settings.policy.guard and len(self.ledger.history[0].results) > 1:
+            self._look_back(trainer, loss)
+
+    def _look_back(self, trainer: Trainer, loss: float | None) -> None:
+        lost = self._retreat.see(trainer.current_epoch - 1, loss, trainer.lightning_module, trainer.optimizers)
+        if lost is not None:
+            self.rates.halve(lost.returned_to)
+            self._voice.warn(f"{lost.reason}. What remains of the learning rate's schedule is halved")
+
+    def _is_ahead(self, trainer: Trainer) -> bool:
+        # whether the weights are those of an epoch's end that is better than all before
+        loss = self._loss_of(trainer)
+        ended = trainer.is_last_batch and trainer.val_check_batch == trainer.num_training_batches
+        return ended and loss is not None and loss < self._retreat.least
+
+    def _loss_of(self, trainer: Trainer) -> float | None:
+        # the validation loss that the Trainer has logged last
+        logged = {k: float(v) for k, v in trainer.callback_metrics.items() if v.numel() == 1}
+        return self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged))
+
+    def _shape_of(self, trainer: Trainer) -> RunShape:
+        replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
+        own = self._scoring.own_samples if self._scoring is not None else None
+        return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples, own=own)
+
+    def _learn_shape(self, trainer: Trainer) -> None:
+        # before the first search some of it may be a guess: Lightning asks for the loaders when it validates
+        if self.plan is not None:
+            shape = self._shape_of(trainer)
+            self.plan.shape = replace(self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays)
+
+    def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:
+        step = trainer.global_step
+        run(fetcher)
+        if self._resume is not None and trainer.global_step == step:
+            # nothing was left to train: what the repeated validation drew was drawn before the checkpoint
+            self._resume.restore(trainer)
+
+    def _nothing_to_search(self, trainer: Trainer) -> str | None:
+        if LearningRates(trainer.optimizers, self.rates.guard).reference <= 0.0:
+            return "no optimizer has a learning rate above 0"
+        return "nothing is trained in it" if not trains_weights(trainer) else None
+
+    def _note_mark(self, mark: LoaderMark) -> None:
+        self._mark = mark
+
+    def _be_idle(self, why: str) -> None:
+        self.idle = why
+        self._voice.inform(f"no epoch is searched: {why}")

@@ -1,0 +1,81 @@
+"""The book of a fit's searches: its history, the file it is written to, the loggers, and what it all cost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lightning_gammabo.records import EpochRecord, SearchHistory
+from lightning_gammabo.scheduler.budget import RunPlan, extra_passes
+from lightning_gammabo.trainer.inspection import log_to_loggers
+from lightning_gammabo.trainer.messages import Voice
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+__all__ = ["Ledger"]
+
+
+class Ledger:
+    """Keeps the records of one fit.
+
+    Args:
+        path: file to which the history is written after each search; None for none.
+        voice: says what a user should look at.
+
+    Attributes:
+        history: the records so far.
+    """
+
+    def __init__(self, path: str | None, voice: Voice) -> None:
+        self.history = SearchHistory()
+        self._path = path
+        self._voice = voice
+
+    def add(self, trainer: Trainer, record: EpochRecord) -> None:
+        """Keep a record, in place of an older one of the same epoch; tell file and loggers.
+
+        Args:
+            trainer: the Trainer.
+            record: the record.
+        """
+        self.history.replace([*(old for old in self.history if old.epoch != record.epoch), record])
+        log_to_loggers(trainer, _summary(record))
+        if self._path is None or not trainer.is_global_zero:
+            return
+        try:
+            self.history.save(self._path)
+        except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
+            self._voice.warn(f"history_file={str(self._path)!r} could not be written ({error}); training goes on")
+
+    def cost_in_words(self, epochs: int, plan: RunPlan) -> str:
+        """What the searches cost the whole run, beside what was planned.
+
+        Args:
+            epochs: epochs that were trained, searched or not.
+            plan: the run's plan.
+
+        Returns:
+            A sentence.
+        """
+        counted = sum(extra_passes(record, plan.validation) for record in self.history)
+        planned = plan.planned
+        beside = "" if planned is None else f"; planned were {1.0 + planned / (plan.shape.epochs or 1):.2f} at the most"
+        return (
+            f"the whole run cost {1.0 + counted / max(epochs, 1):.2f} passes for each plain one, validations of "
+            f"candidates included{beside}"
+        )
+
+
+def _summary(record: EpochRecord) -> dict[str, float]:
+    summary = {
+        "gamma/candidates": float(len(record.results)),
+        "gamma/search_seconds": record.seconds,
+        "gamma/train_passes": record.train_passes,
+        "gamma/val_passes": record.val_passes,
+    }
+    chosen = record.chosen
+    if chosen is not None:
+        values = {"lr": chosen.lr, "score": chosen.score, "loss": chosen.loss, "accuracy": chosen.accuracy}
+        values["kappa" if record.objective.startswith("kappa") else "objective"] = chosen.kappa
+        summary |= {f"gamma/{name}": float(value) for name, value in values.items() if value is not None}
+    return summary

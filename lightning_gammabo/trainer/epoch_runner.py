@@ -1,0 +1,405 @@
+"""Trains the epoch that is about to start as often as asked, and commits one of the outcomes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from lightning.pytorch.utilities.memory import is_oom_error
+from torch import Tensor
+
+from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
+from lightning_gammabo.records import Outcome, TrialState
+from lightning_gammabo.trainer.batch_cache import BatchTape
+from lightning_gammabo.trainer.batch_norm import RunningStatistics
+from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
+from lightning_gammabo.trainer.inspection import overrides
+from lightning_gammabo.trainer.isolation import Aside
+from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe, mean_loss
+from lightning_gammabo.trainer.patch import replaced
+from lightning_gammabo.trainer.proxies import nothing
+from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
+from lightning_gammabo.trainer.validation import Validation
+from lightning_gammabo.trainer.validation_subset import ScoringSet
+
+if TYPE_CHECKING:
+    from lightning.pytorch import LightningModule, Trainer
+
+__all__ = ["CandidateEnded", "EpochRunner"]
+
+BACK_OFF = 4.0
+"""an epoch that diverged after its search is trained again at its rate divided by this"""
+SUSPICIOUS = 1.5
+"""an epoch whose training loss ends so many times above that of its search is validated before it is kept"""
+_TRIES = 3
+
+Sane = Callable[[Outcome], bool]
+_End = TypeVar("_End")
+
+
+class CandidateEnded(Exception):
+    """A candidate's last batch is trained and validated; leaves the Trainer's loop."""
+
+
+class EpochRunner:
+    """Trains the epoch that is about to start, as often as asked, always from the same state.
+
+    Use it as a context: where the block raises, the state is put back to what it was.
+
+    Args:
+        trainer: the Trainer, at the start of ``epoch_loop.run``.
+        pl_module: the user's module.
+        fetcher: the data fetcher that ``run`` was called with.
+        run: the true ``epoch_loop.run``.
+        mark: the moment at which the fetcher's iterator was made, or None.
+        guard: the guard of the rates.
+        replay: whether the winner's epoch is trained once more instead of copied.
+        once: whether no more than one epoch will be trained: then batches need not be had again.
+        scoring: what candidates are scored on.
+        until: batches that a candidate trains; None for the whole epoch.
+        drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
+        watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
+        sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
+
+    Attributes:
+        rates: the learning rates at the start of the epoch.
+        stateful: paths of iterators in the user's objects that cannot be put back.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        fetcher: Any,
+        run: Run,
+        *,
+        mark: LoaderMark | None,
+        guard: RateGuard | None,
+        replay: bool,
+        once: bool = False,
+        scoring: ScoringSet | None = None,
+        until: int | None = None,
+        drop_at: float | None = None,
+        watched: bool = False,
+        sane: Sane | None = None,
+    ) -> None:
+        self.rates = LearningRates(trainer.optimizers, guard)
+        self.stateful: list[str] = []
+        self.replay = replay
+        self._trainer = trainer
+        self._module = pl_module
+        self._loop: Any = trainer.fit_loop.epoch_loop
+        self._fetcher = fetcher
+        self._run = run
+        # where Lightning will not make an iterator itself, the one made before is used, and for the next candidate
+        # another has to be made like it
+        made_before = not makes_iterator(trainer)
+        self._mark = mark if made_before else None
+        reason = unreplayable(train_loaders(trainer))
+        if made_before and (mark is None or fetcher.fetched != mark.fetched):
+            reason = reason or "the first epoch's iterator was made, or partly used, by something else"
+        keeps = reason is not None and not once
+        self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
+        self._validation = Validation(trainer, scoring or ScoringSet(None))
+        self._aside = Aside(trainer, guard, self._validation)
+        self._until = until
+        self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
+        self._watched = watched
+        self._sane = sane
+        self._fresh = True
+        self._lr = 0.0
+        self._at = 0
+        self._ended: TrainerState | None = None
+        self._leader: _EndState | None = None
+        self._rival: Sequence[Tensor] = ()
+        self._losses: Sequence[Tensor] = ()
+        self._logged: list[Any] = []
+        self._tail = False
+
+    def __enter__(self) -> EpochRunner:
+        self._start = self._state()
+        self.stateful = [path for path in self._start.unheld if path.startswith(("module", "datamodule", "callback"))]
+        self._norms = RunningStatistics(self._module) if self._until is not None else None
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._rewind()
+
+    @property
+    def holds(self) -> bool:
+        """Whether :meth:`commit` takes over the candidate kept last, instead of training it again."""
+        leader = self._leader
+        return leader is not None and (leader.done or self._tape is not None or leader.at == self._at)
+
+    def agree(self, value: Any) -> Any:
+        """One value for all ranks: that of rank 0.
+
+        Args:
+            value: this rank's value.
+
+        Returns:
+            Rank 0's value.
+        """
+        return self._trainer.strategy.broadcast(value) if self._trainer.world_size > 1 else value
+
+    def baseline(self) -> Outcome | None:
+        """Validate the state at the start of the epoch, and leave no trace of it.
+
+        Returns:
+            What the validation gave; None where its batches could not be had again afterwards.
+        """
+        if not self._validation.repeatable:
+            return None
+        if not self._fresh:
+            self._rewind()
+        with self._aside.entered() as probe:
+            metrics = self._aside.score()
+            outcome = self._aside.outcome(TrialState.COMPLETE, probe, metrics)
+        self._fresh = False
+        return outcome
+
+    def train(self, lr: float) -> Outcome:
+        """Train the epoch, or its first part, from the start state at one rate, and validate it.
+
+        Args:
+            lr: the reference rate.
+
+        Returns:
+            What came of it; DIVERGED where a loss turned non-finite, DROPPED where it was hopelessly behind the one
+            kept, FAILED where memory ran out.
+        """
+        if not self._fresh:
+            self._rewind()
+        self._fresh = False
+        self._ended = None
+        self._lr = lr
+        self.rates.set(lr)
+        with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
+            try:
+                metrics = self._train_to_the_end(self._reach_end)
+                self._losses = probe.losses
+                return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
+            except Diverged as diverged:
+                return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
+            except Dropped as dropped:
+                return self._aside.outcome(TrialState.DROPPED, probe, message=str(dropped), behind=dropped.ratio)
+            except Exception as error:
+                # where others train along, they wait for this one: the launcher has to end them all
+                if not _is_out_of_memory(error) or self._trainer.world_size > 1:
+                    raise
+                failed = self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
+            finally:
+                self._at = self._loop.batch_progress.current.ready
+        torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
+        return failed
+
+    def keep(self) -> None:
+        """Hold the end state of the candidate trained last: it leads."""
+        self._rival = self._losses
+        if self.replay or self._ended is None:
+            return
+        older = self._leader.state if self._leader is not None else None
+        self._leader = None  # its copies are written over
+        if not self._ended.hold_weights(reuse=older):
+            # the validation itself wrote to weights: their state before it is gone, so it is trained again
+            self.replay = True
+            return
+        done = self._until is None or self._at < self._until
+        self._leader = _EndState(self._ended, self._logged, self._tail, self._at, done, self._lr)
+
+    def commit(self, lr: float) -> float:
+        """Make the winner's epoch the training's epoch: put its end state back, and train what is left.
+
+        Args:
+            lr: the winner's reference rate.
+
+        Returns:
+            The reference rate that the epoch was trained at: another one where it diverged and was rolled back.
+        """
+        leader, held = self._leader, self.holds
+        self._leader = None
+        # the rule may have come back to a candidate that led before
+        if leader is None or not held or leader.lr != lr:
+            return self.train_natively(lr)
+        if self._tape is not None:
+            self._tape.seek(leader.at)
+        leader.state.restore()
+        self._validation.rewind()
+        self._aside.play(leader.calls)
+        if leader.done:
+            self._show_epoch_as_done()
+            return self._natively(lr, lambda: self._run_tail() if leader.tail else None, guarded=False)
+        return self._natively(lr, self._go_on)
+
+    def train_natively(self, lr: float) -> float:
+        """Train the epoch from the start state with everything of the user's in its place.
+
+        Args:
+            lr: the reference rate.
+
+        Returns:
+            The reference rate that it was trained at: another one where it diverged and was rolled back.
+        """
+        if not self._fresh:
+            self._rewind()
+        self._fresh = False
+        self.rates.set(lr)
+        return self._natively(lr, lambda: self._run(self._tape or self._fetcher))
+
+    def _natively(self, lr: float, run: Callable[[], object], *, guarded: bool = True) -> float:
+        if not (self._watched and guarded):
+            self.__dict__.pop("_start", None)  # its memory is the training's again
+            with self._validation.kept():
+                run()
+            return lr
+        for _ in range(_TRIES):
+            try:
+                with self._validation.kept(), self._watch():
+                    run()
+            except Diverged:
+                lr /= BACK_OFF
+                self._rewind()
+                self.rates.set(lr)
+                run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
+            else:
+                return lr
+        return self._natively(lr, run, guarded=False)
+
+    def _run_tail(self) -> None:
+        """The tail of a batch that is trained: the Trainer's own validation, counters, the end of the batch."""
+        fetcher = self._tape or self._fetcher
+        try:
+            self._loop.on_advance_end(fetcher)
+        finally:
+            if hasattr(self._loop, "on_iteration_done"):  # Lightning 2.5 on
+                self._loop.on_iteration_done()
+            else:
+                self._loop._restarting = False
+
+    def _go_on(self) -> None:
+        """Train what is left of the epoch: the Trainer's own loop, without its beginning."""
+        self._run_tail()
+        with replaced(self._loop, "reset", nothing), replaced(self._loop, "on_run_start", nothing):
+            self._run(self._tape or self._fetcher)
+
+    @contextlib.contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Raise :class:`Diverged` where the epoch's loss, or its validation at the end, is not sane."""
+        probe = self._aside.probe()
+        callbacks: list[Any] = self._trainer.callbacks  # type: ignore[attr-defined]
+        native = self._loop.on_advance_end
+
+        def checked_end(fetcher: Any) -> None:
+            if self._loop.done and not self._ends_sanely(probe):
+                raise Diverged("the epoch's end is not sane")
+            native(fetcher)
+
+        callbacks.append(probe)
+        try:
+            with replaced(self._loop, "on_advance_end", checked_end):
+                yield
+        finally:
+            callbacks.remove(probe)
+
+    def _ends_sanely(self, probe: Probe) -> bool:
+        probe.check()
+        # the last step's loss is of the weights before it
+        trained = [p for p in self._module.parameters() if p.requires_grad]
+        if not self.agree(all(bool(p.detach().isfinite().all()) for p in trained)):
+            return False
+        if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
+            return True
+        state = self._state()
+        try:
+            with self._aside.entered() as judge:
+                metrics = self._aside.score()
+                outcome = self._aside.outcome(TrialState.COMPLETE, judge, metrics)
+        finally:
+            state.restore()
+        return bool(self.agree(self._sane(outcome)))
+
+    def _looks_exploded(self, probe: Probe) -> bool:
+        # a validation is worth its cost only where the training loss has risen since the winner's first steps
+        first, last = mean_loss(self._rival), probe.train_loss
+        return bool(self.agree(first is not None and last is not None and last > SUSPICIOUS * first))
+
+    def _state(self, **options: Any) -> TrainerState:
+        kept = {"data": self._tape is None, "validation": self._validation.repeatable}
+        return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept, **options)
+
+    def _rewind(self) -> None:
+        if self._tape is not None:
+            self._tape.rewind()
+        self._validation.rewind()
+        try:
+            if self._tape is None and self._mark is not None:
+                self._mark.restore()
+                iter(self._fetcher)
+        finally:
+            self._start.restore()
+
+    def _train_to_the_end(self, reach: Callable[..., _End]) -> _End:
+        reached: list[_End] = []
+
+        def last_or_native(fetcher: Any) -> None:
+            enough = self._until is not None and self._loop.batch_progress.current.ready >= self._until
+            if not (self._loop.done or enough):
+                native(fetcher)
+                return
+            reached.append(reach(fetcher, tail=True))
+            raise CandidateEnded
+
+        native = self._loop.on_advance_end
+        with replaced(self._loop, "on_advance_end", last_or_native), contextlib.suppress(CandidateEnded):
+            self._run(self._tape or self._fetcher)
+        # the data, or the module's on_train_batch_start, ended the epoch without a tail
+        return reached[0] if reached else reach(self._fetcher, tail=False)
+
+    def _reach_end(self, fetcher: Any, *, tail: bool) -> dict[str, float]:
+        self._tail = tail
+        frees = not self._loop._should_accumulate()
+        native = tail and frees and self._loop._should_check_val_fx(fetcher)
+        # Lightning frees the gradients before it validates: then there is no need to hold them
+        held = not native or overrides(self._module, "on_validation_model_zero_grad")
+        if not self.replay:
+            self._ended = self._state(defer=True, grads=held)
+            self._logged = self._aside.logged()
+        return self._score(frees)
+
+    def _score(self, frees: bool) -> dict[str, float]:
+        if frees:
+            self._module.on_validation_model_zero_grad()
+        with self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext():
+            return self._aside.score()
+
+    def _show_epoch_as_done(self) -> None:
+        bar: Any = self._trainer.progress_bar_callback
+        with contextlib.suppress(Exception):  # a picture only
+            if bar is not None and bar.is_enabled:
+                last = self._loop.batch_progress.current.ready - 1
+                bar.on_train_batch_end(self._trainer, self._module, None, None, last)
+
+
+class _EndState:
+    __slots__ = ("at", "calls", "done", "lr", "state", "tail")
+
+    def __init__(self, state: TrainerState, calls: list[Any], tail: bool, at: int, done: bool, lr: float) -> None:
+        self.state = state
+        self.calls = calls
+        self.tail = tail
+        self.at = at
+        self.done = done
+        self.lr = lr
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or is_oom_error(error)
+
+
+def _share_of(share: float | None, batches: float) -> int | None:
+    return max(1, math.ceil(share * batches)) if share is not None and share < 1.0 and math.isfinite(batches) else None

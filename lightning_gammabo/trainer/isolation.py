@@ -1,0 +1,165 @@
+"""Where a candidate trains unseen: the user's callbacks and loggers set aside, and a probe to watch it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from lightning_gammabo.learning_rate.controller import RateGuard
+from lightning_gammabo.records import Outcome, TrialState
+from lightning_gammabo.trainer.distributed import joined_over_ranks, mean_over_ranks
+from lightning_gammabo.trainer.monitor import Probe
+from lightning_gammabo.trainer.patch import replaced
+from lightning_gammabo.trainer.proxies import LoggerTape, OnlyHooks, nothing, stand_ins, takes_part
+from lightning_gammabo.trainer.validation import Validation
+from lightning_gammabo.trainer.validation_subset import running_sums
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+__all__ = ["Aside"]
+
+_RATE_HOOKS = ("on_train_batch_start", "on_train_batch_end")
+
+
+class Aside:
+    """Sets what is the user's aside while a candidate trains, and says what came of it.
+
+    Args:
+        trainer: the Trainer, at the start of the epoch.
+        guard: the guard of the rates, which candidates need as well; None for none.
+        validation: the validations of the epoch.
+
+    Attributes:
+        taking_part: objects whose state the candidates move.
+    """
+
+    def __init__(self, trainer: Trainer, guard: RateGuard | None, validation: Validation) -> None:
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        self._trainer = trainer
+        self._guard = guard
+        self._validation = validation
+        self._observed = [callback for callback in callbacks if takes_part(callback)]
+        self.taking_part: list[object] = [*self._observed, *([guard] if guard is not None else [])]
+        self._loggers = [LoggerTape(logger) for logger in trainer.loggers]
+        self._began = 0.0
+
+    @contextlib.contextmanager
+    def entered(self, *, drop_after: int | None = None, rival: Sequence[Tensor] = ()) -> Iterator[Probe]:
+        """Within the block only what belongs to the training itself is called.
+
+        Args:
+            drop_after: batches after which a hopeless candidate is dropped; None for never.
+            rival: the leader's training losses.
+
+        Yields:
+            What watches the candidate.
+        """
+        trainer: Any = self._trainer
+        probe = self._candidate_probe(drop_after=drop_after, rival=rival)
+        for tape in self._loggers:
+            tape.clear()
+        self._began = time.perf_counter()
+        self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
+        self._steps_at_start = trainer.global_step
+        rates = [OnlyHooks(self._guard, _RATE_HOOKS)] if self._guard is not None else []
+        with (
+            replaced(trainer, "callbacks", [*rates, *stand_ins(self._observed), probe]),
+            replaced(trainer, "_loggers", list(self._loggers)),
+            replaced(trainer, "save_checkpoint", nothing),
+            self._validation.kept(),
+        ):
+            yield probe
+
+    def _candidate_probe(self, **options: Any) -> Probe:
+        return self.probe(read_sums=lambda: running_sums(self._trainer), **options)
+
+    def probe(self, **options: Any) -> Probe:
+        """What watches an epoch.
+
+        Args:
+            **options: further arguments of :class:`~lightning_gammabo.trainer.monitor.Probe`.
+
+        Returns:
+            A probe that decides as all ranks do.
+        """
+        strategy: Any = self._trainer.strategy
+        return Probe(
+            lambda flag: bool(strategy.reduce_boolean_decision(flag, all=False)),
+            distributed=self._trainer.world_size > 1,
+            synchronises=strategy.root_device.type != "cpu",
+            **options,
+        )
+
+    def score(self) -> dict[str, float]:
+        """Validate the candidate.
+
+        Returns:
+            What was logged since it began.
+        """
+        return self._validation.score(self._metrics_at_start)
+
+    def logged(self) -> list[Any]:
+        """What it told the loggers so far.
+
+        Returns:
+            What :meth:`play` takes.
+        """
+        return [tape.take() for tape in self._loggers]
+
+    def play(self, calls: list[Any]) -> None:
+        """Tell the user's loggers.
+
+        Args:
+            calls: what :meth:`logged` gave.
+        """
+        for tape, call in zip(self._loggers, calls, strict=True):
+            tape.play(call)
+
+    def outcome(
+        self,
+        state: TrialState,
+        probe: Probe,
+        metrics: dict[str, float] | None = None,
+        message: str = "",
+        behind: float | None = None,
+    ) -> Outcome:
+        """What came of the candidate.
+
+        Args:
+            state: how it ended.
+            probe: what watched it.
+            metrics: what its validation logged.
+            message: why it did not come to its end.
+            behind: of a dropped one, its loss over the leader's.
+
+        Returns:
+            The outcome; where it came to its end, all ranks have the same numbers.
+        """
+        total, ranks = self._trainer.num_training_batches, self._trainer.world_size
+        known = isinstance(total, int) and total > 0
+        metrics = metrics or {}
+        losses = {"train": probe.train_loss, "validation": probe.val_loss}
+        batches: dict[str, list[tuple[float, float]]] = {}
+        scored = state is TrialState.COMPLETE  # where one rank is, all are
+        if scored:
+            metrics = mean_over_ranks(metrics, ranks)
+            losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, ranks)
+            batches = joined_over_ranks(probe.val_batches, ranks)
+        return Outcome(
+            state=state,
+            metrics=metrics,
+            train_loss=losses["train"],
+            val_loss=losses["validation"],
+            batches=batches,
+            steps=self._trainer.global_step - self._steps_at_start,
+            passes=probe.batches / total if known else float(probe.batches > 0),
+            val_passes=self._validation.share if scored else 0.0,
+            seconds=time.perf_counter() - self._began,
+            message=message,
+            behind=behind,
+        )

@@ -1,0 +1,422 @@
+"""Which epochs are searched, how, what that costs as a number and in words, and the cap that is never exceeded."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_gammabo.policy import POLICIES as NAMED
+from lightning_gammabo.policy import EpochPlan, SearchPolicy, make_policy
+from lightning_gammabo.records import EpochRecord, Result, TrialState
+from lightning_gammabo.records.run import RunShape
+from lightning_gammabo.scheduler.budget import Budget, RunPlan, extra_passes
+
+SHAPE = RunShape(epochs=10, batches=100, val_ratio=0.3)
+# like the named ones, whose numbers are tuned and change
+FULL = SearchPolicy(
+    name="epochwise", n_initial=4, n_iterations=4, n_later=3, fraction=0.1, rule="largest", errors=1.0, later_share=None
+)
+POLICIES = {
+    "epochwise": FULL,
+    "adaptive": replace(FULL, name="adaptive", when=(0.3, 0.5, 0.7), n_later=5, fraction=0.2, region=27.0),
+    "once": replace(FULL, name="once", when="first"),
+    "thorough": replace(FULL, name="thorough", n_later=5, fraction=1.0),
+    "thesis": NAMED["thesis"],
+}
+
+
+def plan_of(policy: str | SearchPolicy = "epochwise", shape: RunShape = SHAPE, **options: Any) -> RunPlan:
+    asked = POLICIES[policy] if isinstance(policy, str) else policy
+    return RunPlan(make_policy(asked, options.pop("set", {})), shape, **options)
+
+
+# ---- which epochs
+
+
+@pytest.mark.parametrize(
+    ("policy", "options", "searched"),
+    [
+        ("epochwise", {}, list(range(10))),
+        ("epochwise", {"every": 3}, [0, 3, 6, 9]),
+        ("epochwise", {"start": 2}, list(range(2, 10))),
+        ("epochwise", {"stop": 2}, [0, 1]),
+        ("epochwise", {"start": 1, "stop": 8, "every": 3}, [1, 4, 7]),
+        ("epochwise", {"start": 20}, []),
+        ("once", {}, [0]),
+        ("once", {"start": 4, "every": 2}, [4]),
+        ("adaptive", {}, [0, 3, 5, 7]),
+        ("adaptive", {"every": 2}, [0, 3, 5, 7]),
+        ("adaptive", {"start": 4, "stop": 7}, [4, 5]),
+        (SearchPolicy(when=[0.26, 0.34, 0.01]), {}, [0, 3]),
+        ("adaptive", {"start": 12}, []),
+        ("once", {"start": 10}, []),
+        ("epochwise", {"start": 1, "stop": 20, "every": 4}, [1, 5, 9]),
+    ],
+)
+def test_which_epochs_are_searched(policy: Any, options: dict[str, Any], searched: list[int]) -> None:
+    plan = plan_of(policy, **options)
+    assert plan.search_epochs == searched
+    assert [epoch for epoch in range(10) if plan.searches(epoch)] == searched
+
+
+@pytest.mark.parametrize(("policy", "searched"), [("epochwise", [0, 1, 2]), ("once", [0]), ("adaptive", [0])])
+def test_where_the_length_is_not_known(policy: str, searched: list[int]) -> None:
+    plan = plan_of(policy, RunShape(epochs=None, batches=100))
+    assert plan.search_epochs is None
+    assert plan.planned is None
+    assert [epoch for epoch in range(3) if plan.searches(epoch)] == searched
+
+
+# ---- how long a candidate trains
+
+
+def part(fraction: float) -> EpochPlan:
+    return EpochPlan(wide=False, n_initial=3, n_trials=3, fraction=fraction, factor=1.5)
+
+
+@pytest.mark.parametrize(
+    ("fraction", "batches", "accumulate", "min_steps", "until"),
+    [
+        (0.1, 100, 1, 8, 10),
+        (0.101, 100, 1, 8, 11),
+        (0.29, 100, 1, 8, 29),  # 0.29 * 100 is a little more than 29
+        (0.05, 100, 1, 8, 8),
+        (0.1, 100, 4, 1, 12),  # whole optimizer steps
+        (0.1, 100, 4, 5, 20),
+        (0.97, 100, 4, 1, None),  # the whole epoch, by rounding
+        (0.1, 8, 1, 8, None),
+        (0.1, 5, 1, 8, None),
+        (0.1, 9, 1, 8, 8),
+        (1.0, 100, 1, 8, None),
+        (0.1, None, 1, 8, None),
+    ],
+)
+def test_a_candidate_trains_whole_optimizer_steps(
+    fraction: float, batches: int | None, accumulate: int, min_steps: int, until: int | None
+) -> None:
+    plan = RunPlan(
+        SearchPolicy(min_steps=min_steps), RunShape(epochs=10, batches=batches, accumulate=accumulate), start=0
+    )
+    assert plan.until(part(fraction)) == until
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    fraction=st.floats(0.001, 1.0), batches=st.integers(1, 400), accumulate=st.integers(1, 9), least=st.integers(1, 20)
+)
+def test_the_plan_of_an_epoch_is_of_whole_batches(fraction: float, batches: int, accumulate: int, least: int) -> None:
+    policy = SearchPolicy(fraction=fraction, min_steps=least)
+    plan = RunPlan(policy, RunShape(epochs=10, batches=batches, accumulate=accumulate))
+    epoch = plan.epoch_plan(first=False)
+    until = plan.until(epoch)
+    if until is None:
+        assert epoch.fraction == 1.0
+        return
+    assert epoch.fraction == until / batches
+    assert until % accumulate == 0
+    assert until // accumulate >= least
+    assert fraction * batches - 1e-6 <= until < batches
+    # no more steps than asked for, but for the one that is not whole
+    assert until < max(fraction * batches, least * accumulate) + accumulate
+
+
+def test_the_region_is_shared_by_the_searches_that_there_are() -> None:
+    assert plan_of().epoch_plan(first=False).factor == pytest.approx(64.0 ** (1 / 9))
+    assert plan_of(every=3).epoch_plan(first=False).factor == pytest.approx(2.0)
+    assert plan_of("adaptive").epoch_plan(first=False).factor == pytest.approx(2.0)
+    unknown = RunShape(epochs=None, batches=100)
+    assert plan_of("adaptive", unknown).epoch_plan(first=False).factor == pytest.approx(2.0)
+    assert plan_of("epochwise", unknown).epoch_plan(first=False).factor == pytest.approx(64.0 ** (1 / 9))
+
+
+# ---- what it costs, by hand: a scoring is 0.3 / 3 = 0.1 passes
+
+# eight whole candidates of which one is the epoch itself, nine scorings; then nine times three candidates of a tenth,
+# one of which goes on, and three scorings
+EPOCHWISE = (7 + 0.9) + 9 * (2 * 0.1 + 0.3)
+
+
+@pytest.mark.parametrize(
+    ("policy", "shape", "planned"),
+    [
+        ("epochwise", SHAPE, EPOCHWISE),
+        ("once", SHAPE, 7 + 0.9),
+        ("adaptive", SHAPE, (7 + 0.9) + 3 * (4 * 0.2 + 0.5)),
+        ("thorough", SHAPE, (7 + 0.9) + 9 * (4 + 0.5)),
+        ("thesis", SHAPE, (11 + 1.3) + 9 * (11 + 1.2)),
+        # a replayed winner is trained once more
+        ("epochwise", RunShape(epochs=10, batches=100, val_ratio=0.3, replays=True), EPOCHWISE + 1 + 9 * 0.1),
+        # candidates of eight batches of twenty
+        ("epochwise", RunShape(epochs=3, batches=20), 7 + 2 * (2 * 0.4)),
+        ("epochwise", RunShape(epochs=1, batches=100), 7),
+    ],
+)
+def test_the_planned_cost(policy: str, shape: RunShape, planned: float) -> None:
+    assert plan_of(policy, shape).planned == pytest.approx(planned, rel=1e-12)
+
+
+def test_the_cost_of_one_search() -> None:
+    plan = plan_of()
+    assert plan.extra(plan.epoch_plan(first=True), first=True) == pytest.approx(7 + 0.9)
+    assert plan.extra(plan.epoch_plan(first=False), first=False) == pytest.approx(0.2 + 0.3)
+    assert plan.validation == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "shape", "words"),
+    [
+        (
+            "epochwise",
+            SHAPE,
+            "policy 'epochwise': 8 candidates over the whole range, whole epochs in the first search, then 9 times 3 "
+            "candidates within x1.59 of the present rate, 10% of an epoch; it costs at most 1 + 7/10 + 9*0.2/10 + 0.36 "
+            "for validations = 2.24 passes for each plain pass",
+        ),
+        (
+            "once",
+            RunShape(epochs=4, batches=100),
+            "policy 'once': 8 candidates over the whole range, whole epochs in the first search; it costs at most "
+            "1 + 7/4 + 0.00 for validations = 2.75 passes for each plain pass",
+        ),
+        (
+            SearchPolicy(name="mine", n_initial=1, n_iterations=0, first_fraction=0.5, when="first"),
+            RunShape(epochs=4, batches=100, replays=True),
+            "policy 'mine': 1 candidate over the whole range, 50% of an epoch in the first search; it costs at most "
+            "1 + 0.5/4 + 0.00 for validations = 1.12 passes for each plain pass",
+        ),
+        (
+            "epochwise",
+            RunShape(epochs=None, batches=100),
+            "policy 'epochwise': 8 candidates over the whole range, whole epochs in the first search, then 3 "
+            "candidates within x1.59 of the present rate, 10% of an epoch; the run's length is not "
+            "known, so neither is the cost",
+        ),
+        (
+            "once",
+            RunShape(epochs=None, batches=None),
+            "policy 'once': 8 candidates over the whole range, whole epochs in the first search; the run's length is "
+            "not known, so neither is the cost",
+        ),
+    ],
+)
+def test_the_plan_in_words(policy: Any, shape: RunShape, words: str) -> None:
+    assert plan_of(policy, shape).in_words() == words
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_run_of_many_epochs_is_planned_at_once(policy: str) -> None:
+    """Runs that an early stop will end are given 100,000 epochs; going through all of them for each took hours."""
+    began = time.perf_counter()
+    plan = plan_of(policy, RunShape(epochs=100_000, batches=100, val_ratio=0.3), cap=0.01)
+    assert "100000" in plan.in_words()
+    assert plan.epoch_plan(first=False).fraction > 0.0
+    assert time.perf_counter() - began < 5.0
+
+
+# ---- searches that would cost too much for each epoch
+
+
+@pytest.mark.parametrize(
+    ("share", "every", "asked"), [(None, 1, 1), (9.0, 1, 1), (0.5, 1, 1), (0.499, 2, 1), (0.2, 3, 1), (0.2, 4, 4)]
+)
+def test_later_searches_are_rarer_where_each_costs_more_than_its_share(
+    share: float | None, every: int, asked: int
+) -> None:
+    # a later search costs 0.5 passes
+    plan = plan_of(replace(FULL, later_share=share), every=asked)
+    assert plan.every == every
+    assert plan.search_epochs == list(range(0, 10, every))
+    assert plan_of(replace(FULL, later_share=share, when=[0.2, 0.3])).search_epochs == [0, 2, 3]
+
+
+# ---- a plan under a cap
+
+POLICY = st.sampled_from([*POLICIES.values(), *NAMED.values()])
+SHAPES = st.builds(
+    RunShape,
+    epochs=st.integers(1, 60),
+    batches=st.integers(1, 200),
+    accumulate=st.integers(1, 3),
+    val_ratio=st.floats(0.0, 1.0),
+    replays=st.booleans(),
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(policy=POLICY, shape=SHAPES, cap=st.floats(0.0, 3.0))
+def test_a_plan_fits_under_its_cap_or_is_the_least_there_is(policy: SearchPolicy, shape: RunShape, cap: float) -> None:
+    plan = plan_of(policy, shape, cap=cap)
+    assert plan.planned is not None
+    assert shape.epochs is not None
+    least = (plan.policy.n_first, plan.policy.n_later, plan.policy.when) == (1, 1, "first")
+    assert plan.planned <= cap * shape.epochs or least
+    uncapped = plan_of(policy, shape)
+    assert (plan.planned <= (uncapped.planned or 0.0)) or least
+
+
+def test_a_cap_that_is_no_cap_changes_nothing() -> None:
+    plan = plan_of(cap=EPOCHWISE / 10 + 1e-9)
+    assert plan.policy == POLICIES["epochwise"]
+    assert plan.every == 1
+    assert plan_of(cap=0.1, shape=RunShape(epochs=None, batches=100)).policy == POLICIES["epochwise"]
+
+
+def test_what_is_given_up_first() -> None:
+    fewer = plan_of(cap=1.2)
+    assert fewer.policy.n_first < 8
+    assert fewer.every == 1
+    assert fewer.policy.fraction == 0.1
+    rarer = plan_of(cap=0.7)
+    assert rarer.policy.n_first == 5
+    assert rarer.every > 1
+    fixed = plan_of("adaptive", cap=0.6)
+    assert fixed.policy.when == "first"
+
+
+# ---- the budget, as the run goes
+
+
+def run(
+    plan: RunPlan, cap: float, dice: random.Random, *, complete: float, cut: bool, length: int | None = None
+) -> tuple[float, float]:
+    """Spends as a fit would: candidates that come to their end, are cut short, are lost at the very end."""
+    budget = Budget(cap, "passes", plan)
+    validation = plan.shape.val_ratio / 3.0
+    history: list[EpochRecord] = []
+    epochs = plan.shape.epochs or length or 0
+    for epoch in range(epochs):
+        searched = plan.epoch_plan(first=not history)
+        if not plan.searches(epoch) or not budget.affords(history, [], searched, epoch):
+            continue
+        results: list[Result] = []
+        while len(results) < searched.n_trials and (not results or budget.affords(history, results, searched, epoch)):
+            results.append(spent(len(results), searched.fraction, dice, complete, cut))
+        ended = [result for result in results if result.state is TrialState.COMPLETE]
+        kept = bool(ended) and not plan.shape.replays
+        if searched.fraction < 1.0 or plan.policy.rule == "largest":
+            kept = kept and dice.random() < 0.5
+        rest = 1.0 - searched.fraction if kept else 1.0
+        record = EpochRecord(
+            epoch=epoch,
+            results=tuple(results),
+            chosen_number=ended[0].number if ended else None,
+            reason="",
+            train_passes=sum(result.passes for result in results) + rest,
+            scorings=len(ended) + (not history),
+        )
+        history.append(record)
+    return sum(extra_passes(record, validation) for record in history), cap * epochs
+
+
+def spent(number: int, fraction: float, dice: random.Random, complete: float, cut: bool) -> Result:
+    done = dice.random() < complete
+    passes = fraction * (1.0 if done or not cut else dice.random())
+    state = TrialState.COMPLETE if done else dice.choice([TrialState.DIVERGED, TrialState.DROPPED, TrialState.FAILED])
+    return Result(number=number, lr=0.1, state=state, score=1.0 if done else None, passes=passes)
+
+
+@settings(deadline=None, derandomize=True, max_examples=400)
+@given(
+    policy=POLICY,
+    shape=SHAPES,
+    cap=st.floats(0.0, 3.0),
+    seed=st.integers(0, 2**32),
+    complete=st.sampled_from([0.0, 0.5, 0.9, 1.0]),
+    cut=st.booleans(),
+    planned=st.booleans(),
+)
+def test_whatever_happens_the_cap_is_not_exceeded(
+    policy: SearchPolicy, shape: RunShape, cap: float, seed: int, complete: float, cut: bool, planned: bool
+) -> None:
+    """Also where the plan was not made to fit: under ``seconds`` it is not."""
+    plan = plan_of(policy, shape, cap=cap if planned else None)
+    extra, allowed = run(plan, cap, random.Random(seed), complete=complete, cut=cut)
+    assert extra <= allowed + 1e-9
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(policy=POLICY, cap=st.floats(0.0, 3.0), seed=st.integers(0, 2**32), length=st.integers(1, 30))
+def test_nor_where_the_length_is_not_known(policy: SearchPolicy, cap: float, seed: int, length: int) -> None:
+    plan = plan_of(policy, RunShape(epochs=None, batches=100, val_ratio=0.2), cap=cap)
+    extra, allowed = run(plan, cap, random.Random(seed), complete=0.8, cut=True, length=length)
+    assert extra <= allowed + 1e-9
+
+
+def test_without_a_cap_everything_is_afforded() -> None:
+    plan = plan_of()
+    result = Result(number=0, lr=0.1, state=TrialState.COMPLETE, score=1.0, passes=1e9, seconds=1e9)
+    assert Budget(None, "passes", plan).affords([], [result], part(0.1), 0)
+
+
+def test_in_a_run_that_fits_its_plan_every_candidate_is_afforded() -> None:
+    """The cap cuts nothing off a plan that it let pass, where all goes well."""
+    plan = plan_of("thesis", RunShape(epochs=5, batches=100, val_ratio=0.3))
+    assert plan.planned is not None
+    budget = Budget(plan.planned / 5 + 1e-9, "passes", plan)
+    history: list[EpochRecord] = []
+    for epoch in range(5):
+        searched = plan.epoch_plan(first=not history)
+        results = [
+            Result(number=number, lr=0.1, state=TrialState.COMPLETE, score=1.0, passes=1.0)
+            for number in range(searched.n_trials)
+        ]
+        assert all(budget.affords(history, results[:number], searched, epoch) for number in range(1, searched.n_trials))
+        record = EpochRecord(
+            epoch=epoch,
+            results=tuple(results),
+            chosen_number=0,
+            reason="",
+            train_passes=12.0,
+            scorings=12 + (not epoch),
+        )
+        history.append(record)
+
+
+def timed(number: int, seconds: float, passes: float = 1.0) -> Result:
+    return Result(number=number, lr=0.1, state=TrialState.COMPLETE, score=1.0, passes=passes, seconds=seconds)
+
+
+def test_seconds_are_counted_with_one_more_as_long_as_the_longest() -> None:
+    plan = plan_of("thesis", RunShape(epochs=2, batches=100))
+    budget = Budget(2.0, "seconds", plan)
+    # a pass takes 3 seconds: 2 * 2 * 3 = 12 are allowed
+    whole = plan.epoch_plan(first=True)
+    assert budget.affords([], [timed(0, 3.0), timed(1, 3.0)], whole, 0)
+    assert budget.affords([], [timed(0, 3.0)] * 3, whole, 0)
+    assert not budget.affords([], [timed(0, 3.0)] * 4, whole, 0)
+    # what earlier searches took, with what they did beside training
+    record = EpochRecord(epoch=0, results=(timed(0, 3.0),), chosen_number=0, reason="", seconds=6.5)
+    assert not budget.affords([record], [timed(0, 3.0)], whole, 1)
+    assert budget.affords([record], [timed(0, 2.5)], whole, 1) is (6.5 + 2.5 + 2.5 <= 4.0 * 5.5 / 2)
+
+
+@settings(deadline=None, derandomize=True, max_examples=100)
+@given(
+    seconds=st.lists(st.floats(0.5, 2.0), min_size=60, max_size=60), cap=st.floats(0.5, 5.0), epochs=st.integers(2, 5)
+)
+def test_seconds_stay_below_the_cap(seconds: list[float], cap: float, epochs: int) -> None:
+    """Beyond the epochs themselves, in passes as long as the longest; no candidate is longer than those before it."""
+    plan = plan_of("thesis", RunShape(epochs=epochs, batches=100))
+    budget = Budget(cap, "seconds", plan)
+    history: list[EpochRecord] = []
+    for epoch in range(epochs):
+        searched = plan.epoch_plan(first=not history)
+        times = sorted(seconds[epoch * 12 : epoch * 12 + 12], reverse=True)
+        if history and not budget.affords(history, [], searched, epoch):
+            continue
+        results = [timed(0, times[0])]
+        while len(results) < 12 and budget.affords(history, results, searched, epoch):
+            results.append(timed(len(results), times[len(results)]))
+        total = sum(result.seconds for result in results)
+        history.append(EpochRecord(epoch=epoch, results=tuple(results), chosen_number=0, reason="", seconds=total))
+    trained = [result.seconds for record in history for result in record.results]
+    spent_seconds = sum(record.seconds for record in history)
+    # the first candidate of a search is the epoch itself
+    mandatory = sum(record.results[0].seconds for record in history)
+    assert spent_seconds - mandatory <= cap * epochs * max(trained)
