@@ -18,6 +18,8 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable
 from pathlib import Path
 
+from benchmarks.pages import table, write_between
+
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "trust.md"
 TESTS = ("test_matrix", "test_strategies", "test_gpu")
@@ -41,12 +43,6 @@ def results(files: Iterable[Path]) -> dict[str, dict[str, str]]:
         word = "FAILS" if {"failure", "error"} & set(ends) else "not run" if "skipped" in ends else "works"
         found[test][case.get("name") or ""] = word
     return found
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = [list(head), *map(list, rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def page(found: dict[str, dict[str, str]]) -> str:
@@ -77,12 +73,11 @@ def page(found: dict[str, dict[str, str]]) -> str:
         f"{datetime.date.today().isoformat()}, Python {platform.python_version()}, {versions}, on a CPU."
     )
     impossible = "\n".join(f"* {o}, {p}: {why}." for (o, p), why in IMPOSSIBLE.items())
-    return "\n\n".join(
-        [
-            said, "### Optimizer x precision", optimizers, "### Callbacks", callbacks, "### Strategies", strategies,
-            "### CUDA", gpu, "### Cells that cannot be", impossible,
-        ]
-    )  # fmt: skip
+    parts = [
+        said, "### Optimizer x precision", optimizers, "### Callbacks", callbacks, "### Strategies", strategies,
+        "### CUDA", gpu, "### Cells that cannot be", impossible,
+    ]  # fmt: skip
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _in_words(test: str) -> str:
@@ -97,10 +92,7 @@ def main() -> None:
     if arguments.results is None:
         run(arguments.keep.resolve())
     found = results(arguments.results or [arguments.keep])
-    text = PAGE.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{BEGIN}\n\n{page(found)}\n\n{END}{after}", encoding="utf-8")
+    write_between(PAGE, BEGIN, END, page(found))
     failed = [f"{name}::{test}" for name, tests in found.items() for test, word in tests.items() if word == "FAILS"]
     print("\n".join(failed) or f"no cell fails; the table is in {PAGE.relative_to(ROOT)}")
     sys.exit(bool(failed))
