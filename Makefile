@@ -57,10 +57,10 @@ links: $(READY)  ## check that every link of the docs leads somewhere; needs the
 	$(PY) -m sphinx -W --keep-going -b linkcheck docs docs/_build/links
 
 bench: $(READY)  ## measure machinery, ask(), snapshots and import time; compare with the baseline
-	$(PY) benchmarks/speed/run.py $(BENCH_ARGS)
+	$(PY) -m benchmarks.speed.run $(BENCH_ARGS)
 
 package: $(READY)  ## build wheel and sdist, check both, install both into clean environments and test there
-	$(PY) .ci/package.py $(PACKAGE_ARGS)
+	$(PY) .ci/package.py $(if $(TAG),--tag "$(TAG)") $(PACKAGE_ARGS)
 
 sbom: $(READY)  ## the bill of materials of the wheel and its dependencies, in dist/
 	$(PY) .ci/sbom.py
@@ -71,13 +71,13 @@ security: $(READY)  ## known faults in code, workflows and dependencies; the las
 	$(PY) -m pip_audit --local --skip-editable
 
 lowest: $(READY)  ## the suites of exactness on the lowest versions that pyproject.toml admits
-	$(PY) benchmarks/trust/versions.py lowest $(VERSIONS_ARGS)
+	$(PY) -m benchmarks.trust.versions lowest $(VERSIONS_ARGS)
 
 newest: $(READY)  ## the same suites on the newest versions
-	$(PY) benchmarks/trust/versions.py newest $(VERSIONS_ARGS)
+	$(PY) -m benchmarks.trust.versions newest $(VERSIONS_ARGS)
 
 nightly: $(READY)  ## the same suites on Lightning's main branch; needs the internet
-	$(PY) benchmarks/trust/versions.py newest --main lightning $(VERSIONS_ARGS)
+	$(PY) -m benchmarks.trust.versions newest --main lightning $(VERSIONS_ARGS)
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov docs/_build
