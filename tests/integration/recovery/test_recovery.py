@@ -13,7 +13,7 @@ import torch
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.records import TrialState
-from tests import resumed_fit
+from tests.integration.resume import resumed_fit
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.scenarios import SCENARIOS, Net, Scenario
 from tests.integration.identity.test_identity import Follows, fit

@@ -112,7 +112,7 @@ def test_resumed_where_the_loss_stalls(tmp_path: Path) -> None:
 def test_resumed_in_a_new_process(tmp_path: Path) -> None:
     def run(epochs: int, out: Path, *checkpoint: str) -> Any:
         out.mkdir()
-        command = [sys.executable, "-m", "tests.resumed_fit", "augmented", str(epochs), str(out), *checkpoint]
+        command = [sys.executable, "-m", "tests.integration.resume.resumed_fit", "augmented", str(epochs), str(out), *checkpoint]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=200)
         return pickle.loads((out / "result.pkl").read_bytes())

@@ -127,14 +127,15 @@ for n in itertools.count(1):
 def test_killed_while_writing_leaves_one_whole_version(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     # the package's own `__init__` would bring in torch and Lightning: only the one module is needed
-    stub = tmp_path / "stub" / "lightning_gammabo"
+    stub = tmp_path / "stub" / "lightning_gammabo" / "records"
     stub.mkdir(parents=True)
+    (stub.parent / "__init__.py").touch()
     (stub / "__init__.py").touch()
-    (stub / "json_lines.py").write_text((ROOT / "lightning_gammabo" / "json_lines.py").read_text())
+    (stub / "json_lines.py").write_text((ROOT / "lightning_gammabo" / "records" / "json_lines.py").read_text())
     for life in range(8):
         command = [sys.executable, "-c", WRITER, str(path)]
         # `-c` looks where it is started first
-        process = subprocess.Popen(command, cwd=stub.parent, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, cwd=stub.parents[1], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         written = [int(process.stdout.readline()) for _ in range(1 + 2 * life)]
         process.send_signal(signal.SIGKILL)
