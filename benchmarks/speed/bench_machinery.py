@@ -1,4 +1,4 @@
-"""What a search costs beside the training of its candidates: its wall time over that of as many plain epochs.
+"""What a search costs beside the training of its candidates: its time over that of as many plain epochs.
 
 The fits are those of :mod:`benchmarks.speed.overhead`, with a bare Trainer; plain and searched ones in turn.
 """

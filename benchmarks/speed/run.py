@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -37,7 +38,8 @@ def measure(only: list[str]) -> Speeds:
         found = Path(folder, "found.json")
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "-o", "addopts="]
         command += ["-o", "filterwarnings=ignore", "-o", "python_files=bench_*.py", f"--benchmark-json={found}"]
-        subprocess.run([*command, *(only or [str(HERE)])], cwd=HERE.parents[1], check=True)
+        one_thread = {**os.environ, "OMP_NUM_THREADS": "1"}
+        subprocess.run([*command, *(only or [str(HERE)])], cwd=HERE.parents[1], env=one_thread, check=True)
         rows = json.loads(found.read_text(encoding="utf-8"))["benchmarks"]
     return {row["name"].removeprefix("test_"): rounded(row["extra_info"]) for row in rows}
 

@@ -22,6 +22,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+TESTERS = ("--group", f"{ROOT / 'pyproject.toml'}:test")
 SUITES = (
     "tests/integration/identity/test_identity.py",
     "tests/integration/identity/test_matrix.py",
@@ -30,27 +31,21 @@ SUITES = (
     "tests/integration/resume/test_resume_fit.py",
     "tests/bayesopt/test_properties.py",
 )
-TESTERS = (
-    "pytest>=8.0",
-    "pytest-timeout",
-    "pytest-xdist",
-    "hypothesis>=6.90",
-    "mpmath",
-    "pandas",
-    "matplotlib",
-    "rich",
-)
+MAIN = {"lightning": "git+https://github.com/Lightning-AI/pytorch-lightning.git"}
+"""packages whose main branch can be tried"""
 
 
-def requirements(which: str, held: dict[str, str]) -> list[str]:
-    """The package's own dependencies, at their lower bounds or as new as they come."""
+def requirements(which: str, held: dict[str, str], main: list[str]) -> list[str]:
+    """The package's own dependencies, at their lower bounds, as new as they come, or as their main branch is."""
     named = [one for one in importlib.metadata.requires("lightning_gammabo") or [] if "extra ==" not in one]
     wanted = []
     for requirement in named:
         match = re.match(r"([\w-]+).*>=([\d.]+)", requirement)
         assert match is not None, f"{requirement!r} has no lower bound"
         name, bound = match.groups()
-        if name in held:
+        if name in main:
+            wanted.append(f"{name} @ {MAIN[name]}")
+        elif name in held:
             wanted.append(f"{name}=={held[name]}")
         else:
             wanted.append(f"{name}=={bound}.*" if which == "lowest" else requirement)
@@ -74,6 +69,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("which", choices=("lowest", "newest"))
     parser.add_argument("--hold", action="append", default=[], metavar="NAME=VERSION")
+    parser.add_argument("--main", action="append", default=[], choices=[*MAIN], help="take its main branch")
     parser.add_argument("--unless", type=Path, metavar="FILE", help="constraints that were tested already")
     parser.add_argument("--pip", default="", help="further arguments for pip install")
     parser.add_argument("--pytest", default="-q -x", help="arguments for pytest")
@@ -83,12 +79,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         venv.create(folder, with_pip=True)
         python = str(Path(folder, "bin", "python"))
-        wanted = requirements(arguments.which, held)
+        wanted = requirements(arguments.which, held, arguments.main)
         if arguments.unless is not None and already(python, wanted, arguments.unless):
             return
         print("installing", *wanted, flush=True)
-        install = [python, "-m", "pip", "install", "--quiet", *shlex.split(arguments.pip)]
-        subprocess.run([*install, *wanted, *TESTERS], check=True)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, "pip>=25.1"], check=True)  # the first that knows groups
+        subprocess.run([*install, *shlex.split(arguments.pip), *wanted, *TESTERS], check=True)
         subprocess.run([python, "-m", "pip", "list", "--format=freeze"], check=True)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         tests = [python, "-m", "pytest", *shlex.split(arguments.pytest), *arguments.suites]
