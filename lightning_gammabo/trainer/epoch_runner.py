@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from lightning.pytorch.utilities.memory import is_oom_error
 from torch import Tensor
 
 from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
+from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
 from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
 from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Aside
@@ -22,6 +22,8 @@ from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe, mean_los
 from lightning_gammabo.trainer.patch import replaced
 from lightning_gammabo.trainer.proxies import nothing
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
+from lightning_gammabo.trainer.snapshot.tensors import is_finite
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
@@ -147,6 +149,9 @@ class EpochRunner:
         """
         return self._trainer.strategy.broadcast(value) if self._trainer.world_size > 1 else value
 
+    def _all(self, flag: bool) -> bool:
+        return bool(self._trainer.strategy.reduce_boolean_decision(flag, all=True))
+
     def baseline(self) -> Outcome | None:
         """Validate the state at the start of the epoch, and leave no trace of it.
 
@@ -189,12 +194,12 @@ class EpochRunner:
             except Dropped as dropped:
                 return self._aside.outcome(TrialState.DROPPED, probe, message=str(dropped), behind=dropped.ratio)
             except Exception as error:
-                # where others train along, they wait for this one: the launcher has to end them all
-                if not _is_out_of_memory(error) or self._trainer.world_size > 1:
-                    raise
+                if not out_of_memory_everywhere(error, self._trainer.world_size):
+                    raise  # where others train along, they wait for this one: the launcher has to end them all
                 failed = self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
             finally:
                 self._at = self._loop.batch_progress.current.ready
+        forget_interrupted_step(self._module)
         torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
         return failed
 
@@ -205,7 +210,7 @@ class EpochRunner:
             return
         older = self._leader.state if self._leader is not None else None
         self._leader = None  # its copies are written over
-        if not self._ended.hold_weights(reuse=older):
+        if not self._all(self._ended.hold_weights(reuse=older)):
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
@@ -309,8 +314,7 @@ class EpochRunner:
     def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
         # the last step's loss is of the weights before it
-        trained = [p for p in self._module.parameters() if p.requires_grad]
-        if not self.agree(all(bool(p.detach().isfinite().all()) for p in trained)):
+        if not self._all(all(is_finite(p) for p in self._module.parameters() if p.requires_grad)):
             return False
         if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
             return True
@@ -395,10 +399,6 @@ class _EndState:
         self.at = at
         self.done = done
         self.lr = lr
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or is_oom_error(error)
 
 
 def _share_of(share: float | None, batches: float) -> int | None:

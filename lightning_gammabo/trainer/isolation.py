@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lightning_gammabo.learning_rate.controller import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
-from lightning_gammabo.trainer.distributed import joined_over_ranks, mean_over_ranks
+from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks, mean_over_ranks
 from lightning_gammabo.trainer.monitor import Probe
 from lightning_gammabo.trainer.patch import replaced
 from lightning_gammabo.trainer.proxies import LoggerTape, OnlyHooks, nothing, stand_ins, takes_part
@@ -149,7 +149,7 @@ class Aside:
         if scored:
             metrics = mean_over_ranks(metrics, ranks)
             losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, ranks)
-            batches = joined_over_ranks(probe.val_batches, ranks)
+            batches = joined_over_ranks(probe.val_batches, ranks, data_part(self._trainer)[0])
         return Outcome(
             state=state,
             metrics=metrics,
