@@ -70,7 +70,7 @@ class TensorImage:
             return False
         if self._parts:
             spares = reuse._parts if reuse is not None else {}
-            return all([part.hold(spares.get(name)) for name, part in self._parts.items()])
+            return all(part.hold(spares.get(name)) for name, part in self._parts.items())
         with torch.no_grad():
             source = _written_part(self._alias)
             spare = reuse._values if reuse is not None else None

@@ -150,4 +150,3 @@ TENSOR_PARALLEL: dict[str, Case] = {
 }
 
 BOTH: dict[str, Case] = {name: TENSOR_PARALLEL[name] for name in ("plain", "accumulates", "clips", "AdamW")}
-
