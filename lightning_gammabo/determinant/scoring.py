@@ -65,7 +65,7 @@ class Judge:
             goodness = self._objective.judge(measured)
         except NotLogged as missing:
             return self._unmeasured(missing, outcome, common)
-        common |= {"accuracy": goodness.accuracy, "kappa": goodness.reported, "metrics": dict(measured.metrics)}
+        common |= {"accuracy": goodness.accuracy, "value": goodness.reported, "metrics": dict(measured.metrics)}
         finite = measured.loss is not None and math.isfinite(measured.loss)
         common["loss"] = measured.loss if finite else None
         if goodness.score is None:
@@ -82,7 +82,7 @@ class Judge:
                 f"GammaLRSearch(objective={self._objective.name!r}) has nothing to rank candidates by: no validation "
                 f"{lacking} was logged or returned; logged are {sorted(measured.metrics)}. Log it in "
                 "`validation_step`, name it by monitor_loss=... or monitor_accuracy=..., or rank by a logged metric: "
-                "objective=... with objective_mode='min' or 'max'."
+                "objective=... with mode='min' or 'max'."
             )
         self._taken = self._taken or self._keys.taken
         if self._keys.taken != self._taken:

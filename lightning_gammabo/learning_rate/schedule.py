@@ -39,7 +39,7 @@ def constant_rates(records: Iterable[EpochRecord]) -> list[EpochRate]:
     """
     chosen = [(record.epoch, record.chosen) for record in records]
     return [
-        EpochRate(epoch=epoch, start=result.lr, end=result.lr, steps=result.steps, height=result.lr)
+        EpochRate(epoch=epoch, start=result.lr, end=result.lr, steps=result.steps, peak=result.lr)
         for epoch, result in chosen
         if result is not None
     ]
@@ -58,7 +58,7 @@ class LRSchedule:
         ValueError: if there are no rates, a rate is negative or not finite, an epoch is missing or has no steps.
 
     Example:
-        >>> found = LRSchedule(rates=(EpochRate(epoch=0, start=0.1, end=0.1, steps=5, height=0.1),), anchor="constant")
+        >>> found = LRSchedule(rates=(EpochRate(epoch=0, start=0.1, end=0.1, steps=5, peak=0.1),), anchor="constant")
         >>> found.at(3), LRSchedule.from_json(found.to_json()) == found
         (0.1, True)
     """
@@ -72,7 +72,7 @@ class LRSchedule:
         if not self.anchor:
             raise ValueError(f"LRSchedule(anchor={self.anchor!r}): a name is not empty, for example 'constant'")
         for rate in self.rates:
-            values = (rate.start, rate.end, rate.height)
+            values = (rate.start, rate.end, rate.peak)
             if rate.steps < 1 or not all(math.isfinite(value) and value >= 0.0 for value in values):
                 raise ValueError(f"LRSchedule: {rate}: rates are finite and not negative, and an epoch has steps")
         for before, after in itertools.pairwise(self.rates):
@@ -118,10 +118,10 @@ class LRSchedule:
             return rate.start
         if step >= last:
             return rate.end
-        if self.anchor in _PROGRESS and 0.0 < max(rate.start, rate.end) <= rate.height:
+        if self.anchor in _PROGRESS and 0.0 < max(rate.start, rate.end) <= rate.peak:
             # where the anchor began is not known, nor the length of the run: both ends tell where the epoch lay in it
-            first, final = (_PROGRESS[self.anchor](value / rate.height) for value in (rate.start, rate.end))
-            return rate.height * shape(self.anchor, first + (final - first) * step / last)
+            first, final = (_PROGRESS[self.anchor](value / rate.peak) for value in (rate.start, rate.end))
+            return rate.peak * shape(self.anchor, first + (final - first) * step / last)
         return rate.start + (rate.end - rate.start) * step / last
 
     def to_dict(self) -> dict[str, Any]:
@@ -255,7 +255,7 @@ class GammaSchedule(LRScheduler):
     Example:
         >>> import torch
         >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
-        >>> rates = tuple(EpochRate(epoch=i, start=r, end=r, steps=2, height=r) for i, r in enumerate((0.1, 0.01)))
+        >>> rates = tuple(EpochRate(epoch=i, start=r, end=r, steps=2, peak=r) for i, r in enumerate((0.1, 0.01)))
         >>> replay = GammaSchedule(optimizer, LRSchedule(rates=rates, anchor="constant"))
         >>> seen = replay.get_last_lr()
         >>> for _ in range(4):

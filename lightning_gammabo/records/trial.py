@@ -16,7 +16,7 @@ class TrialState(str, Enum):
 
     COMPLETE = "complete"
     """trained its epoch and has a finite score"""
-    DROPPED = "dropped"
+    PRUNED = "pruned"
     """cut short because its training loss fell hopelessly behind; it has no score"""
     DIVERGED = "diverged"
     """its loss or its score turned non-finite; it counts as worse than every other"""
@@ -62,7 +62,7 @@ class Outcome:
         val_passes: passes over the validation data.
         seconds: wall time.
         message: why it did not come to its end.
-        behind: of a DROPPED one: its training loss over the leader's, on the same batches.
+        behind: of a PRUNED one: its training loss over the leader's, on the same batches.
     """
 
     state: TrialState
@@ -89,15 +89,15 @@ class Result:
         score: what the Determinant ranks by, greater is better; None unless COMPLETE.
         loss: the validation loss (the training loss where nothing is validated); None if not finite or not logged.
         accuracy: the validation accuracy as a fraction; None if not logged.
-        kappa: the value that is reported for the objective (the thesis's clipped kappa, where one exists).
+        value: the objective's own value, under its own sign (a loss is positive); None if it was not logged.
         metrics: every scalar that the candidate's validation logged.
         steps: optimizer steps that it trained.
         seconds: wall time of training and validation.
         passes: passes over the training data; a candidate that was cut short has less than 1.
         origin: as in :class:`Trial`.
-        message: why it was dropped, diverged or failed.
+        message: why it was pruned, diverged or failed.
         parts: the score with one validation batch left out, for each of them: what pairs two candidates.
-        estimate: of a DROPPED one: what the surrogate takes its score for.
+        estimate: of a PRUNED one: what the surrogate takes its score for.
 
     Raises:
         ValueError: if ``score`` does not fit ``state``.
@@ -109,7 +109,7 @@ class Result:
     score: float | None = None
     loss: float | None = None
     accuracy: float | None = None
-    kappa: float | None = None
+    value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     steps: int = 0
     seconds: float = 0.0
@@ -134,8 +134,8 @@ class EpochRate:
         start: the reference rate at its first batch.
         end: the reference rate at its last batch.
         steps: batches that it trained.
-        height: the rate at the height of the anchor's schedule (``start`` where the rate is constant).
-        returned_to: the epoch from whose end it went on, where the guard had put that one's weights back; None where
+        peak: the rate at the peak of the annealing schedule (``start`` where the rate is constant).
+        returned_to: the epoch from whose end it went on, where recovery had put that one's weights back; None where
             it went on from the last one's.
     """
 
@@ -143,7 +143,7 @@ class EpochRate:
     start: float
     end: float
     steps: int
-    height: float
+    peak: float
     returned_to: int | None = None
 
 
@@ -161,15 +161,15 @@ class EpochRecord:
         train_passes: passes over the training data, the committed epoch included.
         val_passes: passes over the validation data, the committed epoch's own included.
         seconds: wall time of the search, without the committed epoch's own validation.
-        search: who proposed the rates; a name that :func:`~lightning_gammabo.bayesopt.make_search` knows.
-        lr_low: lowest rate that could be proposed (rates are those at the epoch's start); None if not known.
-        lr_high: highest rate that could be proposed.
+        sampler: what proposed the rates; a name that :func:`~lightning_gammabo.bayesopt.make_search` knows.
+        min_lr: lowest rate that could be proposed (rates are those at the epoch's start); None if not known.
+        max_lr: highest rate that could be proposed.
         n_initial: candidates before a surrogate was asked.
         seed: of this epoch's search.
         policy: name of the policy that planned the search.
-        anchor: value of the anchor at the epoch's start, 1 at the height of its schedule: the schedule's height is the
-            chosen rate divided by it.
-        fraction: share of the epoch that each candidate was to train.
+        annealing: factor of the annealing schedule at the epoch's start, 1 at its peak: the peak rate is the chosen
+            rate divided by it.
+        share: share of the epoch that each candidate was to train.
         scorings: validations on what candidates are scored on.
 
     Raises:
@@ -185,14 +185,14 @@ class EpochRecord:
     train_passes: float = 0.0
     val_passes: float = 0.0
     seconds: float = 0.0
-    search: str = "gamma"
-    lr_low: float | None = None
-    lr_high: float | None = None
+    sampler: str = "gamma"
+    min_lr: float | None = None
+    max_lr: float | None = None
     n_initial: int = 2
     seed: int = 0
     policy: str = "thesis"
-    anchor: float = 1.0
-    fraction: float = 1.0
+    annealing: float = 1.0
+    share: float = 1.0
     scorings: int = 0
 
     def __post_init__(self) -> None:

@@ -160,7 +160,7 @@ def _row(record: EpochRecord, result: Result, named: Sequence[str]) -> list[_Cel
         _number(result.lr, "{:.2e}"),
         _Cell(result.state.value, result.state.value, number=False),
         _number(result.score),
-        _number(result.kappa),
+        _number(result.value),
         _number(result.loss),
         _Cell(percent(result.accuracy), repr(result.accuracy)) if result.accuracy is not None else _Cell(_NOTHING),
         _number(result.passes, "{:.2f}"),
@@ -181,7 +181,7 @@ def _number(value: float | None, form: str = "{:.4g}") -> _Cell:
 def _metric_names(history: SearchHistory) -> list[str]:
     results = [result for record in history for result in record.results]
     names = dict.fromkeys(name for result in results for name in result.metrics)
-    said = ("loss", "accuracy", "kappa")
+    said = ("loss", "accuracy", "value")
     return [
         name
         for name in names

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["plot_cost", "plot_landscape", "plot_schedule"]
 
-_NAMES = {"score": "score", "kappa": "kappa", "accuracy": "validation accuracy", "loss": "validation loss"}
+_NAMES = {"value": "kappa", "score": "score", "accuracy": "validation accuracy", "loss": "validation loss"}
 _BELOW = 3.0
 """how far below the lowest rate tried a rate is still shown"""
 _WIDE = 20.0
@@ -80,7 +80,7 @@ def plot_schedule(
     rate.set_ylabel("learning rate", color=ink() if ax is None else BLUE)
     legend_above(rate)
 
-    name = _first_logged([result for _, result in chosen], ("kappa", "accuracy", "loss", "score"))
+    name = _first_logged([result for _, result in chosen], ("value", "accuracy", "loss", "score"))
     value.plot(epochs, [getattr(result, name) for _, result in chosen], "s--", color=ORANGE, markersize=5, zorder=2)
     value.set_ylabel(_NAMES[name], color=ink() if ax is None else ORANGE)
     by_epoch(value if ax is None else rate, history)
@@ -185,7 +185,7 @@ def _passes(record: EpochRecord, *, lost: bool) -> float:
 
 def _how_lost(records: Iterable[EpochRecord]) -> str:
     states = {result.state for record in records for result in record.results}
-    return " or ".join(s.value for s in (TrialState.DROPPED, TrialState.DIVERGED, TrialState.FAILED) if s in states)
+    return " or ".join(s.value for s in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED) if s in states)
 
 
 def _first_logged(results: Sequence[Result], names: Sequence[str]) -> str:

@@ -89,7 +89,7 @@ class SearchProgress:
         if leader is None:
             return text
         text += f"  leader {leader.lr:.1e}"
-        values = ((name, getattr(leader, name)) for name in ("kappa", "loss", "score"))
+        values = ((name, getattr(leader, name)) for name in ("value", "loss", "score"))
         return next((f"{text} ({name} {value:.4g})" for name, value in values if value is not None), text)
 
     # seconds that the search will still take, going by the candidates that are done

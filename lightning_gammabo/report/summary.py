@@ -79,14 +79,14 @@ def _searched(history: SearchHistory) -> list[str]:
     words = f"{count(len(history), 'epoch').capitalize()} ({_epochs(history)}) searched"
     words += f" with {count(sum(numbers), 'candidate')}" + (f", {each}." if len(history) > 1 else ".")
     last = history[-1]
-    proposed = sorted({_SEARCHES.get(r.search, f"the search {r.search}") for r in history})
+    proposed = sorted({_SEARCHES.get(r.sampler, f"the search {r.sampler}") for r in history})
     sentences = [words, f"Rates were proposed by {' and '.join(proposed)}, and ranked by {last.objective}."]
-    lows = [r.lr_low for r in history if r.lr_low is not None]
-    highs = [r.lr_high for r in history if r.lr_high is not None]
+    lows = [r.min_lr for r in history if r.min_lr is not None]
+    highs = [r.max_lr for r in history if r.max_lr is not None]
     if lows and highs:
         sentences.append(f"The range went from {min(lows):g} to {max(highs):g}.")
-    if any(record.fraction < 1.0 for record in history):
-        shares = sorted({record.fraction for record in history})
+    if any(record.share < 1.0 for record in history):
+        shares = sorted({record.share for record in history})
         span = " or ".join(percent(s) for s in shares) if len(shares) < 4 else f"{percent(shares[0])} or more"
         sentences.append(f"A candidate trained {span} of its epoch.")
     return [*sentences, f"Policy: {last.policy}."]
@@ -106,7 +106,7 @@ def _found(history: SearchHistory) -> list[str]:
         ]
     objective = history[-1].objective
     values = {"loss": "validation loss", "accuracy": "validation accuracy"}
-    for name, noun in values.items() if objective in values else [("kappa", f"objective {objective}"), *values.items()]:
+    for name, noun in values.items() if objective in values else [("value", f"objective {objective}"), *values.items()]:
         sentences += _moved(name, noun, first, last)
     edges = [(record.epoch, side) for record in history for side in _edges(record)]
     for side, remedy in (("lower", "lr_min"), ("upper", "lr_max")):
@@ -129,7 +129,7 @@ def _moved(name: str, noun: str, first: Result, last: Result) -> list[str]:
 
 
 def _edges(record: EpochRecord) -> list[str]:
-    chosen, low, high = record.chosen, record.lr_low, record.lr_high
+    chosen, low, high = record.chosen, record.min_lr, record.max_lr
     narrow = any(result.origin == "region" for result in record.results)  # a later search moves on from its end
     if chosen is None or low is None or high is None or narrow:
         return []
@@ -175,7 +175,7 @@ def _left_out(history: SearchHistory) -> list[str]:
     total = sum(states.values())
     sentences = []
     for state, words in (
-        (TrialState.DROPPED, "cut short because they fell hopelessly behind"),
+        (TrialState.PRUNED, "cut short because they fell hopelessly behind"),
         (TrialState.DIVERGED, "diverged"),
         (TrialState.FAILED, "failed"),
     ):

@@ -61,18 +61,18 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
     from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, make_search
 
     where = f"epoch {record.epoch}"
-    if record.lr_low is None or record.lr_high is None:
+    if record.min_lr is None or record.max_lr is None:
         raise ValueError(
             f"{where}: the record does not say between which rates was searched; 'landscape' needs no range"
         )
     results = record.results[:after]
     # as fit_rates has it: in a region the best rate may as well lie at an end
-    region = record.search == "gamma" and any(result.origin == "region" for result in record.results)
+    region = record.sampler == "gamma" and any(result.origin == "region" for result in record.results)
     options: dict[str, Any] = {"inside": 0.0} if region else {}
-    space = LearningRateSpace(record.lr_low, record.lr_high)
+    space = LearningRateSpace(record.min_lr, record.max_lr)
     try:
         search = make_search(
-            record.search,
+            record.sampler,
             space,
             seed=record.seed,
             n_initial=record.n_initial,
@@ -83,11 +83,11 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
         search = None
     if not isinstance(search, BayesOpt):
         raise ValueError(
-            f"{where}: the search {record.search!r} has no surrogate to show; 'landscape' shows its scores"
+            f"{where}: the search {record.sampler!r} has no surrogate to show; 'landscape' shows its scores"
         )
     for result in results:
         score = result.score if result.score is not None else result.estimate
-        if score is not None or result.state is not TrialState.DROPPED:
+        if score is not None or result.state is not TrialState.PRUNED:
             search.enqueue(result.lr, result.origin)
             search.tell(search.ask(), score)
     if not any(space.has_place(told.trial.lr) for told in search.told if told.score is not None):

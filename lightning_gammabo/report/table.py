@@ -27,7 +27,7 @@ def history_table(history: SearchHistory) -> str:
 
     Example:
         >>> from lightning_gammabo.records import Result
-        >>> best = Result(number=0, lr=0.02, state=TrialState.COMPLETE, score=1.2, kappa=1.2, loss=0.5, accuracy=0.9)
+        >>> best = Result(number=0, lr=0.02, state=TrialState.COMPLETE, score=1.2, value=1.2, loss=0.5, accuracy=0.9)
         >>> cost = {"train_passes": 1.0, "val_passes": 2.0, "seconds": 3.0}
         >>> record = EpochRecord(epoch=0, results=(best,), chosen_number=0, reason="the only one", **cost)
         >>> print(history_table(SearchHistory([record])))
@@ -79,11 +79,11 @@ def epoch_cells(record: EpochRecord) -> tuple[str, ...]:
     """
     chosen = record.chosen
     states = Counter(result.state for result in record.results)
-    lost = [f"{states[s]} {s.value}" for s in (TrialState.DROPPED, TrialState.DIVERGED, TrialState.FAILED) if states[s]]
+    lost = [f"{states[s]} {s.value}" for s in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED) if states[s]]
     return (
         str(record.epoch),
         f"{chosen.lr:.1e}" if chosen else _NOTHING,
-        _format(chosen.kappa if chosen else None, "{:.3f}"),
+        _format(chosen.value if chosen else None, "{:.3f}"),
         _format(chosen.loss if chosen else None, "{:#.3g}"),
         _format(chosen.accuracy if chosen else None, "{:.1%}").replace("%", " %"),
         f"{len(record.results)} ({', '.join(lost)})" if lost else str(len(record.results)),

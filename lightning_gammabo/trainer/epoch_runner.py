@@ -175,7 +175,7 @@ class EpochRunner:
             lr: the reference rate.
 
         Returns:
-            What came of it; DIVERGED where a loss turned non-finite, DROPPED where it was hopelessly behind the one
+            What came of it; DIVERGED where a loss turned non-finite, PRUNED where it was hopelessly behind the one
             kept, FAILED where memory ran out.
         """
         if not self._fresh:
@@ -192,7 +192,7 @@ class EpochRunner:
             except Diverged as diverged:
                 return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
             except Dropped as dropped:
-                return self._aside.outcome(TrialState.DROPPED, probe, message=str(dropped), behind=dropped.ratio)
+                return self._aside.outcome(TrialState.PRUNED, probe, message=str(dropped), behind=dropped.ratio)
             except Exception as error:
                 if not out_of_memory_everywhere(error, self._trainer.world_size):
                     raise  # where others train along, they wait for this one: the launcher has to end them all

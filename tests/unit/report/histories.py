@@ -27,7 +27,7 @@ def searched_epoch(epoch: int, search: str = "gamma", n: int = 7) -> EpochRecord
             score = 2.0 - math.log10(trial.lr / 0.02) ** 2
             values = {
                 "score": score,
-                "kappa": max(score, 0.0),
+                "value": max(score, 0.0),
                 "loss": 2.0 - 0.5 * score,
                 "accuracy": 0.1 + 0.4 * score / 2,
             }
@@ -43,9 +43,9 @@ def searched_epoch(epoch: int, search: str = "gamma", n: int = 7) -> EpochRecord
         train_passes=sum(r.passes for r in results),
         val_passes=float(n + 1),
         seconds=0.5 * n,
-        search=search,
-        lr_low=space.low,
-        lr_high=space.high,
+        sampler=search,
+        min_lr=space.low,
+        max_lr=space.high,
         seed=epoch,
     )
 
@@ -63,7 +63,7 @@ def hostile_history() -> SearchHistory:
     return SearchHistory(
         [
             dataclasses.replace(
-                record, results=results, objective=HOSTILE, reason=HOSTILE, policy=HOSTILE, search="gamma"
+                record, results=results, objective=HOSTILE, reason=HOSTILE, policy=HOSTILE, sampler="gamma"
             )
         ]
     )

@@ -55,7 +55,7 @@ class Reader(HTMLParser):
 def report(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     path = tmp_path_factory.mktemp("report") / "new" / "folder" / "report.html"
     confusion = {0: {"cm": [[40, 2], [1, 30]]}, 1: {"cm": [[41, 1], [1, 30]]}}
-    rates = [EpochRate(epoch=0, start=0.1, end=0.05, steps=5, height=0.1)]
+    rates = [EpochRate(epoch=0, start=0.1, end=0.05, steps=5, peak=0.1)]
     history = searched_history(2)
     cost = {"seconds of the whole fit": 12.3456, "device": "a laptop"}
     assert write_report(history, path, cost=cost, notes=["One seed."], confusion=confusion, rates=rates) == path

@@ -12,7 +12,7 @@ plt = pytest.importorskip("matplotlib.pyplot")
 
 
 def complete(number: int, lr: float, **values: Any) -> Result:
-    metrics = {"score": 1.0 - lr, "kappa": 1.5 - lr, "loss": 0.5 + lr, "accuracy": 0.9 - lr, "passes": 1.0} | values
+    metrics = {"score": 1.0 - lr, "value": 1.5 - lr, "loss": 0.5 + lr, "accuracy": 0.9 - lr, "passes": 1.0} | values
     return Result(number=number, lr=lr, state=TrialState.COMPLETE, **metrics)
 
 
@@ -66,7 +66,7 @@ def test_the_schedule_on_given_axes_has_the_objective_at_the_right() -> None:
 
 
 def test_the_schedule_shows_what_every_epoch_was_trained_with() -> None:
-    rates = [EpochRate(epoch=e, start=0.1 / (e + 1), end=0.1 / (e + 2), steps=5, height=0.1) for e in range(5)]
+    rates = [EpochRate(epoch=e, start=0.1 / (e + 1), end=0.1 / (e + 2), steps=5, peak=0.1) for e in range(5)]
     rate, _ = plot_schedule(history(), rates=rates)
     (trained,) = [line for line in rate.lines if line.get_label() == "trained with"]
     points = [tuple(point) for point in trained.get_xydata().tolist() if point[0] == point[0]]
@@ -81,10 +81,10 @@ def test_rates_are_plain_numbers() -> None:
     assert {"0.01", "0.1"} <= shown
 
 
-def test_a_dropped_candidate_is_named() -> None:
-    results = (complete(0, 0.1), lost(1, 0.5, TrialState.DROPPED), lost(2, 0.9))
+def test_a_pruned_candidate_is_named() -> None:
+    results = (complete(0, 0.1), lost(1, 0.5, TrialState.PRUNED), lost(2, 0.9))
     record = EpochRecord(epoch=0, results=results, chosen_number=0, reason="best score")
-    assert labels(plot_landscape(record)[0]) == ["dropped or diverged", "committed"]
+    assert labels(plot_landscape(record)[0]) == ["pruned or diverged", "committed"]
 
 
 def test_epochs_are_whole_numbers() -> None:
@@ -94,7 +94,7 @@ def test_epochs_are_whole_numbers() -> None:
 
 
 def test_without_kappa_the_next_value_is_shown() -> None:
-    only_loss = complete(0, 0.1, kappa=None, accuracy=None)
+    only_loss = complete(0, 0.1, value=None, accuracy=None)
     record = EpochRecord(epoch=0, results=(only_loss,), chosen_number=0, reason="the only one", objective="loss")
     assert plot_schedule(SearchHistory([record]))[1].get_ylabel() == "validation loss"
 
@@ -153,8 +153,8 @@ def test_the_rest_of_a_kept_epoch_is_not_trained_again() -> None:
 
 def test_a_schedule_that_ends_near_zero_does_not_squeeze_the_others() -> None:
     rates = [
-        EpochRate(epoch=0, start=0.1, end=0.1, steps=5, height=0.1),
-        EpochRate(epoch=1, start=0.1, end=1e-9, steps=5, height=0.1),
+        EpochRate(epoch=0, start=0.1, end=0.1, steps=5, peak=0.1),
+        EpochRate(epoch=1, start=0.1, end=1e-9, steps=5, peak=0.1),
     ]
     rate, _ = plot_schedule(history(), rates=rates)
     assert 1e-3 < rate.get_ylim()[0] < 0.01

@@ -12,11 +12,11 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, TextColumn
 
-from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.records import Result, TrialState
 from lightning_gammabo.report.progress import SearchProgress, make_progress, shielded
+from tests.helpers.searching import gamma_search
 
-LEADER = Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=1.5, kappa=1.234, loss=0.5)
+LEADER = Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=1.5, value=1.234, loss=0.5)
 
 
 class RichProgressBar:
@@ -79,7 +79,7 @@ def test_tqdm_shows_the_candidate_and_the_leader(capsys: pytest.CaptureFixture[s
     progress.finish()
     out, err = capsys.readouterr()
     assert "epoch 3: candidate 1/12  lr 1.0e-01 " in out
-    assert "epoch 3: candidate 4/12  lr 2.1e-02  leader 1.3e-02 (kappa 1.234)" in out
+    assert "epoch 3: candidate 4/12  lr 2.1e-02  leader 1.3e-02 (value 1.234)" in out
     assert out.split("\r")[-1].strip(" \n\x1b[A") == ""  # nothing is left behind
     assert err == ""
 
@@ -87,7 +87,7 @@ def test_tqdm_shows_the_candidate_and_the_leader(capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("leader", "text"),
     [
-        (LEADER, "leader 1.3e-02 (kappa 1.234)"),
+        (LEADER, "leader 1.3e-02 (value 1.234)"),
         (Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=-0.5, loss=0.5), "leader 1.3e-02 (loss 0.5)"),
         (Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=71234.5), "leader 1.3e-02 (score 7.123e+04)"),
     ],
@@ -154,7 +154,7 @@ def test_rich_adds_a_line_below_the_users_rows_and_takes_it_away() -> None:
         progress.candidate(3, 0.0213, LEADER)
         rows = drawn(theirs)
         assert rows[0].strip() == "Epoch 2/9 theirs"
-        assert rows[1].startswith("epoch 3: candidate 4/12  lr 2.1e-02  leader 1.3e-02 (kappa 1.234)")
+        assert rows[1].startswith("epoch 3: candidate 4/12  lr 2.1e-02  leader 1.3e-02 (value 1.234)")
         assert len(rows) == 2
         progress.finish()
         assert drawn(theirs) == before
@@ -250,7 +250,7 @@ def test_under_lightnings_own_bars(kind: Any, leave: bool, tmp_path, capsys: pyt
     fit([Searching(), bar(kind, leave)], tmp_path)
     out = capsys.readouterr().out
     for epoch in range(2):
-        assert f"epoch {epoch}: candidate 3/3  lr 1.0e-01  leader 1.3e-02 (kappa 1.234)" in out
+        assert f"epoch {epoch}: candidate 3/3  lr 1.0e-01  leader 1.3e-02 (value 1.234)" in out
         assert f"Epoch {epoch}" in out
     assert out.count("printed by candidate 2") == 2
 
@@ -258,7 +258,7 @@ def test_under_lightnings_own_bars(kind: Any, leave: bool, tmp_path, capsys: pyt
 # an exception in Rich's thread is a warning of pytest's, and a warning is an error here
 @pytest.mark.parametrize("kind", [pl.callbacks.TQDMProgressBar, pl.callbacks.RichProgressBar])
 def test_a_search_leaves_the_users_display_whole(kind: Any, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
-    search = GammaLRSearch("thesis", n_initial=2, n_iterations=0, lr_schedulers="scale")
+    search = gamma_search("thesis", first_random=2, first_model=0, lr_schedulers="scale")
     fit([search, bar(kind, False)], tmp_path)
     out = capsys.readouterr().out
     for record in search.history:

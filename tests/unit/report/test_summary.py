@@ -9,7 +9,7 @@ from lightning_gammabo.report.summary import duration, summary
 
 
 def complete(number: int, lr: float, score: float, **values: float) -> Result:
-    return Result(number=number, lr=lr, state=TrialState.COMPLETE, score=score, kappa=score, passes=1.0, **values)  # type: ignore[arg-type]
+    return Result(number=number, lr=lr, state=TrialState.COMPLETE, score=score, value=score, passes=1.0, **values)  # type: ignore[arg-type]
 
 
 def lost(number: int, state: TrialState) -> Result:
@@ -24,18 +24,18 @@ FIRST = EpochRecord(
     train_passes=2.25,
     val_passes=4.0,
     seconds=30.0,
-    lr_low=1e-3,
-    lr_high=0.1,
+    min_lr=1e-3,
+    max_lr=0.1,
 )
 THIRD = dataclasses.replace(
     FIRST,
     epoch=2,
-    results=(complete(0, 0.02, 2.0, loss=0.25, accuracy=0.9), lost(1, TrialState.DROPPED)),
+    results=(complete(0, 0.02, 2.0, loss=0.25, accuracy=0.9), lost(1, TrialState.PRUNED)),
     chosen_number=0,
     train_passes=1.25,
     val_passes=2.0,
     seconds=70.0,
-    lr_high=0.2,
+    max_lr=0.2,
 )
 NONE = dataclasses.replace(
     FIRST, epoch=3, results=(lost(0, TrialState.FAILED),), chosen_number=None, train_passes=1.25, val_passes=1.0
@@ -56,7 +56,7 @@ def test_a_search_in_words() -> None:
             "The objective kappa went from 1.5 to 2.",
             "The validation loss went from 0.5 to 0.25.",
             "The validation accuracy went from 80.0 % to 90.0 %.",
-            "In epoch 0 the committed rate lay at the upper end of the range: lr_max widens it.",
+            "In epoch 0 the committed rate lay at the upper end of the range: max_lr widens it.",
         ],
         "What it cost": [
             "4.8 passes over the training data; a plain run takes 3 for the 3 epochs, so the search made training "
@@ -77,7 +77,7 @@ def test_a_search_in_words() -> None:
 
 
 def test_one_epoch_with_parts_of_it() -> None:
-    record = dataclasses.replace(FIRST, results=FIRST.results[:2], fraction=0.25, policy="epochwise", search="mine.S")
+    record = dataclasses.replace(FIRST, results=FIRST.results[:2], share=0.25, policy="epochwise", sampler="mine.S")
     words = summary(SearchHistory([record]))
     assert words["What was searched"] == [
         "1 epoch (0) searched with 2 candidates.",
@@ -97,7 +97,7 @@ def test_one_epoch_with_parts_of_it() -> None:
 
 
 def test_a_loss_is_not_told_twice() -> None:
-    record = dataclasses.replace(FIRST, objective="loss", lr_low=None)
+    record = dataclasses.replace(FIRST, objective="loss", min_lr=None)
     assert summary(SearchHistory([record]))["What was found"][1:] == [
         "Its validation loss was 0.5.",
         "Its validation accuracy was 80.0 %.",

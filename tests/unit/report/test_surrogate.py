@@ -33,7 +33,7 @@ def test_the_search_is_rebuilt_to_the_bit(search: str) -> None:
 
 def test_a_dropped_candidate_is_not_told_and_a_diverged_one_is() -> None:
     record = searched_epoch(0)
-    dropped = dataclasses.replace(record.results[2], state=TrialState.DROPPED, score=None)
+    dropped = dataclasses.replace(record.results[2], state=TrialState.PRUNED, score=None)
     diverged = dataclasses.replace(dropped, state=TrialState.DIVERGED)
 
     def told(result: Result) -> list[tuple[float, float | None]]:
@@ -59,9 +59,9 @@ def test_fewer_candidates_know_less() -> None:
         (searched_epoch(4, "grid"), r"epoch 4: the search 'grid' has no surrogate to show; 'landscape' shows"),
         (searched_epoch(4, "sobol"), r"the search 'sobol' has no surrogate"),
         (searched_epoch(4, "list"), r"the search 'list' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), search="gaussian"), r"the search 'gaussian' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), search="mine.Search"), r"the search 'mine.Search' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), lr_low=None), r"does not say between which rates was searched"),
+        (dataclasses.replace(searched_epoch(4), sampler="gaussian"), r"the search 'gaussian' has no surrogate"),
+        (dataclasses.replace(searched_epoch(4), sampler="mine.Search"), r"the search 'mine.Search' has no surrogate"),
+        (dataclasses.replace(searched_epoch(4), min_lr=None), r"does not say between which rates was searched"),
         (
             dataclasses.replace(searched_epoch(4), results=searched_epoch(4).results[:1], chosen_number=None),
             r"epoch 4: no candidate has a score",

@@ -15,7 +15,7 @@ def lost(number: int, state: TrialState) -> Result:
 def test_a_line_for_each_epoch_and_one_for_the_cost() -> None:
     first = EpochRecord(
         epoch=0,
-        results=(complete(0, kappa=-1.25, loss=2.3026, accuracy=0.0951), complete(1)),
+        results=(complete(0, value=-1.25, loss=2.3026, accuracy=0.0951), complete(1)),
         chosen_number=0,
         reason="best",
         train_passes=2.0,
@@ -24,7 +24,7 @@ def test_a_line_for_each_epoch_and_one_for_the_cost() -> None:
     )
     tenth = EpochRecord(
         epoch=10,
-        results=(complete(0, kappa=1.5, loss=0.00123, accuracy=1.0), lost(1, TrialState.DIVERGED)),
+        results=(complete(0, value=1.5, loss=0.00123, accuracy=1.0), lost(1, TrialState.DIVERGED)),
         chosen_number=0,
         reason="best",
         train_passes=1.5,

@@ -43,7 +43,7 @@ def ledger(path: Any = None) -> Ledger:
 
 def record(epoch: int, *, chosen: int | None = 0, **fields: Any) -> EpochRecord:
     done = Result(
-        number=0, lr=0.1, state=TrialState.COMPLETE, score=0.5, loss=0.25, accuracy=0.75, kappa=0.5, passes=1.0
+        number=0, lr=0.1, state=TrialState.COMPLETE, score=0.5, loss=0.25, accuracy=0.75, value=0.5, passes=1.0
     )
     lost = Result(number=1, lr=0.9, state=TrialState.DIVERGED)
     values = {"train_passes": 1.5, "val_passes": 4.0, "seconds": 2.0, "scorings": 3, "reason": "because"}

@@ -12,9 +12,10 @@ import pytest
 
 from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
 from lightning_gammabo.determinant.determinant import Determinant
+from lightning_gammabo.determinant.kappa import Kappa, kappa
 from lightning_gammabo.determinant.metrics import MetricKeys
-from lightning_gammabo.determinant.objective import CustomObjective, Measured, NotLogged, Objective, kappa
-from lightning_gammabo.determinant.smoothing import settled_rate
+from lightning_gammabo.determinant.objective import CustomObjective, Measured, NotLogged, Objective
+from lightning_gammabo.determinant.smoothing import smoothed_argmax
 from lightning_gammabo.records import EpochRecord, Outcome, Result, TrialState
 from lightning_gammabo.scheduler.search import HyperparameterScheduler
 
@@ -193,7 +194,7 @@ def test_the_last_candidate_is_the_centre_of_those_before_and_wins() -> None:
     record = search(runner, listed(1e-4, 1e-3, 0.3, 0.2), n_trials=5, settles=True)
     *others, last = record.results
     assert [result.lr for result in others] == [0.01, 1e-4, 1e-3, 0.3]
-    assert (last.lr, last.origin) == (settled_rate(others), "centre")
+    assert (last.lr, last.origin) == (smoothed_argmax(others), "centre")
     assert record.chosen is last
     assert runner.kept[-1] == last.lr
     assert record.reason == "the centre of the rates that scored well"
@@ -304,11 +305,11 @@ def test_without_validation_no_pass_is_counted() -> None:
 
 def test_a_result_holds_what_was_measured() -> None:
     runner = Runner(lambda lr: complete(0.5, 80.0, steps=7, seconds=1.25, passes=1.0))
-    objective = Objective("kappa", kappa_lambda=0.5)
+    objective = Objective(Kappa(0.5))
     result = search(runner, listed(0.1), n_trials=2, objective=objective).results[0]
     assert (result.loss, result.accuracy, result.steps, result.seconds) == (0.5, 0.8, 7, 1.25)
     assert result.score == kappa(0.8, 0.5 / 2.0, 0.5)  # against the untrained network's loss
-    assert result.kappa == kappa(0.8, 0.5, 0.5)
+    assert result.value == kappa(0.8, 0.5, 0.5)
     assert result.metrics == {"val_loss": 0.5, "val_acc": 80.0}
 
 
@@ -372,7 +373,7 @@ def test_parts_of_a_logged_metric() -> None:
 
 
 def dropping(behind: float | None, leader: Outcome) -> Train:
-    dropped = Outcome(state=TrialState.DROPPED, passes=0.25, val_passes=0.0, message="behind", behind=behind)
+    dropped = Outcome(state=TrialState.PRUNED, passes=0.25, val_passes=0.0, message="behind", behind=behind)
     return lambda lr: dropped if lr == 0.5 else leader
 
 
@@ -394,7 +395,7 @@ def test_a_dropped_candidate_is_told_as_far_behind_as_it_was(objective: str, lea
     proposals = listed(0.5)
     record = search(Runner(dropping(1.5, leader)), proposals, n_trials=2, objective=Objective(objective))
     dropped = record.results[1]
-    assert (dropped.state, dropped.score, dropped.message) == (TrialState.DROPPED, None, "behind")
+    assert (dropped.state, dropped.score, dropped.message) == (TrialState.PRUNED, None, "behind")
     assert dropped.estimate == pytest.approx(estimate)
     assert proposals.told[1].score == dropped.estimate  # type: ignore[attr-defined]
     assert record.chosen_number == 0
@@ -433,7 +434,7 @@ def test_an_estimate_says_nothing_of_the_unit_of_accuracies() -> None:
 
 def test_the_first_candidate_has_nobody_to_be_behind() -> None:
     record = search(Runner(dropping(1.5, complete(2.0, 0.6))), listed(0.1), current_lr=0.5, n_trials=2)
-    assert (record.results[0].state, record.results[0].estimate) == (TrialState.DROPPED, None)
+    assert (record.results[0].state, record.results[0].estimate) == (TrialState.PRUNED, None)
 
 
 def test_a_diverged_candidate_is_told_as_none() -> None:
@@ -512,7 +513,7 @@ def test_nothing_to_rank_by_is_an_error_with_the_remedy(objective: str, outcome:
     message = (
         f"GammaLRSearch(objective='{objective}') has nothing to rank candidates by: no validation {lacking} was logged "
         f"or returned; logged are {sorted(outcome.metrics)}. Log it in `validation_step`, name it by monitor_loss=... "
-        "or monitor_accuracy=..., or rank by a logged metric: objective=... with objective_mode='min' or 'max'."
+        "or monitor_accuracy=..., or rank by a logged metric: objective=... with mode='min' or 'max'."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         search(Runner(lambda lr: outcome), listed(0.1), n_trials=2, objective=Objective(objective))
