@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from lightning.pytorch.utilities.memory import is_oom_error
 from torch import Tensor
 
 from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
@@ -16,6 +15,7 @@ from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
 from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
+from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
 from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
 from lightning_gammabo.trainer.hook_dispatch import these_called_too
 from lightning_gammabo.trainer.inspection import overrides
@@ -23,6 +23,8 @@ from lightning_gammabo.trainer.isolation import Aside, Told
 from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
 from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
+from lightning_gammabo.trainer.snapshot.tensors import is_finite
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
@@ -150,6 +152,9 @@ class EpochRunner:
         """
         return self._trainer.strategy.broadcast(value) if self._trainer.world_size > 1 else value
 
+    def _all(self, flag: bool) -> bool:
+        return bool(self._trainer.strategy.reduce_boolean_decision(flag, all=True))
+
     def baseline(self) -> Outcome | None:
         """Validate the state at the start of the epoch, and leave no trace of it.
 
@@ -186,6 +191,7 @@ class EpochRunner:
             outcome = self._outcome(lr, probe)
         self._errors.note_end(lr, outcome.state)
         if outcome.state is TrialState.FAILED:
+            forget_interrupted_step(self._module)
             torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
         return outcome
 
@@ -200,7 +206,7 @@ class EpochRunner:
             return self._aside.outcome(TrialState.PRUNED, probe, message=str(dropped), behind=dropped.ratio)
         except Exception as error:
             # where others train along, they wait for this one: the launcher has to end them all
-            if _is_out_of_memory(error) and self._trainer.world_size == 1:
+            if out_of_memory_everywhere(error, self._trainer.world_size):
                 return self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
             if self._errors.counts_as_diverged(error, lr):
                 return self._aside.outcome(TrialState.DIVERGED, probe, message=in_words(error))
@@ -221,7 +227,7 @@ class EpochRunner:
             return
         older = self._leader.state if self._leader is not None else None
         self._leader = None  # its copies are written over
-        if not self._ended.hold_weights(reuse=older):
+        if not self._all(self._ended.hold_weights(reuse=older)):
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
@@ -326,8 +332,7 @@ class EpochRunner:
     def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
         # the last step's loss is of the weights before it
-        trained = [p for p in self._module.parameters() if p.requires_grad]
-        if not self.agree(all(bool(p.detach().isfinite().all()) for p in trained)):
+        if not self._all(all(is_finite(p) for p in self._module.parameters() if p.requires_grad)):
             return False
         if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
             return True
@@ -417,10 +422,6 @@ class _EndState:
         self.at = at
         self.done = done
         self.lr = lr
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or is_oom_error(error)
 
 
 def _share_of(share: float | None, batches: float) -> int | None:

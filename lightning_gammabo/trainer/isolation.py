@@ -12,7 +12,7 @@ from torch import Tensor
 from lightning_gammabo.learning_rate.controller import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.callback_hooks import for_candidates, only_shows, takes_part
-from lightning_gammabo.trainer.distributed import joined_over_ranks, mean_over_ranks
+from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks, mean_over_ranks
 from lightning_gammabo.trainer.hook_dispatch import only_these_called
 from lightning_gammabo.trainer.logger_writes import LoggerWrites, Written
 from lightning_gammabo.trainer.monitor import PROBED, Probe
@@ -183,7 +183,7 @@ class Aside:
         if scored:
             metrics = mean_over_ranks(metrics, ranks)
             losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, ranks)
-            batches = joined_over_ranks(probe.val_batches, ranks)
+            batches = joined_over_ranks(probe.val_batches, ranks, data_part(self._trainer)[0])
         return Outcome(
             state=state,
             metrics=metrics,
