@@ -15,7 +15,6 @@ from lightning_gammabo.learning_rate.schedule import LRSchedule
 from lightning_gammabo.policy import SearchPolicy, make_policy
 from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.report.publish import Pictured
-from lightning_gammabo.report.table import history_table
 from lightning_gammabo.scheduler.fit import FitSession
 from lightning_gammabo.scheduler.settings import SearchSettings
 from lightning_gammabo.trainer.compat import join_namespaces
@@ -286,8 +285,8 @@ class GammaLRSearch(Pictured, Callback):
         if len(self.history) and (plan := self._session.plan) is not None:
             with beside_bars():
                 cost = self._session.ledger.cost_in_words(trainer.current_epoch, plan)
-                rank_zero_info(f"{history_table(self.history)}\nGammaLRSearch: {cost}")
-        self._session.showcase.ended(trainer, self.history, self.rates)
+                rank_zero_info(f"{self.history}\nGammaLRSearch: {cost}")
+        self._session.showcase.ended(trainer, self.history)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Leave the Trainer as it was found."""

@@ -53,7 +53,7 @@ class Pictured:
         Returns:
             The main axes.
         """
-        return plot(self.history, kind, epoch, ax, rates=self.rates, confusion=self.confusion)
+        return plot(self.history, kind, epoch, ax, confusion=self.confusion)
 
 
 class Showcase:
@@ -79,15 +79,14 @@ class Showcase:
         if self._log_figures:
             check_extras("GammaLRSearch(log_figures=True)", "matplotlib")
 
-    def searched(self, trainer: Any, history: SearchHistory, rates: Sequence[EpochRate]) -> None:
+    def searched(self, trainer: Any, history: SearchHistory) -> None:
         """Log the pictures of the epoch that was just searched.
 
         Args:
             trainer: the Trainer, with the user's loggers in their places.
             history: with this epoch's record.
-            rates: what the epochs before were trained with.
         """
-        self._log(trainer, history, rates=rates)
+        self._log(trainer, history)
 
     def validated(self, trainer: Any, pl_module: Any, history: SearchHistory) -> None:
         """Read the confusion matrices of the committed epoch, and log the first one's picture.
@@ -102,30 +101,22 @@ class Showcase:
             self.confusion[trainer.current_epoch] = found
             self._log(trainer, history, kinds=("confusion",))
 
-    def ended(self, trainer: Any, history: SearchHistory, rates: Sequence[EpochRate]) -> None:
+    def ended(self, trainer: Any, history: SearchHistory) -> None:
         """Write the report, if one is wanted.
 
         Args:
-            trainer: the Trainer, in ``on_train_end``.
+            trainer: the Trainer, when its training has ended.
             history: all records.
-            rates: what each epoch was trained with.
         """
         path = self._report_file
         if path is None or not trainer.is_global_zero:
             return
         try:
-            write_report(history, path, rates=rates, confusion=self.confusion)
+            write_report(history, path, confusion=self.confusion)
         except Exception as error:
             rank_zero_warn(f"GammaLRSearch(report_file={str(path)!r}): the report could not be written ({error})")
 
-    def _log(
-        self,
-        trainer: Any,
-        history: SearchHistory,
-        *,
-        kinds: Sequence[Kind] | None = None,
-        rates: Sequence[EpochRate] = (),
-    ) -> None:
+    def _log(self, trainer: Any, history: SearchHistory, *, kinds: Sequence[Kind] | None = None) -> None:
         if self._log_figures and trainer.is_global_zero:
             epoch, step, matrices = trainer.current_epoch, trainer.global_step, self.confusion
-            log_figures(trainer.loggers, history, epoch, step=step, kinds=kinds, rates=rates, confusion=matrices)
+            log_figures(trainer.loggers, history, epoch, step=step, kinds=kinds, confusion=matrices)

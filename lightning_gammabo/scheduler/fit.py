@@ -206,7 +206,7 @@ class FitSession:
         if searched and reason is None:
             search.run(functools.partial(make_runner, scoring=self._scoring))
             self._learn_shape(trainer)
-            self.showcase.searched(trainer, self.ledger.history, self.rates.by_epoch)
+            self.showcase.searched(trainer, self.ledger.history)
         elif self._settings.policy.guard and self.ledger.history and trains_weights(trainer):
             search.train_watched(make_runner)
         else:
