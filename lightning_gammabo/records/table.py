@@ -201,7 +201,9 @@ def _search_cells(record: EpochRecord | None) -> tuple[str, ...]:
 
 
 def _short(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:#.3g}"
+    if value is None:
+        return NOTHING
+    return f"{value:.1e}" if 0.0 < abs(value) < 1e-3 else f"{value:#.3g}"
 
 
 def _legend(records: Sequence[EpochRecord], trained: Sequence[TrainedEpoch], run: RunInfo | None) -> list[str]:

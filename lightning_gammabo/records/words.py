@@ -37,13 +37,13 @@ def short_time(seconds: float) -> str:
         seconds: of wall time.
 
     Returns:
-        Seconds below 100, then minutes and seconds, then hours, minutes and seconds.
+        Seconds below 100, then minutes and seconds, then hours.
 
     Example:
         >>> [short_time(s) for s in (2.54, 42.0, 200, 7500)]
-        ['2.5 s', '42 s', '3:20', '2:05:00']
+        ['2.5 s', '42 s', '3:20', '2.1 h']
     """
     if seconds < 99.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+    return f"{minutes / 60.0:.1f} h" if minutes >= 60 else f"{minutes}:{rest:02d}"

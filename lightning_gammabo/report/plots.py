@@ -167,9 +167,12 @@ def _draw_values(axes: Axes, history: SearchHistory) -> None:
         axes.plot(*zip(*kept, strict=True), "s-", color=ORANGE, markersize=5, label="epoch's end", zorder=3)
     lost = [(epoch, value) for epoch, value in ended if epoch in history.lost]
     scatter(axes, lost, marker="s", s=25, facecolor="none", edgecolor=ORANGE, label="lost", zorder=3)
-    chosen = [(record.epoch, record.chosen.value) for record in history if record.chosen is not None]
+    chosen = [(record.epoch, getattr(record.chosen, name)) for record in history if record.chosen is not None]
     scores = [(epoch, value) for epoch, value in chosen if value is not None]
-    scatter(axes, scores, marker="+", s=45, color=GREY, label="search score", zorder=2)
+    if ended:
+        scatter(axes, scores, marker="+", s=45, color=GREY, label="search score", zorder=2)
+    elif scores:
+        axes.plot(*zip(*scores, strict=True), "s--", color=ORANGE, markersize=5, label="search score", zorder=2)
     if ranked_by == "accuracy":
         end_at_one(axes)
 

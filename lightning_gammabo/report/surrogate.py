@@ -86,7 +86,7 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
         search = None
     if not isinstance(search, BayesOpt):
         raise ValueError(
-            f"{where}: the search {record.sampler!r} has no surrogate to show; 'landscape' shows its scores"
+            f"{where}: the sampler {record.sampler!r} has no surrogate to show; 'landscape' shows its scores"
         )
     for result in results:
         score = result.score if result.score is not None else result.estimate

@@ -73,7 +73,7 @@ def test_matplotlib_jinja2_and_botorch_wait_until_they_are_needed() -> None:
     code = """
 import sys
 import lightning_gammabo
-from lightning_gammabo.report import html, logging_figures
+from lightning_gammabo.report import html, loggers
 print([name for name in ("matplotlib", "jinja2", "botorch", "gpytorch", "PIL") if name in before(sys.modules)])
 """
     # torch and Lightning import some of them by themselves, where these are installed
