@@ -32,7 +32,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, ListSampler
 
 
 class Classifier(LightningModule):
@@ -120,7 +120,7 @@ def time_ratio(setting: dict[str, Any], candidates: int, rounds: int, *, bare: b
     plain, searched = [], []
     for _ in range(rounds):
         plain += fit(setting, 4, bare=bare)
-        search = GammaLRSearch(candidates=rates, objective="loss", progress=False)
+        search = GammaLRSearch(sampler=ListSampler(rates), objective="loss", progress=False)
         searched += fit(setting, 3, search, bare=bare)
     steps = -(-setting["train"] // setting["batch"])
     return {
@@ -191,7 +191,9 @@ def main() -> None:
         default = time_ratio(setting, args.candidates, args.rounds, bare=False)
         results[name]["ratio, default Trainer"] = default["ratio"]
         plain, unit = peak(setting)
-        searched, _ = peak(setting, GammaLRSearch(candidates=[1e-3, 2e-3, 3e-3], objective="loss", progress=False))
+        searched, _ = peak(
+            setting, GammaLRSearch(sampler=ListSampler([1e-3, 2e-3, 3e-3]), objective="loss", progress=False)
+        )
         results[name]["extra copies at the peak"] = (searched - plain) / unit
         print(name)
         for key, value in results[name].items():

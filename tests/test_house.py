@@ -7,7 +7,7 @@ error.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,20 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
 """room or file -> packages that it must not import"""
 INSIDES = {"trainer"}
 LOOPS = {"fit_loop", "epoch_loop", "val_loop", "validate_loop"}
+
+TESTS = Path(__file__).parent
+UNIT = TESTS / "unit"
+NO_UNIT_TEST = {
+    # public names and nothing else; what they promise is tested with the modules that have them
+    "__init__.py",
+    # one call of cli/main.py, which tests/unit/cli/test_main.py runs
+    "__main__.py",
+    # fields and no code; tests/unit/scheduler/test_budget.py has each of them decide a price
+    "records/run.py",
+    # its tests are still in tests/bayesopt
+    "bayesopt",
+}
+"""rooms and modules without a unit test file of their own; each needs its reason in a comment above it"""
 
 MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
@@ -227,6 +241,44 @@ def docstring_faults(path: str, source: str) -> list[str]:
     return faults
 
 
+def unit_test_of(path: str) -> str:
+    """Where a module's unit tests are, from ``tests/unit`` on."""
+    folder, _, name = path.rpartition("/")
+    return f"{folder}/test_{name}" if folder else f"test_{name}"
+
+
+def modules_without_unit_test(paths: Iterable[str], tests: set[str]) -> list[str]:
+    """Modules that have no unit test file; the ``__init__.py`` of a room says which names it has, and needs none."""
+    return [path for path in paths if not path.endswith("/__init__.py") and unit_test_of(path) not in tests]
+
+
+def unit_tests_without_module(tests: Iterable[str], paths: set[str]) -> list[str]:
+    """Unit test files of no module: named ``test_<module>.py``, or ``test_<module>_<aspect>.py`` where one is long."""
+    names = {path.rpartition("/")[::2] for path in paths}
+    stems = {(folder, name.removesuffix(".py")) for folder, name in names}
+
+    def is_of_a_module(path: str) -> bool:
+        folder, _, name = path.rpartition("/")
+        words = name.removeprefix("test_").removesuffix(".py").split("_")
+        return any((folder, "_".join(words[:n])) in stems for n in range(1, len(words) + 1))
+
+    return sorted(path for path in tests if not is_of_a_module(path))
+
+
+def unit_tests() -> set[str]:
+    return {path.relative_to(UNIT).as_posix() for path in UNIT.rglob("test_*.py")}
+
+
+def is_excused(path: str, exceptions: Iterable[str] = NO_UNIT_TEST) -> bool:
+    """Whether a module, or its room, may lack a unit test file."""
+    return any(path == excused or path.startswith(f"{excused}/") for excused in exceptions)
+
+
+def imports_of_test_modules(source: str) -> list[str]:
+    """What a file of the tests imports from a test module, or a test module itself."""
+    return [name for name in imported("", source) if any(part.startswith("test_") for part in name.split("."))]
+
+
 @pytest.mark.parametrize("path", modules())
 def test_imports_go_one_way(path: str) -> None:
     assert direction_faults(path, read(path)) == []
@@ -276,7 +328,53 @@ def test_allowances_are_few_and_used() -> None:
         assert limit < size <= most, f"{name} has {size} lines: take its allowance away or keep to it"
 
 
+def test_every_module_has_its_unit_test_file() -> None:
+    lacking = set(modules_without_unit_test(modules(), unit_tests()))
+    assert {path for path in lacking if not is_excused(path)} == set()
+    assert [path for path in NO_UNIT_TEST if not any(is_excused(other, {path}) for other in lacking)] == [], (
+        "take its exception away: it has a unit test file"
+    )
+
+
+def test_every_unit_test_file_is_of_a_module() -> None:
+    assert unit_tests_without_module(unit_tests(), set(modules())) == []
+
+
+@pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda path: path.relative_to(TESTS).as_posix())
+def test_helpers_of_tests_live_in_helper_modules(path: Path) -> None:
+    assert imports_of_test_modules(path.read_text(encoding="utf-8")) == []
+
+
 # The tests below show that the tests above can fail.
+
+
+def test_a_missing_unit_test_file_is_seen() -> None:
+    paths = ["callback.py", "records/__init__.py", "records/trial.py", "trainer/snapshot/rng.py"]
+    tests = {"test_callback.py", "records/test_trial.py", "trainer/snapshot/test_rng.py"}
+    assert modules_without_unit_test(paths, tests) == []
+    for path in ("callback.py", "records/trial.py", "trainer/snapshot/rng.py"):
+        assert modules_without_unit_test(paths, tests - {unit_test_of(path)}) == [path]
+
+
+def test_a_unit_test_file_of_no_module_is_seen() -> None:
+    paths = {"policy.py", "report/html.py", "trainer/snapshot/rng.py"}
+    right = ["test_policy.py", "report/test_html.py", "report/test_html_in_browser.py", "trainer/snapshot/test_rng.py"]
+    assert unit_tests_without_module(right, paths) == []
+    wrong = ["test_html.py", "report/test_htm.py", "report/test_in_browser.py", "trainer/test_rng.py"]
+    assert unit_tests_without_module(wrong, paths) == sorted(wrong)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from tests.integration.identity.test_matrix import fit",
+        "from tests.unit import test_policy",
+        "def f():\n    import tests.unit.test_policy as p",
+    ],
+)
+def test_an_import_of_a_test_module_is_seen(line: str) -> None:
+    assert len(imports_of_test_modules(line)) == 1
+    assert imports_of_test_modules("from tests.helpers.optimizers import sgd\nimport pytest") == []
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from workloads import WORKLOADS
 
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
 from lightning_gammabo.determinant.objective import Measured, Objective
-from lightning_gammabo.determinant.smoothing import settled_rate
+from lightning_gammabo.determinant.smoothing import smoothed_argmax
 from lightning_gammabo.policy import POLICIES
 from lightning_gammabo.records import Result, TrialState
 
@@ -44,7 +44,7 @@ def best_rate(results: Sequence[Result]) -> float:
 
 def centre(results: Sequence[Result]) -> float:
     """The last candidate's rate is made of the others' scores."""
-    return settled_rate(results[:-1]) or best_rate(results)
+    return smoothed_argmax(results[:-1]) or best_rate(results)
 
 
 RULES: dict[str, Rule] = {"the best rate": best_rate, "the centre": centre}
@@ -70,7 +70,7 @@ def first_search(rows: Rows, start: int, seed: int) -> list[Result]:
     objective = Objective("kappa")
     objective.reference_loss = guessing(rows[0]["workload"])
     space = LearningRateSpace(10.0 ** (-REACH / 4), 10.0 ** (REACH / 4))
-    search = make_search("gamma", space, seed=seed, n_initial=policy.n_initial, n_trials=policy.n_first)
+    search = make_search("gamma", space, seed=seed, n_initial=policy.first_random, n_trials=policy.n_first)
     search.enqueue(10.0 ** (start / 4))
     results = []
     for number in range(policy.n_first):

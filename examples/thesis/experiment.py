@@ -28,7 +28,7 @@ from torchmetrics.functional.classification import (
     multiclass_specificity,
 )
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, SearchPolicy
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results" / "thesis"
 CLASSES = 10
@@ -73,12 +73,11 @@ def searched(setting: Setting, make: Make, folder: Path) -> dict[str, Any]:
     module, loaders = make(setting, folder)
     judge = Judge(loaders)
     search = GammaLRSearch(
-        "thesis",
-        lr_min=1e-3,
-        lr_max=0.5,
-        search=setting["search"],
+        SearchPolicy(base="thesis", first_model=setting["candidates"] - 2),
+        min_lr=1e-3,
+        max_lr=0.5,
+        sampler=setting["search"],
         objective=setting["objective"],
-        n_iterations=setting["candidates"] - 2,
         seed=setting["seed"],
         progress=False,
     )

@@ -16,12 +16,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, SearchPolicy
 
 SEARCHES: dict[str, dict[str, Any]] = {
-    "thesis": {"policy": "thesis", "n_initial": 2, "n_iterations": 1},
-    "epochwise": {"policy": "epochwise", "n_initial": 2, "n_iterations": 2, "fraction": 0.3, "min_steps": 2},
-    "replayed": {"policy": "thesis", "n_initial": 1, "n_iterations": 1, "commit": "replay"},
+    "thesis": {"policy": SearchPolicy(base="thesis", first_random=2, first_model=1)},
+    "epochwise": {"policy": SearchPolicy(first_random=2, first_model=2, later_share=0.3, min_steps=2)},
+    "replayed": {"policy": SearchPolicy(base="thesis", first_random=1, first_model=1), "commit": "replay"},
 }
 """arguments of the search, by name: whole candidates, partial ones that go on, epochs trained once more"""
 

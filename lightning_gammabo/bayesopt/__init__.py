@@ -10,7 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.bayesopt._asktell import Search
-from lightning_gammabo.bayesopt._factory import SearchFactory, make_search, search_name
+from lightning_gammabo.bayesopt._factory import SAMPLER_NAMES, ListSampler, SamplerFactory, make_search, search_name
 from lightning_gammabo.bayesopt._view import SurrogateView
 from lightning_gammabo.bayesopt.baselines import GridSearch, ListSearch, RandomSearch, SobolSearch
 from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
@@ -28,18 +28,20 @@ if TYPE_CHECKING:
     from lightning_gammabo.bayesopt.posterior import StudentTPosterior
 
 __all__ = [
+    "SAMPLER_NAMES",
     "BayesOpt",
     "GammaPrecisionGP",
     "GaussianBayesOpt",
     "GridSearch",
     "HyperNodes",
     "LearningRateSpace",
+    "ListSampler",
     "ListSearch",
     "LogStudentTExpectedImprovement",
     "LogThesisExpectedImprovement",
     "RandomSearch",
+    "SamplerFactory",
     "Search",
-    "SearchFactory",
     "SobolSearch",
     "StudentTExpectedImprovement",
     "StudentTPosterior",

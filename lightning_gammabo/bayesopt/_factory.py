@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
 from lightning_gammabo.bayesopt.search import BayesOpt
 from lightning_gammabo.bayesopt.space import LearningRateSpace
 
-__all__ = ["SEARCHES", "SearchFactory", "make_search", "search_name"]
+__all__ = ["SAMPLER_NAMES", "SEARCHES", "ListSampler", "SamplerFactory", "make_search", "search_name"]
 
 SEARCHES: dict[str, tuple[Callable[..., Search], dict[str, Any]]] = {
     "gamma": (BayesOpt, {}),
@@ -38,16 +39,18 @@ SEARCHES: dict[str, tuple[Callable[..., Search], dict[str, Any]]] = {
     "list": (ListSearch, {}),
 }
 """name -> class and the arguments that the name stands for"""
+SAMPLER_NAMES = tuple(name for name in SEARCHES if name != "list")
+"""what a callback's ``sampler`` may be, beside a :class:`SamplerFactory`"""
 
 
-class SearchFactory(ABC):
+class SamplerFactory(ABC):
     """A search of one's own: a subclass makes one, anew for each epoch that is searched.
 
     :class:`~lightning_gammabo.bayesopt._asktell.AskTell` is a base for the search itself that leaves only the next rate
     to be said; anything that keeps the protocol :class:`~lightning_gammabo.bayesopt.Search` will do.
 
     Example:
-        >>> class Coarse(SearchFactory):
+        >>> class Coarse(SamplerFactory):
         ...     def make(self, space: LearningRateSpace, *, seed: int, n_initial: int, n_trials: int) -> Search:
         ...         return GridSearch(space, seed=seed, n_trials=3)
         >>> space = LearningRateSpace(1e-3, 1e-1)
@@ -75,7 +78,55 @@ class SearchFactory(ABC):
         """
 
 
-def search_name(kind: SearchFactory | str) -> str:
+class ListSampler(SamplerFactory):
+    """The rates of a list, one after the other, in every search.
+
+    Args:
+        rates: learning rates at the peak of the schedule.
+
+    Attributes:
+        rates: as given.
+
+    Raises:
+        ValueError: if there is none, or one is not above 0 and finite.
+        TypeError: if one is no number.
+
+    Example:
+        >>> ListSampler([1e-3, 0.1]).make(LearningRateSpace(1e-4, 1.0), seed=0, n_initial=2, n_trials=3).ask().lr
+        0.001
+    """
+
+    def __init__(self, rates: Sequence[float]) -> None:
+        if isinstance(rates, str) or not isinstance(rates, Sequence) or not rates:
+            raise ValueError(f"ListSampler({rates!r}): need a list of rates, for example [1e-3, 1e-2, 0.1]")
+        for rate in rates:
+            if isinstance(rate, bool) or not isinstance(rate, (int, float)):
+                raise TypeError(f"ListSampler({list(rates)!r}): {rate!r} is no number")
+            if not 0.0 < rate < math.inf:
+                raise ValueError(f"ListSampler({list(rates)!r}): {rate!r} is no rate; each is above 0 and finite")
+        self.rates = rates
+
+    @property
+    def name(self) -> str:
+        """``list``."""
+        return "list"
+
+    def make(self, space: LearningRateSpace, *, seed: int, n_initial: int, n_trials: int) -> Search:
+        """The list from its beginning.
+
+        Args:
+            space: its bounds are for the record; the list is the user's own choice.
+            seed: not used.
+            n_initial: not used.
+            n_trials: not used.
+
+        Returns:
+            The search.
+        """
+        return ListSearch(space, candidates=self.rates)
+
+
+def search_name(kind: SamplerFactory | str) -> str:
     """What records, tables and messages call a search.
 
     Args:
@@ -92,7 +143,7 @@ def search_name(kind: SearchFactory | str) -> str:
 
 
 def make_search(
-    kind: SearchFactory | str,
+    kind: SamplerFactory | str,
     space: LearningRateSpace,
     *,
     seed: int,
@@ -125,7 +176,7 @@ def make_search(
         >>> make_search("grid", LearningRateSpace(1e-3, 1e-1), seed=0, n_initial=2, n_trials=3).ask().lr
         0.001
     """
-    if isinstance(kind, SearchFactory):
+    if isinstance(kind, SamplerFactory):
         return _made_by(kind, space, candidates, options, seed=seed, n_initial=n_initial, n_trials=n_trials)
     if kind not in SEARCHES:
         raise ValueError(f"make_search({kind!r}): the kinds are {', '.join(SEARCHES)}")
@@ -143,7 +194,7 @@ def make_search(
 
 
 def _made_by(
-    factory: SearchFactory,
+    factory: SamplerFactory,
     space: LearningRateSpace,
     candidates: Sequence[float] | None,
     options: dict[str, Any],

@@ -41,7 +41,8 @@ def parse(text: str) -> dict[str, Any]:
     """The arguments that a value of the variable asks for.
 
     Args:
-        text: ``1``, or ``key=value,...``. Values are YAML scalars, or lists of them in brackets.
+        text: ``1``, or ``key=value,...``. Keys are arguments of the callback, and ``policy.FIELD`` for a field of its
+            policy. Values are YAML scalars, or lists of them in brackets; a list for ``sampler`` is a list of rates.
 
     Returns:
         Arguments of :class:`~lightning_gammabo.GammaLRSearch`.
@@ -50,8 +51,10 @@ def parse(text: str) -> dict[str, Any]:
         ValueError: if a part is no ``key=value``, a key is no argument or comes twice, or a value is no YAML.
 
     Example:
-        >>> parse("search=grid, n_iterations=3, candidates=[1e-3, 0.1], stop_epoch=null")
-        {'search': 'grid', 'n_iterations': 3, 'candidates': [0.001, 0.1], 'stop_epoch': None}
+        >>> parse("sampler=grid, max_lr=0.5, report=null")
+        {'sampler': 'grid', 'max_lr': 0.5, 'report': None}
+        >>> parse("policy.base=once, policy.first_model=2")["policy"].n_first
+        6
     """
     if text.strip().lower() in _ON:
         return {}
@@ -60,9 +63,7 @@ def parse(text: str) -> dict[str, Any]:
     for part in _parts(text):
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or not value:
-            raise ValueError(
-                f"{part.strip()!r} is no key=value; write '1', or for example 'search=grid,n_iterations=3'"
-            )
+            raise ValueError(f"{part.strip()!r} is no key=value; write '1', or for example 'sampler=grid,max_lr=0.5'")
         if key not in types:
             close = difflib.get_close_matches(key, types, n=1)
             meant = f" (did you mean {close[0]!r}?)" if close else ""
@@ -70,7 +71,7 @@ def parse(text: str) -> dict[str, Any]:
         if key in given:
             raise ValueError(f"{key!r} is given twice")
         given[key] = _value(key, value, types[key])
-    return given
+    return _assembled(given)
 
 
 def _search(text: str) -> GammaLRSearch:
@@ -82,14 +83,33 @@ def _search(text: str) -> GammaLRSearch:
         raise type(error)(f"environment variable {VARIABLE}={text!r}: {error}") from error
 
 
+def _assembled(given: dict[str, Any]) -> dict[str, Any]:
+    # fields of the policy make one, and a list of rates a sampler
+    from lightning_gammabo.bayesopt import ListSampler
+    from lightning_gammabo.policy import SearchPolicy
+
+    changed = {key.partition(".")[2]: given.pop(key) for key in list(given) if "." in key}
+    if changed and "policy" in given:
+        changed = {"base": given["policy"], **changed}
+    if changed:
+        given["policy"] = SearchPolicy(**changed)
+    if isinstance(given.get("sampler"), list):
+        given["sampler"] = ListSampler(given["sampler"])
+    return given
+
+
 def _argument_types() -> dict[str, set[type]]:
     import inspect
     import typing
 
     from lightning_gammabo.callback import GammaLRSearch
+    from lightning_gammabo.policy import SearchPolicy
 
     hints = typing.get_type_hints(GammaLRSearch.__init__)
-    return {name: set(_leaves(hints[name])) for name in inspect.signature(GammaLRSearch).parameters}
+    types = {name: set(_leaves(hints[name])) for name in inspect.signature(GammaLRSearch).parameters}
+    types["sampler"].add(float)  # of a list
+    fields = typing.get_type_hints(SearchPolicy)
+    return types | {f"policy.{name}": set(_leaves(fields[name])) for name in inspect.signature(SearchPolicy).parameters}
 
 
 def _leaves(hint: Any) -> list[Any]:

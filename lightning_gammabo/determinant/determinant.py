@@ -14,45 +14,45 @@ from lightning_gammabo.records import Result, TrialState, paired_error
 
 __all__ = ["Determinant", "Rule", "leave_one_out"]
 
-Rule = Literal["best", "largest", "anchored"]
+Rule = Literal["best", "largest_within_noise", "keep_unless_better"]
 
 _CENTRAL = 0.5
 """standard deviations of the scores by which a centre's may be below the best one"""
 
 
 class Determinant:
-    """Picks the winner among the candidates of one epoch.
+    """Chooses among the candidates of one epoch.
 
-    ``best``: the highest score; ties go to the lower loss, then to the one tried first, which is the rate that the
+    ``best``: the highest score. Ties go to the lower loss, then to the one tried first, which is the rate that the
     optimizer would have used anyway: where nothing is gained nothing is changed.
 
-    ``largest``: the largest rate whose score is within ``errors`` paired standard errors of the best one's. Neighbours
-    differ by less than the noise of a validation, and what the noise decides should not lower the rate: by the next
+    ``largest_within_noise``: the largest rate whose score is within ``n_sigma`` paired standard errors of the best
+    one's. Neighbours differ by less than the noise of a validation, and noise should not lower the rate: by the next
     epoch's score alone small rates look too good (short-horizon bias). Where candidates cannot be paired, or where all
     pairs give the same difference, it is ``best``.
 
-    ``anchored``: the present rate, unless a larger one scores better by more than ``errors`` paired standard errors;
-    then the best of those. That a smaller rate scores better after a few steps says little: it always does once the
-    loss is at the noise of its rate, however much the larger one achieves until the schedule has come down. That a
-    larger one does *in spite of that* says much. A smaller one is taken only where the present one did not come to
-    its end.
+    ``keep_unless_better``: the present rate, unless a larger one scores better by more than ``n_sigma`` paired standard
+    errors; then the best of those. A smaller rate nearly always scores better after a few steps, because the loss is
+    then at the noise of its rate; that says little about the end of the run. A larger one that scores better in spite
+    of this says much. A smaller one is taken only where the present one did not come to its end.
 
-    A candidate at the centre of the rates that had scored well (``origin="centre"``) wins under every rule, unless its
-    score is below the best one by more than half a standard deviation of all: then it is no centre.
+    A candidate at the centre of the rates that had scored well (``origin="centre"``) is chosen under every rule, unless
+    its score is below the best one by more than half a standard deviation of all.
 
     Args:
         rule: the rule.
-        errors: paired standard errors that count as a tie (``largest``), or that a larger rate has to be better by.
+        n_sigma: paired standard errors that count as a tie (``largest_within_noise``), or by which a larger
+            rate has to be better (``keep_unless_better``).
 
     Raises:
         ValueError: if the rule is unknown.
     """
 
-    def __init__(self, rule: Rule = "best", *, errors: float = 1.0) -> None:
+    def __init__(self, rule: Rule = "best", *, n_sigma: float = 1.0) -> None:
         if rule not in get_args(Rule):
             raise ValueError(f"rule={rule!r}: choose one of {', '.join(map(repr, get_args(Rule)))}")
         self.rule = rule
-        self.errors = errors
+        self.n_sigma = n_sigma
 
     def choose(self, results: Sequence[Result]) -> tuple[Result | None, str]:
         """The winner among all results so far.
@@ -71,9 +71,9 @@ class Determinant:
         if centre is not None and self._is_central(centre, best, complete):
             return centre, "the centre of the rates that scored well"
         present = next((result for result in complete if result.origin == "current"), None)
-        if self.rule == "anchored" and present is not None:
+        if self.rule == "keep_unless_better" and present is not None:
             return self._moved(present, complete)
-        if self.rule == "largest":
+        if self.rule == "largest_within_noise":
             near = [result for result in complete if self._ties(result, best)]
             largest = max((best, *near), key=lambda result: result.lr)
             if largest.lr > best.lr:
@@ -93,20 +93,20 @@ class Determinant:
         better = [r for r in complete if r.lr > present.lr and not self._within(present, r)]
         if not better:
             return present, f"no larger one of {len(complete)} rates is better beyond the noise"
-        return max(better, key=_rank), f"a larger rate, better by more than {self.errors:g} paired standard errors"
+        return max(better, key=_rank), f"a larger rate, better by more than {self.n_sigma:g} paired standard errors"
 
     def _within(self, present: Result, other: Result) -> bool:
         # where candidates cannot be paired, nothing is known to be better
         error = paired_error(other, present)
         assert other.score is not None
         assert present.score is not None
-        return error is None or other.score - present.score <= self.errors * error
+        return error is None or other.score - present.score <= self.n_sigma * error
 
     def _ties(self, result: Result, best: Result) -> bool:
         error = paired_error(result, best)
         assert result.score is not None
         assert best.score is not None
-        return result is not best and error is not None and best.score - result.score <= self.errors * error
+        return result is not best and error is not None and best.score - result.score <= self.n_sigma * error
 
     @staticmethod
     def _reason(best: Result, complete: Sequence[Result]) -> str:

@@ -23,6 +23,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from lightning_gammabo.determinant.direction import Mode, known_mode
+from lightning_gammabo.determinant.kappa import Kappa, kappa, kappa_original
+
 __all__ = [
     "CustomObjective",
     "Goodness",
@@ -30,62 +33,18 @@ __all__ = [
     "NotLogged",
     "Objective",
     "ObjectiveName",
-    "kappa",
-    "kappa_original",
 ]
 
 ObjectiveName = Literal["kappa", "kappa_original", "kappa_thesis", "loss", "accuracy"]
 
 LOSS_CAP = 3.0
 """a loss counts as at most this many reference losses"""
-LOSS_FLOOR = 1e-12
-"""the logarithm of a loss of zero"""
 PERCENT_FROM = 1.001
 """an accuracy above this is per cent; a mean of ones in single precision may exceed 1 by a rounding"""
 
 
 class NotLogged(ValueError):
     """What candidates are to be ranked by was not logged by one of them."""
-
-
-def kappa(accuracy: float, loss: float, kappa_lambda: float = 1.0) -> float:
-    """The improved kappa, ``Ma**2 - log(Ml) / lambda``, unclipped.
-
-    Args:
-        accuracy: ``Ma``, a fraction.
-        loss: ``Ml``, above zero.
-        kappa_lambda: ``lambda``.
-
-    Returns:
-        Kappa; greater is better.
-
-    Source: thesis ch. 3.2, eq. 12.
-
-    Example:
-        >>> round(kappa(0.9, 0.5), 4)
-        1.5031
-    """
-    return accuracy**2 - math.log(max(loss, LOSS_FLOOR)) / kappa_lambda
-
-
-def kappa_original(accuracy: float, loss: float, kappa_lambda: float = 1.0) -> float:
-    """The original kappa, ``Ma - lambda * log(Ml)``, unclipped.
-
-    Args:
-        accuracy: ``Ma``, a fraction.
-        loss: ``Ml``, above zero.
-        kappa_lambda: ``lambda``.
-
-    Returns:
-        Kappa; greater is better.
-
-    Source: thesis ch. 3.2, eq. 11.
-
-    Example:
-        >>> round(kappa_original(0.9, 0.5), 4)
-        1.5931
-    """
-    return accuracy - kappa_lambda * math.log(max(loss, LOSS_FLOOR))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +116,9 @@ class Objective:
 
     Args:
         name: ``kappa`` (eq. 12), ``kappa_original`` (eq. 11), ``kappa_thesis`` (eq. 12 clipped at 0, literally, for
-            reproduction), ``loss``, ``accuracy``, the name of a logged metric, or an objective of one's own.
-        kappa_lambda: ``lambda`` of eqs. 11 and 12, in (0, 1].
-        mode: ``min`` or ``max``: the direction of a metric named by ``name``.
+            reproduction), ``loss``, ``accuracy``, the name of a logged metric, a :class:`Kappa`, or a
+            :class:`CustomObjective`.
+        mode: ``min`` or ``max``: the direction of a metric named by ``name``; None where its name tells it.
 
     Attributes:
         name: its name, for records and messages.
@@ -169,22 +128,47 @@ class Objective:
             the 0.9 of a candidate that learned nothing.
 
     Raises:
-        ValueError: if an argument is out of its domain.
+        TypeError: if the objective is none of these.
+        ValueError: if an argument is out of its domain, or the direction of a metric is not known, or contradicts its
+            name.
     """
 
-    def __init__(self, name: CustomObjective | str = "kappa", *, kappa_lambda: float = 1.0, mode: str = "max") -> None:
+    def __init__(self, name: CustomObjective | Kappa | str = "kappa", *, mode: Mode | None = None) -> None:
+        if not isinstance(name, (CustomObjective, Kappa, str)):
+            raise TypeError(f"objective={name!r}: need a name, a Kappa or a CustomObjective, not {type(name).__name__}")
         if not name:
             raise ValueError(f"objective={name!r}: name one of {list(get_args(ObjectiveName))} or a logged metric")
-        if not 0.0 < kappa_lambda <= 1.0:
-            raise ValueError(f"kappa_lambda={kappa_lambda!r}: lambda of eqs. 11 and 12 lies in (0, 1]")
-        if mode not in ("min", "max"):
-            raise ValueError(f"objective_mode={mode!r}: the direction of a metric is 'min' or 'max'")
+        if mode not in ("min", "max", None):
+            raise ValueError(
+                f"mode={mode!r}: the direction of a metric is 'min' or 'max'; None where its name tells it"
+            )
         self.custom = name if isinstance(name, CustomObjective) else None
-        self.name = name.name if isinstance(name, CustomObjective) else name
-        self.kappa_lambda = kappa_lambda
-        self.mode = mode
+        self.kappa_lambda = name.lambda_ if isinstance(name, Kappa) else 1.0
+        named = name.form if isinstance(name, Kappa) else name
+        self.name = named.name if isinstance(named, CustomObjective) else named
+        self.mode = self._direction(mode)
         self.reference_loss: float | None = None
         self.percent = False
+
+    def _direction(self, mode: Mode | None) -> Mode:
+        if self.metric is None:
+            if mode is not None:
+                raise ValueError(
+                    f"objective={self.name!r}, mode={mode!r}: mode is the direction of a logged metric; leave it out"
+                )
+            return "max"
+        known = known_mode(self.metric)
+        if mode == "max" and known == "min":
+            raise ValueError(
+                f"objective={self.name!r}, mode='max': by its name it is better when it is lower. Choose mode='min', "
+                "or a CustomObjective if it really is to be maximised"
+            )
+        if mode is None and known is None:
+            raise ValueError(
+                f"objective={self.name!r}: its name does not tell whether lower or higher is better; give "
+                "mode='min' or mode='max'"
+            )
+        return mode or known or "max"
 
     @property
     def is_kappa(self) -> bool:

@@ -82,7 +82,7 @@ class Judge:
                 f"GammaLRSearch(objective={self._objective.name!r}) has nothing to rank candidates by: no validation "
                 f"{lacking} was logged or returned; logged are {sorted(measured.metrics)}. Log it in "
                 "`validation_step`, name it by monitor_loss=... or monitor_accuracy=..., or rank by a logged metric: "
-                "objective=... with objective_mode='min' or 'max'."
+                "objective=... with mode='min' or 'max'."
             )
         self._taken = self._taken or self._keys.taken
         if self._keys.taken != self._taken:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lightning_gammabo.records import Result, TrialState
 
-__all__ = ["FEWEST", "settled_rate"]
+__all__ = ["FEWEST", "smoothed_argmax"]
 
 BLUR = 0.35
 """standard deviation of the blur, in decades: steps that a hand-made grid of rates would take"""
@@ -27,7 +27,7 @@ FEWEST = 3
 _STEP = 0.0125
 
 
-def settled_rate(results: Sequence[Result]) -> float | None:
+def smoothed_argmax(results: Sequence[Result]) -> float | None:
     """The centre of the rates that scored well, weighed by their scores.
 
     Scores are interpolated along the rate's logarithm ``x``, blurred to ``b(x)``, and weighed by

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-__all__ = ["SHAPES", "AnchorName", "Plateau", "progress_of", "shape"]
+__all__ = ["SHAPES", "AnnealingName", "Plateau", "progress_of", "shape"]
 
-AnchorName = Literal["auto", "cosine", "linear", "constant", "plateau", "scheduler"]
+AnnealingName = Literal["auto", "cosine", "linear", "constant", "plateau", "scheduler", "configured"]
 
 SHAPES: dict[str, Callable[[float], float]] = {
     "cosine": lambda progress: 0.5 * (1.0 + math.cos(math.pi * progress)),
@@ -45,7 +45,7 @@ def shape(name: str, progress: float) -> float:
         >>> shape("linear", 0.25), shape("constant", 0.9)
         (0.75, 1.0)
     """
-    assert name in get_args(AnchorName), name
+    assert name in get_args(AnnealingName), name
     return SHAPES.get(name, SHAPES["constant"])(min(max(progress, 0.0), 1.0))
 
 

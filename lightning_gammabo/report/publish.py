@@ -75,7 +75,7 @@ class Showcase:
     def check(self) -> None:
         """Refuse to begin what could not be ended for want of a package."""
         if self._report_file is not None:
-            check_extras(f"GammaLRSearch(report_file={str(self._report_file)!r})", "matplotlib", "jinja2")
+            check_extras(f"GammaLRSearch(report={str(self._report_file)!r})", "matplotlib", "jinja2")
         if self._log_figures:
             check_extras("GammaLRSearch(log_figures=True)", "matplotlib")
 
@@ -114,7 +114,7 @@ class Showcase:
         try:
             write_report(history, path, confusion=self.confusion)
         except Exception as error:
-            rank_zero_warn(f"GammaLRSearch(report_file={str(path)!r}): the report could not be written ({error})")
+            rank_zero_warn(f"GammaLRSearch(report={str(path)!r}): the report could not be written ({error})")
 
     def _log(self, trainer: Any, history: SearchHistory, *, kinds: Sequence[Kind] | None = None) -> None:
         if self._log_figures and trainer.is_global_zero:

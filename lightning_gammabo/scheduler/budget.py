@@ -13,6 +13,7 @@ from dataclasses import replace
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.records.run import RunShape
+from lightning_gammabo.scheduler.arguments import Cap
 
 __all__ = ["Budget", "RunPlan", "extra_passes"]
 
@@ -26,9 +27,6 @@ class RunPlan:
     Args:
         policy: the policy that was asked for.
         shape: what is known of the run.
-        start: first epoch that may be searched.
-        stop: first epoch that may not be searched any more; None for none.
-        every: of the epochs from ``start`` on, search each ``every``-th.
         cap: extra passes for each plain one that the plan may cost; None for no cap.
 
     Attributes:
@@ -41,19 +39,16 @@ class RunPlan:
         policy: SearchPolicy,
         shape: RunShape,
         *,
-        start: int = 0,
-        stop: int | None = None,
-        every: int = 1,
         cap: float | None = None,
     ) -> None:
         self.policy = policy
         self.shape = shape
-        self.every = every
-        self._start = start
-        self._stop = stop
-        if policy.when == "every" and policy.later_share is not None:
+        self.every = policy.every_n_epochs
+        self._start = policy.start_epoch
+        self._stop = None if policy.stop_epoch == "never" else policy.stop_epoch
+        if policy.when == "every" and policy.later_overhead != "unlimited":
             later = self.extra(self.epoch_plan(first=False), first=False)
-            self.every = max(every, math.ceil(later / policy.later_share - 1e-9))
+            self.every = max(self.every, math.ceil(later / policy.later_overhead - 1e-9))
         if cap is not None and shape.epochs is not None:
             self._fit(cap * shape.epochs)
 
@@ -144,7 +139,7 @@ class RunPlan:
         Returns:
             True unless the winner has trained, and was scored at, the end of the epoch itself.
         """
-        return self.policy.guard and (plan.fraction < 1.0 or self.shape.replays)
+        return self.policy.recover and (plan.fraction < 1.0 or self.shape.replays)
 
     @property
     def validation(self) -> float:
@@ -167,22 +162,20 @@ class RunPlan:
             The words.
         """
         first, later = self.epoch_plan(first=True), self.epoch_plan(first=False)
-        text = f"policy {self.policy.name!r}: {_candidates(first)} in the first search"
+        text = f"policy {self.policy.name!r}: {_candidates(first)}"
         epochs = self.search_epochs
         if epochs is None:
-            rest = "" if self.policy.when == "first" else f", then {_candidates(later)}"
-            return f"{text}{rest}; the run's length is not known, so neither is the cost"
-        total, planned = self.shape.epochs or 1, self.planned or 0.0
-        terms, trained = ["1"], 0.0
-        if epochs:
-            trained = self._trained(first)
-            terms.append(f"{_number(trained)}/{total}")
-        if len(epochs) > 1:
-            trained += (len(epochs) - 1) * self._trained(later)
-            terms.append(f"{len(epochs) - 1}*{_number(self._trained(later))}/{total}")
-            text += f", then {len(epochs) - 1} times {_candidates(later)}"
-        terms.append(f"{(planned - trained) / total:.2f} for validations")
-        return f"{text}; it costs at most {' + '.join(terms)} = {1.0 + planned / total:.2f} passes for each plain pass"
+            rest = "" if self.policy.when == "first" else f", then {_candidates(later)} a search"
+            return f"{text}{rest}. The run's length is not known, so neither is the cost."
+        total, planned, n_later = self.shape.epochs or 1, self.planned or 0.0, max(len(epochs) - 1, 0)
+        wide = self._trained(first) if epochs else 0.0
+        near = n_later * self._trained(later)
+        text += f", then {n_later} searches of {_candidates(later)}" * (n_later > 0)
+        shares = f"first search {wide / total:.2f}" + f", later searches {near / total:.2f}" * (n_later > 0)
+        return (
+            f"{text}. Estimated cost: at most {1.0 + planned / total:.2f}x a plain fit ({shares}, validation "
+            f"{(planned - wide - near) / total:.2f})."
+        )
 
     def _trained(self, plan: EpochPlan) -> float:
         # passes that candidates train beyond the epoch itself, which one of them is the beginning of
@@ -194,22 +187,22 @@ class RunPlan:
             policy = self.policy
             later = self.search_epochs is not None and len(self.search_epochs) > 1
             if policy.n_first > 5:
-                policy = replace(policy, n_iterations=max(policy.n_iterations - 1, 0), n_initial=_less(policy))
-            elif policy.n_later is not None and policy.n_later > 3:
-                policy = replace(policy, n_later=policy.n_later - 1)
-            elif policy.fraction > 0.2:
-                policy = replace(policy, fraction=policy.fraction / 2)
+                policy = replace(policy, first_model=max(policy.first_model - 1, 0), first_random=_less(policy))
+            elif policy.later_candidates != "as_first" and policy.later_candidates > 3:
+                policy = replace(policy, later_candidates=policy.later_candidates - 1)
+            elif policy.later_share > 0.2:
+                policy = replace(policy, later_share=policy.later_share / 2)
             elif later and policy.when != "every":
                 policy = replace(policy, when="first")
             elif later and self.every < (self.shape.epochs or 1):
                 self.every *= 2
                 continue
-            elif policy.first_fraction > 0.25:
-                policy = replace(policy, first_fraction=policy.first_fraction / 2)
+            elif policy.first_share > 0.25:
+                policy = replace(policy, first_share=policy.first_share / 2)
             elif policy.n_first > 2:
-                policy = replace(policy, n_iterations=max(policy.n_iterations - 1, 0), n_initial=_less(policy))
+                policy = replace(policy, first_model=max(policy.first_model - 1, 0), first_random=_less(policy))
             else:
-                self.policy = replace(policy, n_initial=1, n_iterations=0, n_later=1, when="first")
+                self.policy = replace(policy, first_random=1, first_model=0, later_candidates=1, when="first")
                 return
             self.policy = policy
 
@@ -218,14 +211,13 @@ class Budget:
     """The cap on what searches cost, kept as the run goes.
 
     Args:
-        cap: extra passes, or seconds, for each plain one; None for no cap.
-        unit: ``passes`` or ``seconds``.
+        cap: upper limit of what searches cost.
         plan: the run's plan.
     """
 
-    def __init__(self, cap: float | None, unit: str, plan: RunPlan) -> None:
-        self._cap = cap
-        self._unit = unit
+    def __init__(self, cap: Cap, plan: RunPlan) -> None:
+        self._cap = cap.share
+        self._unit = cap.unit
         self._plan = plan
 
     def affords(self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int) -> bool:
@@ -249,7 +241,7 @@ class Budget:
         complete = any(result.state is TrialState.COMPLETE for result in results)
         # a whole epoch that leads is taken over; a part may have to be trained again, and so may a leader to which the
         # rule comes back
-        held = complete and plan.fraction >= 1.0 and self._plan.policy.rule != "largest"
+        held = complete and plan.fraction >= 1.0 and self._plan.policy.rule != "largest_within_noise"
         # its own, the guard's, that of the untrained network, and once more where no candidate has a number
         scorings = 1 + self._plan.is_guarded(plan) + (not history) + (not complete)
         present = sum(result.passes + validation for result in results) + plan.fraction + scorings * validation
@@ -284,14 +276,10 @@ def extra_passes(record: EpochRecord, validation: float) -> float:
 
 
 def _less(policy: SearchPolicy) -> int:
-    return policy.n_initial if policy.n_iterations > 0 else policy.n_initial - 1
+    return policy.first_random if policy.first_model > 0 else policy.first_random - 1
 
 
 def _candidates(plan: EpochPlan) -> str:
     where = "over the whole range" if plan.factor is None else f"within x{plan.factor:.2f} of the present rate"
-    share = "whole epochs" if plan.fraction >= 1.0 else f"{plan.fraction:.0%} of an epoch"
+    share = "whole epochs" if plan.fraction >= 1.0 else f"{plan.fraction:.0%} of an epoch each"
     return f"{plan.n_trials} candidate{'s' * (plan.n_trials != 1)} {where}, {share}"
-
-
-def _number(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".")

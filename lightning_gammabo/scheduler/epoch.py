@@ -12,13 +12,15 @@ from lightning_gammabo.determinant.determinant import Determinant
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.policy import EpochPlan
-from lightning_gammabo.records import EpochRecord, Outcome
+from lightning_gammabo.records import EpochRecord
 from lightning_gammabo.report.progress import make_progress
+from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import Budget, RunPlan
 from lightning_gammabo.scheduler.recorder import Ledger
+from lightning_gammabo.scheduler.recovery import Recovery
+from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search import HyperparameterScheduler
-from lightning_gammabo.scheduler.search_range import FitRates
-from lightning_gammabo.scheduler.settings import SearchSettings
+from lightning_gammabo.scheduler.search_range import SearchRange
 from lightning_gammabo.trainer.epoch_runner import BACK_OFF, EpochRunner
 from lightning_gammabo.trainer.inspection import needs_native_batches
 from lightning_gammabo.trainer.messages import Voice
@@ -29,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochSearch"]
 
-EXPLODED = 2.0
-"""an epoch whose loss is so many times that of its start, and worse than the untrained network's, has diverged"""
 
 MakeRunner = Callable[..., EpochRunner]
 
@@ -40,9 +40,11 @@ class EpochSearch:
 
     Args:
         trainer: the Trainer, inside the epoch.
-        settings: what was asked for.
+        given: the callback's arguments.
         plan: the run's plan.
         rates: the rates of the fit.
+        search_range: where rates are searched.
+        recovery: what is done about divergences.
         ledger: the records so far.
         objective: what candidates are ranked by.
         keys: reads loss and accuracy off what candidates log.
@@ -52,19 +54,23 @@ class EpochSearch:
     def __init__(
         self,
         trainer: Trainer,
-        settings: SearchSettings,
+        given: SearchArguments,
         plan: RunPlan,
         *,
-        rates: FitRates,
+        rates: RunRates,
+        search_range: SearchRange,
+        recovery: Recovery,
         ledger: Ledger,
         objective: Objective,
         keys: MetricKeys,
         voice: Voice,
     ) -> None:
         self._trainer = trainer
-        self._settings = settings
+        self._given = given
         self._plan = plan
         self._rates = rates
+        self._range = search_range
+        self._recovery = recovery
         self._ledger = ledger
         self._objective = objective
         self._keys = keys
@@ -79,7 +85,7 @@ class EpochSearch:
         affords = self._budget.affords(self._ledger.history, [], self._epoch_plan(), self._trainer.current_epoch)
         if self._trainer.world_size > 1:
             affords = self._trainer.strategy.broadcast(affords)
-        return None if affords else f"max_overhead={self._settings.max_overhead} leaves nothing for it"
+        return None if affords else f"max_overhead={self._given.max_overhead!r} leaves nothing for it"
 
     def run(self, make_runner: MakeRunner) -> None:
         """Search the epoch, record it, and have the winner's epoch trained to its end.
@@ -94,28 +100,30 @@ class EpochSearch:
             replay=replay,
             once=not several and not replay,
             until=self._plan.until(plan) if several else None,
-            drop_at=policy.drop_at if several and plan.wide else None,
-            watched=policy.guard,
-            sane=self._is_sane,
+            drop_at=self._prune_at(plan) if several else None,
+            watched=policy.recover,
+            sane=lambda outcome: self._recovery.is_sane(outcome, self._ledger.history),
         )
         with runner:
             if several or replay:
                 self._say_stateful(runner.stateful)
-            current, anchor = runner.rates.reference, self._rates.anchor_value
-            proposals, around = self._rates.proposals(epoch, plan, current)
+            current, annealing = runner.rates.reference, self._rates.annealing_value
+            proposals, around = self._range.proposals(
+                epoch, plan, current, annealing=annealing, optimizers=self._trainer.optimizers
+            )
             scheduler = self._scheduler(plan)
             record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around)
-            record = self._completed(record, plan, proposals, anchor)
+            record = self._completed(record, plan, proposals, annealing)
         self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
         self._ledger.add(self._trainer, record)
         if record.chosen is None:
-            runner.train_natively(self._rates.without_winner(record))
+            runner.train_natively(self._recovery.without_winner(record))
             return
-        self._rates.note_choice(record)
+        self._recovery.last_good = record.chosen.lr
         trained_at = runner.commit(record.chosen.lr)
         if trained_at != record.chosen.lr:
             times = round(math.log(record.chosen.lr / trained_at, BACK_OFF))
-            self._ledger.add(self._trainer, self._rates.after_rollback(record, trained_at, times=times))
+            self._ledger.add(self._trainer, self._recovery.after_rollback(record, trained_at, times=times))
 
     def train_watched(self, make_runner: MakeRunner) -> None:
         """Train the epoch natively; put it back where its loss turns non-finite.
@@ -128,19 +136,24 @@ class EpochSearch:
             current = runner.rates.reference
         trained_at = runner.train_natively(current)
         if trained_at != current:
-            self._rates.say_rollback(self._trainer.current_epoch, current, trained_at)
+            self._recovery.say_rollback(self._trainer.current_epoch, current, trained_at)
 
     def _determinant(self, plan: EpochPlan) -> Determinant:
         policy = self._plan.policy
-        # over the whole range there is no anchor yet
-        return Determinant("best" if plan.wide and policy.rule == "anchored" else policy.rule, errors=policy.errors)
+        # over the whole range the present rate is no better than any other
+        keeps = plan.wide and policy.rule == "keep_unless_better"
+        return Determinant("best" if keeps else policy.rule, n_sigma=policy.n_sigma)
+
+    def _prune_at(self, plan: EpochPlan) -> float | None:
+        prune_at = self._plan.policy.prune_at
+        return None if prune_at == "never" or not plan.wide else prune_at
 
     @property
     def _budget(self) -> Budget:
-        return Budget(self._settings.max_overhead, self._settings.overhead_unit, self._plan)
+        return Budget(Cap.parse(self._given.max_overhead), self._plan)
 
     def _scheduler(self, plan: EpochPlan) -> HyperparameterScheduler:
-        settings, epoch, history = self._settings, self._trainer.current_epoch, self._ledger.history
+        epoch, history = self._trainer.current_epoch, self._ledger.history
         budget = self._budget
         return HyperparameterScheduler(
             self._objective,
@@ -149,8 +162,8 @@ class EpochSearch:
             n_trials=plan.n_trials,
             fraction=plan.fraction,
             # the first search alone; a list of rates is the user's own choice
-            settles=self._plan.policy.settle and not history and settings.candidates is None,
-            progress=make_progress(self._trainer) if settings.progress else None,
+            settles=self._plan.policy.smooth_first and not history and self._range.n_listed is None,
+            progress=make_progress(self._trainer) if self._given.progress else None,
             affords=lambda results: budget.affords(history, results, plan, epoch),
             ranked_before=any(old.chosen is not None for old in history),
         )
@@ -161,38 +174,24 @@ class EpochSearch:
         if reason is not None:
             self._voice.inform(f"candidates train whole epochs: the validation data cannot be read twice ({reason})")
             plan = replace(plan, fraction=1.0)
-        candidates = self._settings.candidates
-        if candidates is None:
-            return plan
-        return replace(plan, wide=True, n_trials=1 + len(candidates), factor=None)
+        listed = self._range.n_listed
+        return plan if listed is None else replace(plan, wide=True, n_trials=1 + listed, factor=None)
 
-    def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, anchor: float) -> EpochRecord:
+    def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, annealing: float) -> EpochRecord:
         return replace(
             record,
-            sampler=search_name(self._settings.policy.search) if self._settings.candidates is None else "list",
+            sampler=search_name(self._given.sampler),
             min_lr=proposals.space.low,
             max_lr=proposals.space.high,
             n_initial=plan.n_initial,
-            seed=self._rates.seed_of(record.epoch),
-            policy=self._settings.policy.name,
-            annealing=anchor,
+            seed=self._range.seed_of(record.epoch),
+            policy=self._plan.policy.name,
+            annealing=annealing,
             share=plan.fraction,
         )
 
-    def _is_sane(self, outcome: Outcome) -> bool:
-        # whether the end of an epoch is to be kept: its loss is finite and has not exploded
-        loss = self._keys.reference(outcome)
-        if loss is None:
-            return True
-        if not math.isfinite(loss):
-            return False
-        chosen = self._ledger.history[-1].chosen if self._ledger.history else None
-        began = chosen.loss if chosen is not None else None
-        untrained = self._objective.reference_loss
-        return not (began and untrained and loss > EXPLODED * began and loss > untrained)
-
     def _replays(self) -> bool:
-        if self._settings.commit == "replay":
+        if self._given.commit == "replay":
             return True
         reason = needs_native_batches(self._trainer)
         if reason is not None:

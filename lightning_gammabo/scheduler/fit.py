@@ -11,16 +11,18 @@ from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.learning_rate.annealing import progress_of
 from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
+from lightning_gammabo.policy import make_policy
 from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.report.publish import Showcase
+from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch import EpochSearch
 from lightning_gammabo.scheduler.recorder import Ledger
-from lightning_gammabo.scheduler.recovery import Retreat
-from lightning_gammabo.scheduler.search_range import FitRates
-from lightning_gammabo.scheduler.settings import SearchSettings
+from lightning_gammabo.scheduler.recovery import HALF, Recovery
+from lightning_gammabo.scheduler.run_rates import RunRates
+from lightning_gammabo.scheduler.search_range import SearchRange
 from lightning_gammabo.trainer.compat import remarks
 from lightning_gammabo.trainer.epoch_loop import make_iterator, watch_loader
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
@@ -46,7 +48,7 @@ class FitSession:
     """What a callback learns during one fit.
 
     Args:
-        settings: what was asked for.
+        given: the callback's arguments.
 
     Attributes:
         ledger: the records so far.
@@ -56,23 +58,23 @@ class FitSession:
         plan: which epochs are searched and how; None before training starts.
     """
 
-    def __init__(self, settings: SearchSettings) -> None:
+    def __init__(self, given: SearchArguments) -> None:
         self.idle: str | None = None
-        self.showcase = Showcase(log_figures=settings.log_figures, report_file=settings.report_file)
+        self.showcase = Showcase(log_figures=given.log_figures, report_file=given.report)
         self.plan: RunPlan | None = None
         self._voice = Voice()
-        self.ledger = Ledger(settings.history_file, self._voice)
-        self.rates = FitRates(settings, self._voice)
-        self._settings = settings
-        self._objective = Objective(
-            settings.objective, kappa_lambda=settings.kappa_lambda, mode=settings.objective_mode
-        )
-        self._keys = MetricKeys(self._objective, settings.monitor_loss, settings.monitor_accuracy)
+        self.ledger = Ledger(given.history_file, self._voice, logs=given.log_metrics != "off")
+        self._given = given
+        self._policy = make_policy(given.policy)
+        self._objective = Objective(given.objective, mode=given.mode)
+        self._keys = MetricKeys(self._objective, given.monitor_loss, given.monitor_accuracy)
+        self.rates = RunRates(self._policy.annealing, given.lr_schedulers, self._voice)
+        self._range = SearchRange(min_lr=given.min_lr, max_lr=given.max_lr, sampler=given.sampler, seed=given.seed)
+        self._recovery = Recovery(self._range, self._objective, self._keys, self._voice)
         self._scoring: ScoringSet | None = None
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
-        self._retreat = Retreat()
         # of a plateau: the epoch at whose start it saw a loss last, and the loss that a checkpoint left to be seen
         self._seen = 0
         self._resumed_loss: float | None = None
@@ -96,21 +98,21 @@ class FitSession:
             return
         check_lightning(trainer)
         names = sorted({type(config.scheduler).__name__ for config in trainer.lr_scheduler_configs})
-        if names and self._settings.lr_schedulers == "error":
+        if names and self._given.lr_schedulers == "error":
             raise ValueError(
                 f"GammaLRSearch(lr_schedulers='error'): the module configures {', '.join(names)}. Remove the LR "
                 "scheduler, or choose lr_schedulers='override' (set it aside) or 'scale' (multiply what it schedules)"
             )
-        if not names and self._settings.policy.anchor == "scheduler":
+        if not names and self._policy.annealing == "scheduler":
             raise ValueError(
-                "GammaLRSearch(anchor='scheduler'): the module configures no LR scheduler. Configure one, or choose "
-                "anchor='cosine', 'linear', 'constant', 'plateau' or 'auto'"
+                "SearchPolicy(annealing='scheduler'): the module configures no LR scheduler. Configure one, or choose "
+                "annealing='cosine', 'linear', 'constant', 'plateau' or 'auto'"
             )
-        scales = self._settings.lr_schedulers == "scale" or self._settings.policy.anchor == "scheduler"
-        for remark in remarks(trainer, scales=scales, keeps_history=self._settings.history_file is not None):
+        scales = self._given.lr_schedulers == "scale" or self._policy.annealing == "scheduler"
+        for remark in remarks(trainer, scales=scales, keeps_history=self._given.history_file is not None):
             self._voice.inform(remark)
-        own = scoring_loader(self._settings.score_dataloader, trainer, pl_module)
-        self._scoring = ScoringSet(self._settings.policy.score_samples, own, seed=self._settings.seed)
+        own = scoring_loader(self._given.val_dataloaders, trainer, pl_module)
+        self._scoring = ScoringSet(self._scored, own, seed=self._given.seed)
         self._unwatch = watch_loader(trainer, self._note_mark)
 
     def begin(self, trainer: Trainer) -> None:
@@ -121,24 +123,17 @@ class FitSession:
         """
         if self.idle is not None:
             return
-        settings = self._settings
-        self.plan = RunPlan(
-            settings.policy,
-            self._shape_of(trainer),
-            start=settings.start_epoch,
-            stop=settings.stop_epoch,
-            every=settings.every_n_epochs,
-            cap=settings.max_overhead if settings.overhead_unit == "passes" else None,
-        )
+        cap, policy = Cap.parse(self._given.max_overhead), self._policy
+        self.plan = RunPlan(policy, self._shape_of(trainer), cap=cap.share if cap.unit == "passes" else None)
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
         if self.plan.search_epochs == []:
             self._voice.warn(
-                f"no epoch is searched: start_epoch={settings.start_epoch}, stop_epoch={settings.stop_epoch}, and the "
+                f"no epoch is searched: start_epoch={policy.start_epoch}, stop_epoch={policy.stop_epoch!r}, and the "
                 f"run has {self.plan.shape.epochs} epochs, from 0"
             )
-        elif not self.ledger.history and settings.candidates is None:
+        elif not self.ledger.history and self._range.n_listed is None:
             self._voice.inform(self.plan.in_words())
 
     def enter_epoch(self, trainer: Trainer) -> bool:
@@ -157,7 +152,7 @@ class FitSession:
             self._see(trainer, guard)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
         guard.follow(progress_of(trainer, 0))
-        watched = self._settings.policy.guard and bool(self.ledger.history)
+        watched = self._policy.recover and bool(self.ledger.history)
         return self._resume is not None or watched or self.plan.searches(trainer.current_epoch)
 
     def run_epoch(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
@@ -188,9 +183,11 @@ class FitSession:
             self.rates.take_over(trainer, epochs=self.plan.shape.epochs)
         search = EpochSearch(
             trainer,
-            self._settings,
+            self._given,
             self.plan,
             rates=self.rates,
+            search_range=self._range,
+            recovery=self._recovery,
             ledger=self.ledger,
             objective=self._objective,
             keys=self._keys,
@@ -207,7 +204,7 @@ class FitSession:
             search.run(functools.partial(make_runner, scoring=self._scoring))
             self._learn_shape(trainer)
             self.showcase.searched(trainer, self.ledger.history)
-        elif self._settings.policy.guard and self.ledger.history and trains_weights(trainer):
+        elif self._policy.recover and self.ledger.history and trains_weights(trainer):
             search.train_watched(make_runner)
         else:
             run(fetcher)
@@ -236,7 +233,7 @@ class FitSession:
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
             "plateau": [self._seen, self._loss_of(trainer) if trainer is not None else None],
-            "retreat": self._retreat.state_dict(ahead=trainer is not None and self._is_ahead(trainer)),
+            "recovery": self._recovery.state_dict(ahead=trainer is not None and self._is_ahead(trainer)),
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
         }
 
@@ -252,9 +249,13 @@ class FitSession:
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
         self._seen, self._resumed_loss = state["plateau"]
-        if "retreat" in state:
-            self._retreat.load_state_dict(state["retreat"])
+        self._recovery.load_state_dict(state["recovery"])
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
+
+    @property
+    def _scored(self) -> int | None:
+        samples = self._policy.score_samples
+        return None if samples == "all" else samples
 
     def _see(self, trainer: Trainer, guard: RateGuard) -> None:
         # how the last epoch ended, once for each; after a resume the Trainer may not know it any more
@@ -266,23 +267,24 @@ class FitSession:
         if trainer.world_size > 1:
             loss = trainer.strategy.broadcast(loss)
         self._seen = trainer.current_epoch
-        if self.rates.anchor == "plateau":
+        if self.rates.annealing == "plateau":
             guard.plateau.see(loss)
         # a single candidate was no choice
-        elif self._settings.policy.guard and len(self.ledger.history[0].results) > 1:
+        elif self._policy.recover and len(self.ledger.history[0].results) > 1:
             self._look_back(trainer, loss)
 
     def _look_back(self, trainer: Trainer, loss: float | None) -> None:
-        lost = self._retreat.see(trainer.current_epoch - 1, loss, trainer.lightning_module, trainer.optimizers)
+        best_weights, module = self._recovery.best_weights, trainer.lightning_module
+        lost = best_weights.see(trainer.current_epoch - 1, loss, module, trainer.optimizers)
         if lost is not None:
-            self.rates.halve(lost.returned_to)
+            self.rates.scale(HALF, returned_to=lost.returned_to)
             self._voice.warn(f"{lost.reason}. What remains of the learning rate's schedule is halved")
 
     def _is_ahead(self, trainer: Trainer) -> bool:
         # whether the weights are those of an epoch's end that is better than all before
         loss = self._loss_of(trainer)
         ended = trainer.is_last_batch and trainer.val_check_batch == trainer.num_training_batches
-        return ended and loss is not None and loss < self._retreat.least
+        return ended and loss is not None and loss < self._recovery.best_weights.least
 
     def _loss_of(self, trainer: Trainer) -> float | None:
         # the validation loss that the Trainer has logged last
@@ -290,9 +292,9 @@ class FitSession:
         return self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged))
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
-        replays = self._settings.commit == "replay" or needs_native_batches(trainer) is not None
+        replays = self._given.commit == "replay" or needs_native_batches(trainer) is not None
         own = self._scoring.own_samples if self._scoring is not None else None
-        return shape_of_run(trainer, replays=replays, scored=self._settings.policy.score_samples, own=own)
+        return shape_of_run(trainer, replays=replays, scored=self._scored, own=own)
 
     def _learn_shape(self, trainer: Trainer) -> None:
         # before the first search some of it may be a guess: Lightning asks for the loaders when it validates

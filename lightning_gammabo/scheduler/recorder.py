@@ -21,14 +21,16 @@ class Ledger:
     Args:
         path: file to which the history is written after each search; None for none.
         voice: says what a user should look at.
+        logs: whether the user's loggers get ``gamma/*`` values.
 
     Attributes:
         history: the records so far.
     """
 
-    def __init__(self, path: str | None, voice: Voice) -> None:
+    def __init__(self, path: str | None, voice: Voice, *, logs: bool = True) -> None:
         self.history = SearchHistory()
         self._path = path
+        self._logs = logs
         self._voice = voice
 
     def add(self, trainer: Trainer, record: EpochRecord) -> None:
@@ -39,7 +41,8 @@ class Ledger:
             record: the record.
         """
         self.history.replace([*(old for old in self.history if old.epoch != record.epoch), record])
-        log_to_loggers(trainer, _summary(record))
+        if self._logs:
+            log_to_loggers(trainer, _summary(record))
         if self._path is None or not trainer.is_global_zero:
             return
         try:

@@ -20,7 +20,7 @@ from lightning_gammabo.determinant.determinant import Determinant
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import NotLogged, Objective
 from lightning_gammabo.determinant.scoring import NOT_FINITE, Judge
-from lightning_gammabo.determinant.smoothing import FEWEST, settled_rate
+from lightning_gammabo.determinant.smoothing import FEWEST, smoothed_argmax
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
 
@@ -77,7 +77,7 @@ class HyperparameterScheduler:
             fails, instead of ending the run.
         fraction: share of the epoch that each candidate trains, to show.
         settles: whether the last candidate is the centre of the rates that scored well
-            (:func:`~lightning_gammabo.determinant.smoothing.settled_rate`); the determinant then prefers it.
+            (:func:`~lightning_gammabo.determinant.smoothing.smoothed_argmax`); the determinant then prefers it.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class HyperparameterScheduler:
 
     def _ask(self, runner: CandidateRunner, proposals: Search, results: Sequence[Result]) -> Trial:
         last = self._settles and len(results) == self._n_trials - 1
-        centre = settled_rate(results) if last else None
+        centre = smoothed_argmax(results) if last else None
         if centre is not None:
             proposals.enqueue(centre, origin="centre")
         trial: Trial = runner.agree(proposals.ask())

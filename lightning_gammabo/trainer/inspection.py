@@ -58,7 +58,7 @@ def check_lightning(trainer: Trainer) -> None:
     }
     missing = [f"{name}.{attr}" for name, (obj, attrs) in wanted.items() for attr in attrs if not hasattr(obj, attr)]
     if missing:
-        version = getattr(__import__(type(trainer.fit_loop).__module__.split(".")[0]), "__version__", "unknown")
+        version = getattr(sys.modules[type(trainer.fit_loop).__module__.split(".")[0]], "__version__", "unknown")
         raise RuntimeError(
             f"lightning_gammabo cannot rewind this Lightning (version {version}): it has no {', '.join(missing)}. "
             "Install a Lightning that lightning_gammabo was checked on (2.4 to 2.6), or a newer lightning_gammabo."

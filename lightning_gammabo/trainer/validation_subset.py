@@ -156,17 +156,17 @@ def scoring_loader(wanted: Any, trainer: Trainer, pl_module: LightningModule) ->
         methods = [getattr(owner, wanted) for owner in owners if callable(getattr(owner, wanted, None))]
         if not methods:
             raise ValueError(
-                f"GammaLRSearch(score_dataloader={wanted!r}): neither the data module nor the module has a method of "
+                f"GammaLRSearch(val_dataloaders={wanted!r}): neither the data module nor the module has a method of "
                 "that name that gives a loader; write one, or pass the loader itself"
             )
         loader = methods[0]()
     if wanted is not None and not hasattr(loader, "__iter__"):
         raise TypeError(
-            f"GammaLRSearch(score_dataloader={wanted!r}): need a loader, or the name of a method that gives one, "
+            f"GammaLRSearch(val_dataloaders={wanted!r}): need a loader, or the name of a method that gives one, "
             f"not {type(loader).__name__}"
         )
     if wanted is not None and hasattr(loader, "__len__") and len(loader) == 0:
-        raise ValueError(f"GammaLRSearch(score_dataloader={wanted!r}): the loader has no batch to score on")
+        raise ValueError(f"GammaLRSearch(val_dataloaders={wanted!r}): the loader has no batch to score on")
     return loader
 
 

@@ -9,8 +9,8 @@ import pytest
 from lightning_gammabo.bayesopt import (
     GridSearch,
     LearningRateSpace,
+    SamplerFactory,
     Search,
-    SearchFactory,
     make_search,
     search_name,
 )
@@ -19,7 +19,7 @@ SPACE = LearningRateSpace(1e-3, 1e-1)
 PLANNED = {"seed": 5, "n_initial": 2, "n_trials": 7}
 
 
-class Notes(SearchFactory):
+class Notes(SamplerFactory):
     def __init__(self) -> None:
         self.made: list[Any] = []
 

@@ -16,8 +16,9 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint, TQ
 from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader
 
-from lightning_gammabo import GammaLRSearch, SearchHistory
+from lightning_gammabo import GammaLRSearch, ListSampler, SearchHistory
 from lightning_gammabo.trainer.inspection import check_lightning
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.scenarios import (
     SCENARIOS,
     TRAIN,
@@ -44,7 +45,7 @@ def fit(module: LightningModule, *callbacks: Any, **options: Any) -> Trainer:
 
 
 def test_the_present_rate_comes_first_and_the_winner_is_next() -> None:
-    search = GammaLRSearch("thesis", n_initial=2, n_iterations=2)
+    search = gamma_search("thesis", first_random=2, first_model=2)
     fit(Net(lr=0.03), search)
     first, second = search.history
     assert first.results[0].lr == 0.03
@@ -55,7 +56,7 @@ def test_the_present_rate_comes_first_and_the_winner_is_next() -> None:
 
 
 def test_a_configured_rate_outside_the_range_is_tried_and_nothing_else_there() -> None:
-    search = GammaLRSearch("thesis", lr_min=1e-2, lr_max=1e-1, n_iterations=3)
+    search = gamma_search("thesis", min_lr=1e-2, max_lr=1e-1, first_model=3)
     fit(Net(lr=5.0), search, max_epochs=1)
     first, *others = search.history[0].results
     assert first.lr == 5.0
@@ -64,7 +65,7 @@ def test_a_configured_rate_outside_the_range_is_tried_and_nothing_else_there() -
 
 @pytest.mark.parametrize("name", ["gamma", "grid", "random"])
 def test_a_range_narrower_than_a_decade_is_kept(name: str) -> None:
-    search = GammaLRSearch("thesis", lr_min=2e-2, lr_max=3e-2, n_iterations=4, search=name)
+    search = gamma_search("thesis", min_lr=2e-2, max_lr=3e-2, first_model=4, sampler=name)
     fit(Net(), search, max_epochs=1)
     assert all(0.0199999 <= result.lr <= 0.0300001 for result in search.history[0].results[1:])
 
@@ -79,14 +80,14 @@ def test_a_range_narrower_than_a_decade_is_kept(name: str) -> None:
     ],
 )
 def test_which_epochs_are_searched(arguments: dict[str, Any], epochs: list[int]) -> None:
-    search = GammaLRSearch("thesis", candidates=[0.01], **arguments)
+    search = gamma_search("thesis", sampler=ListSampler([0.01]), **arguments)
     fit(Net(), search, max_epochs=5)
     assert [record.epoch for record in search.history] == epochs
 
 
 @pytest.mark.parametrize("name", ["gamma", "gamma_thesis", "gaussian", "gaussian_pi", "grid", "random", "sobol"])
 def test_every_search_by_one_argument(name: str) -> None:
-    search = GammaLRSearch("thesis", search=name, n_initial=2, n_iterations=2)
+    search = gamma_search("thesis", sampler=name, first_random=2, first_model=2)
     fit(Net(), search, max_epochs=1)
     rates = [result.lr for result in search.history[0].results]
     assert len(rates) == 4
@@ -101,8 +102,8 @@ def test_metrics_that_are_named_or_found(caplog: pytest.LogCaptureFixture) -> No
 
     caplog.set_level("INFO")
     found, named = (
-        GammaLRSearch("thesis", candidates=[0.01]),
-        GammaLRSearch("thesis", candidates=[0.01], monitor_loss="a", monitor_accuracy="b"),
+        GammaLRSearch("thesis", sampler=ListSampler([0.01])),
+        GammaLRSearch("thesis", sampler=ListSampler([0.01]), monitor_loss="a", monitor_accuracy="b"),
     )
     fit(Named(), found)
     assert "loss 'valid_loss', accuracy 'valAcc'" in caplog.text
@@ -116,14 +117,14 @@ def test_metrics_that_are_named_or_found(caplog: pytest.LogCaptureFixture) -> No
 
 def test_a_metric_that_does_not_exist() -> None:
     with pytest.raises(ValueError, match=r"monitor_loss='loss'.*logged are \['train_loss', .*'val_acc', 'val_loss'\]"):
-        fit(Net(), GammaLRSearch("thesis", candidates=[0.01], monitor_loss="loss"))
+        fit(Net(), GammaLRSearch("thesis", sampler=ListSampler([0.01]), monitor_loss="loss"))
     with pytest.raises(ValueError, match=r"objective='f1'.*no such metric"):
-        fit(Net(), GammaLRSearch("thesis", candidates=[0.01], objective="f1"))
+        fit(Net(), GammaLRSearch("thesis", sampler=ListSampler([0.01]), objective="f1"))
 
 
 def test_any_logged_metric_with_a_direction() -> None:
     for mode, best in (("min", min), ("max", max)):
-        search = GammaLRSearch("thesis", candidates=[0.001, 0.3], objective="val_loss", objective_mode=mode)
+        search = GammaLRSearch("thesis", sampler=ListSampler([0.001, 0.3]), objective="val_loss", mode=mode)
         fit(Net(), search, max_epochs=1)
         record = search.history[0]
         assert record.chosen.loss == best(result.loss for result in record.results)
@@ -131,7 +132,7 @@ def test_any_logged_metric_with_a_direction() -> None:
 
 @pytest.mark.parametrize("module", [LogsNothing, NoValidation])
 def test_without_logged_metrics_the_steps_losses_are_read(module: Any) -> None:
-    search = GammaLRSearch("thesis", candidates=[1e-6, 0.1])
+    search = GammaLRSearch("thesis", sampler=ListSampler([1e-6, 0.1]))
     fit(module(), search)
     assert all(result.loss is not None and result.accuracy is None for result in search.history[0].results)
     assert search.history[0].chosen.loss == min(result.loss for result in search.history[0].results)
@@ -152,14 +153,14 @@ def test_nothing_to_rank_by() -> None:
     with pytest.raises(
         ValueError, match=r"nothing to rank candidates by: no validation loss or accuracy was logged or returned"
     ):
-        fit(Silent(), GammaLRSearch("thesis", candidates=[0.01]))
-    search = GammaLRSearch("thesis", n_initial=1, n_iterations=0)
+        fit(Silent(), GammaLRSearch("thesis", sampler=ListSampler([0.01])))
+    search = gamma_search("thesis", first_random=1, first_model=0)
     fit(Silent(), search)  # one candidate needs no rank
     assert len(search.history) == 2
 
 
 def test_schedulers_are_set_aside_with_one_warning() -> None:
-    search = GammaLRSearch("thesis", candidates=[0.02])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.02]))
     with pytest.warns(UserWarning, match=r"StepLR set aside from epoch 0 on.*lr_schedulers='scale'") as warned:
         trainer = fit(Scheduled("step"), search)
     assert len([w for w in warned if "aside" in str(w.message)]) == 1
@@ -170,11 +171,11 @@ def test_schedulers_are_set_aside_with_one_warning() -> None:
 def test_schedulers_are_refused() -> None:
     with pytest.raises(ValueError, match=r"lr_schedulers='error'.*configures StepLR.*'override'.*'scale'"):
         fit(Scheduled("step"), GammaLRSearch(lr_schedulers="error"))
-    fit(Net(), GammaLRSearch("thesis", candidates=[0.1], lr_schedulers="error"))
+    fit(Net(), GammaLRSearch("thesis", sampler=ListSampler([0.1]), lr_schedulers="error"))
 
 
 def test_scaled_schedulers_keep_the_rate_found() -> None:
-    search = GammaLRSearch("thesis", candidates=[0.1], lr_schedulers="scale", stop_epoch=1)
+    search = gamma_search("thesis", sampler=ListSampler([0.1]), lr_schedulers="scale", stop_epoch=1)
     module = Scheduled("epoch")
     trainer = fit(module, search)
     found = search.history[0].chosen.lr
@@ -184,7 +185,7 @@ def test_scaled_schedulers_keep_the_rate_found() -> None:
 def test_copy_becomes_replay_where_batches_are_needed(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     caplog.set_level("INFO")
     counting = CountsBatches()
-    search = GammaLRSearch("thesis", candidates=[0.01])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01]))
     fit(Net(), search, counting)
     assert counting.batches == 10
     assert [record.commit for record in search.history] == ["replay", "replay"]
@@ -197,13 +198,13 @@ def test_copy_becomes_replay_where_batches_are_needed(caplog: pytest.LogCaptureF
         (ModelCheckpoint(tmp_path, every_n_train_steps=2), "replay"),
         (TQDMProgressBar(), "copy"),
     ):
-        search = GammaLRSearch("thesis", candidates=[0.01])
+        search = GammaLRSearch("thesis", sampler=ListSampler([0.01]))
         fit(Net(), search, callback, max_epochs=1, enable_progress_bar=isinstance(callback, TQDMProgressBar))
         assert search.history[0].commit == commit
 
 
 def test_monitors_log_the_winner_without_a_replay(tmp_path: Path) -> None:
-    search = GammaLRSearch("thesis", candidates=[0.01, 0.3])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01, 0.3]))
     logger = CSVLogger(tmp_path)
     fit(Net(), search, LearningRateMonitor("step"), logger=logger, log_every_n_steps=1)
     assert [record.commit for record in search.history] == ["copy", "copy"]
@@ -219,7 +220,7 @@ def _column(folder: Path, name: str) -> list[str]:
 
 def test_history_file(tmp_path: Path) -> None:
     for name in ("history.jsonl", "history.csv"):
-        search = GammaLRSearch("thesis", candidates=[0.01], history_file=str(tmp_path / name))
+        search = GammaLRSearch("thesis", sampler=ListSampler([0.01]), history_file=str(tmp_path / name))
         fit(Net(), search)
     assert (
         SearchHistory.from_jsonl((tmp_path / "history.jsonl").read_text()) == search.history or len(search.history) == 2
@@ -230,10 +231,10 @@ def test_history_file(tmp_path: Path) -> None:
 
 def test_arguments_are_kept_as_given_and_copies_hold_the_history() -> None:
     candidates = (0.01, 0.02)
-    search = GammaLRSearch("thesis", candidates=candidates, lr_max=2)
+    search = GammaLRSearch("thesis", sampler=ListSampler(candidates), max_lr=2)
     fit(Net(), search)
     assert search.candidates is candidates
-    assert search.lr_max == 2
+    assert search.max_lr == 2
     for other in (copy.deepcopy(search), pickle.loads(pickle.dumps(search))):
         assert other.history == search.history
         trainer = fit(Net(), other)
@@ -264,7 +265,7 @@ def test_no_optimizer_or_no_rate_is_not_searched(caplog: pytest.LogCaptureFixtur
 def test_same_seed_same_search() -> None:
     def told(**arguments: Any) -> list[Any]:
         seed_everything(1, verbose=False)
-        search = GammaLRSearch("thesis", n_iterations=3, **arguments)
+        search = gamma_search("thesis", first_model=3, **arguments)
         fit(Net(), search)
         return [[(result.lr, result.score) for result in record.results] for record in search.history]
 
@@ -274,7 +275,7 @@ def test_same_seed_same_search() -> None:
 
 def test_the_table_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    fit(Net(), GammaLRSearch("thesis", candidates=[0.01]))
+    fit(Net(), GammaLRSearch("thesis", sampler=ListSampler([0.01])))
     assert "2 epochs searched with 4 candidates: 4.0 passes over the training data" in caplog.text
 
 

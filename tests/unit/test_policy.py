@@ -11,33 +11,40 @@ import pytest
 from lightning_gammabo.policy import POLICIES, EpochPlan, SearchPolicy, make_policy
 
 NAN, INF = math.nan, math.inf
-SHARE = "a share of an epoch lies above 0 and up to 1"
-FACTOR = "a factor above 1, or None for the whole range every time"
+SHARE = "a share lies above 0 and up to 1"
+FACTOR = "a factor above 1; 'unbounded' for the whole range"
 
 EPOCHWISE = {
-    "n_initial": 4, "n_iterations": 3, "n_later": 2, "when": "every", "first_fraction": 1.0, "fraction": 0.05,
-    "min_steps": 8, "region": 64.0, "anchor": "auto", "rule": "anchored", "errors": 3.0, "drop_at": 0.25,
-    "settle": True, "guard": True, "score_samples": 256, "later_share": 0.15, "objective": "kappa", "search": "gamma",
+    "first_random": 4, "first_model": 3, "later_candidates": 2, "when": "every", "first_share": 1.0,
+    "later_share": 0.05, "min_steps": 8, "max_lr_change": 64.0, "annealing": "auto", "rule": "keep_unless_better",
+    "n_sigma": 3.0, "prune_at": 0.25, "smooth_first": True, "recover": True, "score_samples": 256,
+    "later_overhead": 0.15, "start_epoch": 0, "stop_epoch": "never", "every_n_epochs": 1,
 }  # fmt: skip
+WHOLE = {"later_share": 1.0, "prune_at": "never", "score_samples": "all", "later_overhead": "unlimited"}
 NAMED: dict[str, dict[str, Any]] = {
     "epochwise": {},
-    "adaptive": {"when": (0.3, 0.5, 0.7), "n_later": 3, "fraction": 0.1, "region": 27.0, "later_share": None},
-    "once": {"when": "first"},
-    "thorough": {
-        "n_later": 5, "fraction": 1.0, "region": 512.0, "drop_at": None, "score_samples": None,
-        "later_share": None,
+    "adaptive": {
+        "when": (0.3, 0.5, 0.7), "later_candidates": 3, "later_share": 0.1, "max_lr_change": 27.0,
+        "later_overhead": "unlimited",
     },
-    # the thesis, ch. 4.2.1: two initial points and ten iterations, every epoch, the best one wins
+    "once": {"when": "first"},
+    "thorough": {"later_candidates": 5, "max_lr_change": 512.0, **WHOLE},
+    # the thesis, ch. 4.2.1: two initial points and ten iterations, every epoch, the best one is chosen
     "thesis": {
-        "n_initial": 2, "n_iterations": 10, "n_later": None, "fraction": 1.0, "region": None, "anchor": "constant",
-        "rule": "best", "drop_at": None, "settle": False, "guard": False, "score_samples": None, "later_share": None,
+        "first_random": 2, "first_model": 10, "later_candidates": "as_first", "max_lr_change": "unbounded",
+        "annealing": "constant", "rule": "best", "smooth_first": False, "recover": False, **WHOLE,
+    },
+    # one candidate at the configured rate
+    "identity": {
+        "first_random": 1, "first_model": 0, "later_candidates": 1, "max_lr_change": "unbounded",
+        "annealing": "configured", "rule": "best", "smooth_first": False, "recover": False, **WHOLE,
     },
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMED)
 def test_what_the_named_policies_are(name: str) -> None:
-    assert dataclasses.asdict(POLICIES[name]) == {"name": name, **EPOCHWISE, **NAMED[name]}
+    assert dataclasses.asdict(POLICIES[name]) == {"base": name, **EPOCHWISE, **NAMED[name]}
 
 
 def test_there_are_no_others() -> None:
@@ -46,32 +53,36 @@ def test_there_are_no_others() -> None:
 
 def test_a_policy_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        POLICIES["once"].n_later = 9  # type: ignore[misc]
+        POLICIES["once"].later_candidates = 9  # type: ignore[misc]
 
 
 # ---- set otherwise
 
 
-def test_what_is_none_leaves_the_policys() -> None:
-    policy = make_policy("thesis", {"n_initial": None, "n_iterations": 3, "guard": True})
-    assert policy == dataclasses.replace(POLICIES["thesis"], n_iterations=3, guard=True)
-    assert policy.name == "thesis"
-    assert make_policy("thesis", {}) == POLICIES["thesis"]
+def test_a_field_that_is_not_given_is_the_bases() -> None:
+    policy = SearchPolicy(base="thesis", first_model=3, recover=True)
+    assert policy == dataclasses.replace(POLICIES["thesis"], first_model=3, recover=True)
+    assert policy.name == "thesis, changed: first_model, recover"
+    assert SearchPolicy(base="thesis").name == "thesis"
+    assert SearchPolicy() == POLICIES["epochwise"]
 
 
-def test_a_policy_of_ones_own() -> None:
-    mine = SearchPolicy(name="mine", when=[0.5], n_later=None)
-    assert make_policy(mine, {}) == mine
-    assert make_policy(mine, {"fraction": 0.5}).fraction == 0.5
-    assert SearchPolicy().name == "custom"
+def test_a_policy_is_made_of_a_name_or_is_one() -> None:
+    mine = SearchPolicy(when=[0.5], later_candidates="as_first")
+    assert make_policy(mine) is mine
+    assert make_policy("once") is POLICIES["once"]
 
 
-def test_what_is_no_policy() -> None:
-    names = "'epochwise', 'adaptive', 'once', 'thorough', 'thesis'"
+def test_what_is_no_policy_is_refused() -> None:
+    names = "'epochwise', 'adaptive', 'once', 'thorough', 'thesis', 'identity'"
     with pytest.raises(ValueError, match=rf"policy='greedy': choose one of {names}, or a SearchPolicy"):
-        make_policy("greedy", {})
+        make_policy("greedy")
     with pytest.raises(TypeError, match="policy=7: need a name or a SearchPolicy, not int"):
-        make_policy(7, {})  # type: ignore[arg-type]
+        make_policy(7)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=rf"base='greedy': choose one of {names}"):
+        SearchPolicy(base="greedy")  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_later'"):
+        SearchPolicy(n_later=3)  # type: ignore[call-arg]
 
 
 # ---- refused
@@ -85,55 +96,64 @@ def number(name: str, value: object) -> tuple[str, object, type[Exception], str]
     return name, value, TypeError, rf"{name}=.*: need a number, not {type(value).__name__}"
 
 
+def number_or(name: str, value: object, word: str, kind: str = "a number") -> tuple[str, object, type[Exception], str]:
+    return name, value, TypeError, rf"{name}=.*: need {kind} or '{word}', not {type(value).__name__}"
+
+
 def least(name: str, value: int, bound: int) -> tuple[str, object, type[Exception], str]:
     return name, value, ValueError, rf"{name}={value}: need at least {bound}"
 
 
 BAD = [
-    least("n_initial", 0, 1),
-    least("n_initial", -2, 1),
-    least("n_iterations", -1, 0),
-    least("n_later", 0, 1),
+    least("first_random", 0, 1),
+    least("first_random", -2, 1),
+    least("first_model", -1, 0),
+    least("later_candidates", 0, 1),
     least("min_steps", 0, 1),
     least("score_samples", 0, 1),
-    whole("n_initial", 2.0),
-    whole("n_initial", True),
-    whole("n_initial", None),
-    whole("n_iterations", "10"),
-    whole("n_iterations", None),
-    whole("n_later", 2.5),
-    whole("min_steps", None),
-    whole("score_samples", 0.5),
-    *((name, value, ValueError, f"{name}={value!r}: {SHARE}") for name in ("first_fraction", "fraction", "drop_at")
-      for value in (0.0, 0, -0.1, 1.001, 2, NAN, INF)),
-    number("first_fraction", None),
-    number("fraction", "0.1"),
-    number("fraction", True),
-    number("drop_at", [0.25]),
-    *(("region", value, ValueError, f"region={value!r}: {FACTOR}") for value in (1.0, 0.5, -2.0, INF, NAN)),
-    number("region", "64"),
-    *(("errors", value, ValueError, f"errors={value!r}: paired standard errors, 0 or more")
-      for value in (-1.0, INF, NAN)),
-    number("errors", None),
-    number("errors", True),
-    *(("later_share", value, ValueError, f"later_share={value!r}: passes for each epoch, above 0; None for no limit")
-      for value in (0.0, -0.1, INF, NAN)),
-    number("later_share", "0.15"),
-    ("anchor", "sine", ValueError, r"anchor='sine': choose one of 'auto', 'cosine', 'linear', 'constant', 'plateau', "),
-    ("anchor", None, ValueError, r"anchor=None: choose one of"),
-    ("rule", "smallest", ValueError, r"rule='smallest': choose one of 'best', 'largest', 'anchored'"),
-    ("settle", 1, TypeError, r"settle=1: need True or False"),
-    ("guard", 1, TypeError, r"guard=1: need True or False"),
-    ("guard", "yes", TypeError, r"guard='yes': need True or False"),
+    whole("first_random", 2.0),
+    whole("first_random", True),
+    whole("first_model", "10"),
+    number_or("later_candidates", 2.5, "as_first", "a whole number"),
+    number_or("score_samples", 0.5, "all", "a whole number"),
+    *(
+        (name, value, ValueError, f"{name}={value!r}: {SHARE}")
+        for name in ("first_share", "later_share", "prune_at")
+        for value in (0.0, 0, -0.1, 1.001, 2, NAN, INF)
+    ),
+    number("later_share", "0.1"),
+    number("later_share", True),
+    number_or("prune_at", [0.25], "never"),
+    *(
+        ("max_lr_change", value, ValueError, f"max_lr_change={value!r}: {FACTOR}")
+        for value in (1.0, 0.5, -2.0, INF, NAN)
+    ),
+    number_or("max_lr_change", "64", "unbounded"),
+    *(("n_sigma", value, ValueError, f"n_sigma={value!r}: paired standard errors") for value in (-1.0, INF, NAN)),
+    number("n_sigma", True),
+    *(
+        ("later_overhead", value, ValueError, f"later_overhead={value!r}: passes per epoch, above 0; 'unlimited' ")
+        for value in (0.0, -0.1, INF, NAN)
+    ),
+    number_or("later_overhead", "0.15", "unlimited"),
+    ("annealing", "sine", ValueError, r"annealing='sine': choose one of 'auto', 'cosine', 'linear', 'constant', "),
+    ("rule", "smallest", ValueError, r"rule='smallest': choose one of 'best', 'largest_within_noise', "),
+    ("smooth_first", 1, TypeError, r"smooth_first=1: need True or False"),
+    ("recover", 1, TypeError, r"recover=1: need True or False"),
+    ("recover", "yes", TypeError, r"recover='yes': need True or False"),
     ("when", "never", ValueError, r"when='never': choose 'every', 'first', or a list of shares of the run"),
     ("when", 0.5, TypeError, r"when=0.5: need 'every', 'first', or a list of shares of the run such as \[0.5\]"),
-    ("when", None, TypeError, r"when=None: need 'every', 'first', or a list"),
     ("when", [], TypeError, r"when=\[\]: need 'every', 'first', or a list"),
     ("when", ["0.5"], TypeError, r"when='0.5': need a number, not str"),
     ("when", [0.5, 0], ValueError, r"when=\[0.5, 0\]: 0 is no share of the run; each lies between 0 and 1"),
     ("when", (0.5, 1.0), ValueError, r"when=\[0.5, 1.0\]: 1.0 is no share of the run"),
     ("when", [NAN], ValueError, r"nan is no share of the run"),
-]  # fmt: skip
+    least("every_n_epochs", 0, 1),
+    least("start_epoch", -1, 0),
+    whole("every_n_epochs", 1.5),
+    number_or("stop_epoch", 3.0, "never", "a whole number"),
+    least("stop_epoch", 0, 1),
+]
 
 
 @pytest.mark.parametrize(
@@ -142,20 +162,30 @@ BAD = [
 def test_a_bad_value_is_refused_at_once(name: str, value: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         SearchPolicy(**{name: value})
-    if value is not None:
-        with pytest.raises(error, match=message):
-            make_policy("epochwise", {name: value})
+
+
+def test_an_epoch_to_stop_before_the_start_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"stop_epoch=2, start_epoch=5: no epoch would be searched; .* 'never' for"):
+        SearchPolicy(start_epoch=5, stop_epoch=2)
 
 
 def test_every_field_has_a_bad_value_in_the_table() -> None:
-    # the name is free; objective and search are checked where their names are known, by the settings
-    named = {field.name for field in dataclasses.fields(SearchPolicy)} - {"name", "objective", "search"}
-    assert named == {name for name, *_ in BAD}
+    assert {field.name for field in dataclasses.fields(SearchPolicy)} - {"base"} == {name for name, *_ in BAD}
 
 
-@pytest.mark.parametrize("name", ["n_later", "region", "drop_at", "score_samples", "later_share"])
-def test_what_may_be_none(name: str) -> None:
-    assert getattr(SearchPolicy(**{name: None}), name) is None
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("later_candidates", "as_first"),
+        ("max_lr_change", "unbounded"),
+        ("prune_at", "never"),
+        ("score_samples", "all"),
+        ("later_overhead", "unlimited"),
+        ("stop_epoch", "never"),
+    ],
+)
+def test_off_is_a_word(name: str, word: str) -> None:
+    assert getattr(SearchPolicy(**{name: word}), name) == word  # type: ignore[arg-type]
 
 
 # ---- an epoch's search
@@ -192,18 +222,18 @@ def test_later_searches_move_the_rate_by_the_whole_region_in_all(
     plan = POLICIES[name].epoch_plan(first=False, searches=searches)
     assert plan.factor == pytest.approx(factor, rel=1e-12)
     assert not plan.wide
-    assert (plan.n_trials, plan.fraction) == (POLICIES[name].n_later, POLICIES[name].fraction)
+    assert (plan.n_trials, plan.fraction) == (POLICIES[name].later_candidates, POLICIES[name].later_share)
     assert plan.n_initial == min(3, plan.n_trials)
 
 
 def test_later_searches_over_the_whole_range() -> None:
     plan = POLICIES["thesis"].epoch_plan(first=False, searches=10)
     assert plan == EpochPlan(wide=True, n_initial=2, n_trials=12, fraction=1.0, factor=None)
-    fewer = make_policy("thesis", {"n_later": 1, "fraction": 0.5}).epoch_plan(first=False, searches=10)
+    fewer = SearchPolicy(base="thesis", later_candidates=1, later_share=0.5).epoch_plan(first=False, searches=10)
     assert fewer == EpochPlan(wide=True, n_initial=1, n_trials=1, fraction=0.5, factor=None)
 
 
-@pytest.mark.parametrize(("later", "initial", "trials"), [(None, 3, 7), (1, 1, 1), (2, 2, 2), (7, 3, 7)])
-def test_how_many_candidates_later(later: int | None, initial: int, trials: int) -> None:
-    plan = SearchPolicy(n_later=later).epoch_plan(first=False, searches=5)
+@pytest.mark.parametrize(("later", "initial", "trials"), [("as_first", 3, 7), (1, 1, 1), (2, 2, 2), (7, 3, 7)])
+def test_how_many_candidates_later(later: Any, initial: int, trials: int) -> None:
+    plan = SearchPolicy(later_candidates=later).epoch_plan(first=False, searches=5)
     assert (plan.n_initial, plan.n_trials) == (initial, trials)

@@ -9,13 +9,14 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch.utils.data import DataLoader
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, ListSampler
 from lightning_gammabo.policy import POLICIES
 from lightning_gammabo.records import TrialState
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit as identical
+from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import SCENARIOS, TRAIN, VAL, Net, Scenario
-from tests.integration.identity.test_identity import Follows
-from tests.integration.identity.test_identity import fit as identical
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -85,13 +86,13 @@ def extra_passes() -> float:
 
 
 # within a range where nothing diverges and nobody is hopeless
-CALM = {"lr_min": 1e-3, "lr_max": 0.1, "drop_at": 1.0, "progress": False}
+CALM = {"min_lr": 1e-3, "max_lr": 0.1, "prune_at": "never", "progress": False}
 
 
 @pytest.mark.parametrize("commit", ["copy", "replay"])
 @pytest.mark.parametrize("policy", ["epochwise", "adaptive", "once"])
 def test_the_passes_that_are_recorded_were_trained(policy: str, commit: Any) -> None:
-    search = GammaLRSearch(policy, search="random", n_initial=2, n_iterations=1, commit=commit, **CALM)
+    search = gamma_search(policy, sampler="random", first_random=2, first_model=1, commit=commit, **CALM)
     passes = fit(search)
     recorded = {record.epoch: record.train_passes for record in search.history}
     assert passes == pytest.approx([recorded.get(epoch, 1.0) for epoch in range(EPOCHS)], abs=1e-9)
@@ -107,8 +108,8 @@ def test_the_passes_that_are_recorded_were_trained(policy: str, commit: Any) -> 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_what_is_planned_is_what_it_costs(policy: str, commit: Any) -> None:
     # by the best: the rule of the largest may come back to a candidate that is not held, and train it again
-    fewer = {"n_initial": 3, "n_iterations": 0}
-    search = GammaLRSearch(policy, rule="best", search="random", commit=commit, **fewer, **CALM)
+    fewer = {"first_random": 3, "first_model": 0}
+    search = gamma_search(policy, rule="best", sampler="random", commit=commit, **fewer, **CALM)
     fit(search)
     plan = search._session.plan
     assert plan is not None
@@ -121,7 +122,7 @@ def test_what_is_planned_is_what_it_costs(policy: str, commit: Any) -> None:
 @pytest.mark.parametrize("cap", [0.0, 0.25, 1.0])
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_cap_is_never_exceeded(policy: str, cap: float) -> None:
-    search = GammaLRSearch(policy, search="random", max_overhead=cap, progress=False)
+    search = GammaLRSearch(policy, sampler="random", max_overhead=cap, progress=False)
     fit(search)
     assert extra_passes() <= cap * EPOCHS + 1e-9
     assert extra_passes() > 0.2 * cap * EPOCHS - 1e-9  # and what it allows is not left lying
@@ -132,7 +133,7 @@ def test_the_cap_is_never_exceeded(policy: str, cap: float) -> None:
 
 def test_a_cap_that_is_used_up_ends_the_searches(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    search = GammaLRSearch("thesis", search="random", max_overhead=0.4, overhead_unit="seconds", progress=False)
+    search = GammaLRSearch("thesis", sampler="random", max_overhead=0.4, overhead_unit="seconds", progress=False)
     fit(search)
     searched = [record.epoch for record in search.history]
     assert 0 < len(searched) < EPOCHS
@@ -152,17 +153,17 @@ class BehindBelow(Counted):
 
 
 DROPS = {
-    "search": "random",
-    "anchor": "constant",
+    "sampler": "random",
+    "annealing": "constant",
     "rule": "best",
     "when": "first",
-    "later_share": 9.0,
+    "later_overhead": 9.0,
     "progress": False,
 }
 
 
 def test_a_hopeless_candidate_is_cut_short_and_never_wins() -> None:
-    search = GammaLRSearch(candidates=[1e-5, 0.02, 1e-4], drop_at=0.25, **DROPS)
+    search = gamma_search(sampler=ListSampler([1e-5, 0.02, 1e-4]), prune_at=0.25, **DROPS)
     passes = fit(search, BehindBelow())
     record = search.history[0]
     states = [result.state for result in record.results]
@@ -178,14 +179,14 @@ def test_a_hopeless_candidate_is_cut_short_and_never_wins() -> None:
 
 
 def test_where_nobody_is_to_be_dropped_nobody_is() -> None:
-    search = GammaLRSearch(candidates=[1e-5, 0.02, 1e-4], drop_at=1.0, **DROPS)
+    search = gamma_search(sampler=ListSampler([1e-5, 0.02, 1e-4]), prune_at="never", **DROPS)
     fit(search, BehindBelow(), max_epochs=1)
     assert {result.state for result in search.history[0].results} == {TrialState.COMPLETE}
 
 
 def test_a_dropped_candidate_leaves_no_trace() -> None:
     scenario = Scenario(BehindBelow, train=SCENARIOS["shuffled"].train)
-    search = GammaLRSearch(candidates=[0.02, 1e-5], drop_at=0.25, **{**DROPS, "when": "every"})
+    search = gamma_search(sampler=ListSampler([0.02, 1e-5]), prune_at=0.25, **{**DROPS, "when": "every"})
     searched = identical(scenario, search)
     assert TrialState.PRUNED in {result.state for record in search.history for result in record.results}
     rates = [record.chosen.lr for record in search.history]

@@ -23,7 +23,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 from lightning_gammabo import SearchHistory, TrialState
 from tests.helpers.searching import searching
-from tests.integration.exactness.test_no_trace import trainer_of
+from tests.helpers.trainers import trainer_of
 from tests.integration.identity.fingerprint import plain
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
 
@@ -307,7 +307,7 @@ class TooHigh(Net):
 
 
 def test_a_range_that_is_too_high_is_left_downwards() -> None:
-    search, module = searching(lr_min=1e28, lr_max=1e30), TooHigh()
+    search, module = searching(min_lr=1e28, max_lr=1e30), TooHigh()
     with pytest.warns(UserWarning, match=r"all 3 candidates diverged.*are not proposed any more"):
         trainer_of(search, max_epochs=4).fit(module, *loaders())
     lowest = [min(result.lr for result in record.results) for record in search.history]

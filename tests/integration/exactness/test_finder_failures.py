@@ -12,7 +12,8 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, ListSampler
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.scenarios import TRAIN, VAL, ByHand, Groups, Net
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -41,7 +42,7 @@ def fit(module: LightningModule, search: GammaLRSearch, *callbacks: Callback, **
 
 def test_every_epoch_is_searched_in_full() -> None:
     """The finder's documented recipe for every epoch probes 100 steps, then 1, then 0."""
-    search = GammaLRSearch("thesis", candidates=[0.01, 0.1])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01, 0.1]))
     fit(Net(), search)
     assert [[result.steps for result in record.results] for record in search.history] == [[5, 5, 5]] * 3
     assert all(record.chosen is not None for record in search.history)
@@ -56,7 +57,7 @@ def test_the_rate_found_outlives_a_scheduler(mode: Any) -> None:
             optimizer = torch.optim.SGD(self.parameters(), lr=0.01)
             return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, lambda epoch: 1.0)]
 
-    search = GammaLRSearch("thesis", candidates=[0.3], lr_schedulers=mode, stop_epoch=1, objective="loss")
+    search = gamma_search("thesis", sampler=ListSampler([0.3]), lr_schedulers=mode, stop_epoch=1, objective="loss")
     rates = fit(Constant(), search)
     assert search.history[0].chosen.lr == 0.3
     assert rates.at_end == [[pytest.approx(0.3, rel=1e-12)]] * 3
@@ -64,7 +65,7 @@ def test_the_rate_found_outlives_a_scheduler(mode: Any) -> None:
 
 def test_ratios_of_parameter_groups_stay() -> None:
     """The finder writes one rate to all groups."""
-    search = GammaLRSearch("thesis", candidates=[0.002, 0.05])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.002, 0.05]))
     rates = fit(Groups(), search)
     for (first, second), record in zip(rates.at_end, search.history, strict=True):
         assert first == record.chosen.lr
@@ -80,7 +81,7 @@ def test_manual_optimisation_is_searched() -> None:
             trained.append(tuple(optimizer.param_groups[0]["lr"] for optimizer in self.optimizers()))
             return super().training_step(batch, batch_idx)
 
-    search = GammaLRSearch("thesis", candidates=[0.01, 0.1])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01, 0.1]))
     rates = fit(Notes(), search, max_epochs=1)
     assert [first for first, _ in dict.fromkeys(trained)] == [0.05, 0.01, 0.1]
     assert all(second / first == pytest.approx(0.2, rel=1e-12) for first, second in trained)
@@ -95,9 +96,9 @@ def test_a_resumed_fit_repeats_neither_epoch_nor_search(tmp_path: Path) -> None:
         def on_train_epoch_end(self) -> None:
             steps.append(self.global_step)
 
-    first = GammaLRSearch("thesis", candidates=[0.2])
+    first = GammaLRSearch("thesis", sampler=ListSampler([0.2]))
     fit(Counts(), first, ModelCheckpoint(tmp_path, filename="last"), max_epochs=2)
-    second = GammaLRSearch("thesis", candidates=[0.2])
+    second = GammaLRSearch("thesis", sampler=ListSampler([0.2]))
     rates = fit(Counts(), second, max_epochs=3, ckpt_path=tmp_path / "last.ckpt")
     assert steps == [5, 10, 15]
     assert [record.epoch for record in second.history] == [0, 1, 2]
@@ -131,4 +132,4 @@ def test_the_rate_found_trains(seed: int) -> None:
         return float(trainer.callback_metrics["val_loss"])
 
     grid = min(loss_after(lr) for lr in (1e-3, 1e-2, 1e-1, 1.0))
-    assert loss_after(1e-6, GammaLRSearch("thesis", n_iterations=4, seed=seed)) < grid + 0.05
+    assert loss_after(1e-6, gamma_search("thesis", first_model=4, seed=seed)) < grid + 0.05

@@ -7,14 +7,14 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
-from torch.utils.data import DataLoader
 
-from lightning_gammabo import GammaLRSearch, TrialState
+from lightning_gammabo import GammaLRSearch, ListSampler, TrialState
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.fingerprint import differences, fingerprint, plain
-from tests.integration.identity.scenarios import TRAIN, VAL, KeepsState, Net
+from tests.integration.identity.scenarios import KeepsState, Net
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -39,17 +39,6 @@ class Lists(Logger):
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         pass
-
-
-def trainer_of(*callbacks: Callback, **options: Any) -> Trainer:
-    seed_everything(1, verbose=False)
-    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    defaults = {"max_epochs": 2, "logger": False, "enable_checkpointing": False}
-    return Trainer(callbacks=list(callbacks), **{**quiet, **defaults, **options})
-
-
-def loaders() -> tuple[Any, Any]:
-    return DataLoader(TRAIN, 8, shuffle=True), DataLoader(VAL, 10)
 
 
 class Interrupted(Callback):
@@ -115,7 +104,7 @@ class CountsForever:
 def test_exception_in_a_candidate(error: BaseException, where: str, commit: Any) -> None:
     CountsForever.candidates = 0
     watch = Interrupted()
-    search = GammaLRSearch("thesis", candidates=[0.01, 0.02], commit=commit)
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01, 0.02]), commit=commit)
     trainer = trainer_of(search, watch)
     expected = RuntimeError if isinstance(error, RuntimeError) else SystemExit
     with pytest.raises(expected, match="boom" if expected is RuntimeError else "1"):
@@ -148,7 +137,7 @@ def test_exception_in_the_first_epoch_rewinds_the_loader_too(error: BaseExceptio
             raise error
 
     with pytest.raises((RuntimeError, SystemExit)):
-        trainer_of(GammaLRSearch("thesis", candidates=[0.01]), NextBatch()).fit(First(), *loaders())
+        trainer_of(GammaLRSearch("thesis", sampler=ListSampler([0.01])), NextBatch()).fit(First(), *loaders())
     with pytest.raises((RuntimeError, SystemExit)):
         trainer_of(FirstBatch()).fit(Net(), *loaders())
     assert plain(seen[0]) == plain(seen[1])
@@ -156,7 +145,7 @@ def test_exception_in_the_first_epoch_rewinds_the_loader_too(error: BaseExceptio
 
 @pytest.mark.parametrize("commit", ["copy", "replay"])
 def test_diverged_candidates_are_cut_short_and_leave_nothing(commit: Any) -> None:
-    search = GammaLRSearch("thesis", lr_min=1e-3, lr_max=1e30, candidates=[1e30, 0.02], commit=commit)
+    search = GammaLRSearch("thesis", min_lr=1e-3, max_lr=1e30, sampler=ListSampler([1e30, 0.02]), commit=commit)
     module = KeepsState()
     trainer_of(search).fit(module, *loaders())
     for record in search.history:
@@ -194,7 +183,7 @@ def test_losers_reach_no_logger_and_the_winner_once() -> None:
         trainer_of(*callbacks, logger=logger, log_every_n_steps=1).fit(KeepsState(), *loaders())
         return [(step, sorted(line.items())) for step, line in logger.lines if line]
 
-    search = GammaLRSearch("thesis", candidates=[0.01, 0.2])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01, 0.2]))
     searched = lines(search)
 
     class Follow(Callback):
@@ -208,7 +197,7 @@ def test_losers_reach_no_logger_and_the_winner_once() -> None:
 
 def test_loggers_get_the_search(tmp_path: Any) -> None:
     logger = CSVLogger(tmp_path)
-    trainer_of(GammaLRSearch("thesis", candidates=[0.01]), logger=logger).fit(Net(), *loaders())
+    trainer_of(GammaLRSearch("thesis", sampler=ListSampler([0.01])), logger=logger).fit(Net(), *loaders())
     header = (tmp_path / "lightning_logs" / "version_0" / "metrics.csv").read_text().splitlines()[0].split(",")
     wanted = {"gamma/lr", "gamma/kappa", "gamma/candidates", "gamma/search_seconds", "gamma/train_passes"}
     assert wanted <= set(header)
@@ -222,7 +211,7 @@ def test_no_checkpoint_holds_a_candidate(tmp_path: Any) -> None:
     module = Saves()
     best = ModelCheckpoint(tmp_path, filename="best-{epoch}", monitor="val_loss", save_top_k=-1)
     stop = EarlyStopping("val_loss", patience=10)
-    search = GammaLRSearch("thesis", candidates=[0.01, 0.3])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01, 0.3]))
     trainer_of(search, best, stop, enable_checkpointing=True).fit(module, *loaders())
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "0.ckpt",
@@ -236,12 +225,12 @@ def test_no_checkpoint_holds_a_candidate(tmp_path: Any) -> None:
 
 def test_nothing_is_written_unless_asked(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    trainer_of(GammaLRSearch("thesis", candidates=[0.01])).fit(Net(), *loaders())
+    trainer_of(GammaLRSearch("thesis", sampler=ListSampler([0.01]))).fit(Net(), *loaders())
     assert list(tmp_path.iterdir()) == []
 
 
 def test_stages_other_than_fit_are_untouched() -> None:
-    search = GammaLRSearch("thesis", candidates=[0.01])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01]))
     trainer, module = trainer_of(search), Net()
     trainer.validate(module, loaders()[1], verbose=False)
     assert len(search.history) == 0
@@ -254,7 +243,7 @@ def test_stages_other_than_fit_are_untouched() -> None:
 
 
 def test_fast_dev_run_is_not_searched() -> None:
-    search = GammaLRSearch("thesis", candidates=[0.01])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01]))
     trainer_of(search, fast_dev_run=True).fit(Net(), *loaders())
     assert len(search.history) == 0
 
@@ -265,7 +254,7 @@ def test_a_score_is_never_taken_from_an_earlier_epoch() -> None:
             if self.current_epoch == 0:
                 super().validation_step(batch, batch_idx)
 
-    search = GammaLRSearch("thesis", candidates=[0.01])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.01]))
     trainer_of(search).fit(LogsOnce(), *loaders())
     second = search.history[1]
     assert all("val_loss" not in result.metrics for result in second.results)

@@ -39,7 +39,7 @@ def test_a_plain_run_costs_one_pass_and_its_validation(bench: SimpleNamespace) -
 @pytest.mark.parametrize("policy", ["thesis", "adaptive", "once"])
 def test_what_a_search_throws_away_stays_counted(bench: SimpleNamespace, policy: str) -> None:
     run = bench.fitting.Run(bench.workloads.WORKLOADS["diabetes-sgd"], FOLDER, 2, 0)
-    some = {"n_initial": 2, "n_iterations": 1, "drop_at": 1.0, "guard": False}
+    some = {"first_random": 2, "first_model": 1, "prune_at": "never", "recover": False}
     search = bench.methods.GammaLRSearch(policy, when=[0.5] if policy == "adaptive" else None, **some, progress=False)
     bench.counter.SAMPLES.reset()
     bench.run.quiet()

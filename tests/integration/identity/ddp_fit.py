@@ -18,12 +18,11 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch.utils.data import DataLoader
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import ListSampler
+from tests.helpers.searching import gamma_search, searching_in_part
 from tests.integration.identity.fingerprint import Calls, fingerprint
+from tests.integration.identity.followers import Follows, GoesBack, known
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
-from tests.integration.identity.test_identity import Follows
-from tests.integration.identity.test_policies import PARTIAL, known
-from tests.integration.recovery.test_recovery import GoesBack
 
 
 class Distributed(Net):
@@ -64,16 +63,18 @@ def main(out: str) -> None:
     torch.distributed.init_process_group("gloo")
     fits: dict[str, Any] = {"plain": fit()}
     for commit in ("copy", "replay"):
-        fits[f"{commit} one"] = fit(GammaLRSearch("thesis", n_initial=1, n_iterations=0, commit=commit))
-        search = GammaLRSearch("thesis", search="random", n_initial=1, n_iterations=2, commit=commit)
+        fits[f"{commit} one"] = fit(gamma_search("thesis", first_random=1, first_model=0, commit=commit))
+        search = gamma_search("thesis", sampler="random", first_random=1, first_model=2, commit=commit)
         fits[f"{commit} many"] = fit(search)
         fits[f"{commit} history"] = search.history
         fits[f"{commit} followed"] = fit(Follows([record.chosen.lr for record in search.history]))
-    search = GammaLRSearch("epochwise", search="random", score_samples=14, progress=False, **PARTIAL)
+    search = searching_in_part(score_samples=14)
     fits["short many"] = fit(search)
     fits["short history"] = search.history
     fits["short followed"] = fit(known(search))
-    search = GammaLRSearch("once", candidates=[0.2], objective="val_acc", monitor_loss="judged", anchor="constant")
+    search = gamma_search(
+        "once", sampler=ListSampler([0.2]), objective="val_acc", monitor_loss="judged", annealing="constant"
+    )
     fits["back many"] = fit(search, module=LosesGround)
     fits["back rates"] = search.rates
     fits["back followed"] = fit(GoesBack([rate.start for rate in search.rates], {2: 0}), module=LosesGround)

@@ -26,8 +26,8 @@ from lightning_gammabo import SearchHistory
 from tests.helpers.searching import searching
 from tests.integration.identity.ddp_fit import Distributed
 from tests.integration.identity.fingerprint import Calls, fingerprint
+from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import TRAIN, VAL
-from tests.integration.identity.test_identity import Follows
 
 OWN_PROCESSES = ("ddp_spawn", "ddp_fork")
 PRESENT = 0.05
@@ -95,9 +95,9 @@ def fit(
 def identity(out: Path, strategy: str) -> None:
     make = LeavesSomeUnused if "unused" in strategy else Distributed
     fits = {"plain": fit(out / "plain", strategy, make)}
-    for name, options in {"one": {"n_iterations": 0}, "many": {}}.items():
+    for name, options in {"one": {"first_model": 0}, "many": {}}.items():
         file = out / f"{name}.jsonl"
-        search = searching(history_file=str(file), lr_min=1e-3, lr_max=0.3, **options)
+        search = searching(history_file=str(file), min_lr=1e-3, max_lr=0.3, **options)
         fits[name] = fit(out / name, strategy, make, search)
     rates = [record.chosen.lr for record in SearchHistory.load(out / "many.jsonl")]
     fits["followed"] = fit(out / "followed", strategy, make, Follows(rates))

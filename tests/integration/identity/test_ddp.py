@@ -2,52 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pickle
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lightning_gammabo import EpochRecord
+from tests.helpers.ranks import run_ranks
 from tests.integration.identity.fingerprint import differences
-
-ROOT = Path(__file__).parents[3]
 
 
 def fits(out: Path, processes: int) -> list[dict[str, Any]]:
     """What all ranks wrote."""
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    environment = {
-        **os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "MASTER_ADDR": "localhost",
-        "MASTER_PORT": str(port), "WORLD_SIZE": str(processes), "GROUP_RANK": "0", "TORCHELASTIC_RUN_ID": "test",
-        "LOCAL_WORLD_SIZE": str(processes),
-    }  # fmt: skip
-    command = [sys.executable, "-m", "tests.integration.identity.ddp_fit", str(out)]
-    with contextlib.ExitStack() as files:
-        ranks = [
-            subprocess.Popen(
-                command,
-                cwd=ROOT,
-                env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.DEVNULL,
-                stderr=files.enter_context((out / f"{rank}.err").open("w")),
-            )
-            for rank in range(processes)
-        ]
-        try:
-            codes = [rank.wait(timeout=400) for rank in ranks]
-        finally:
-            for rank in ranks:
-                rank.kill()
-                rank.wait()
-    assert codes == [0] * processes, "\n".join((out / f"{rank}.err").read_text()[-2000:] for rank in range(processes))
+    ranks = run_ranks("tests.integration.identity.ddp_fit", str(out), out=out, processes=processes)
+    assert ranks.codes == [0] * processes, ranks.said
     return [pickle.loads((out / f"{rank}.pkl").read_bytes()) for rank in range(processes)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from tests.helpers.searching import searching
+from tests.integration.identity.contract import check_many_candidates, check_one_candidate
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit_with_files
 from tests.integration.identity.matrix import With
 from tests.integration.identity.scenarios import TRAIN, Scenario
-from tests.integration.identity.test_identity import Follows
-from tests.integration.identity.test_matrix import fit
 
 pytestmark = [
     pytest.mark.gpu,
@@ -75,21 +76,16 @@ CELLS: dict[str, Scenario] = {
 }
 
 
-@pytest.mark.parametrize("commit", ["copy", "replay"])
 @pytest.mark.parametrize("name", CELLS)
-def test_cell(name: str, commit: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cell(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     scenario = CELLS[name]
     scenario.trainer = {"accelerator": "gpu", "devices": 1, "deterministic": True, **scenario.trainer}
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    expected = fit(scenario, tmp_path)
-    assert differences(expected, fit(scenario, tmp_path)) == [], "the plain fit is not the same twice"
-    one = searching(commit=commit, n_initial=1, n_iterations=0)
-    assert differences(expected, fit(scenario, tmp_path, one)) == [], "one candidate"
-    many = searching(commit=commit, lr_min=1e-3, lr_max=0.3)
-    searched = fit(scenario, tmp_path, many)
-    rates = [record.chosen.lr for record in many.history]
-    assert differences(fit(scenario, tmp_path, Follows(rates)), searched) == [], "many candidates"
+    fit = partial(fit_with_files, scenario, tmp_path)
+    assert differences(fit(), fit()) == [], "the plain fit is not the same twice"
+    check_one_candidate(fit)
+    check_many_candidates(fit, min_lr=1e-3, max_lr=0.3)
 
 
 def test_a_candidate_that_runs_out_of_device_memory_fails_and_the_search_goes_on() -> None:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.determinant.determinant import Determinant
 from lightning_gammabo.records import Result
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit
+from tests.integration.identity.followers import known
 from tests.integration.identity.scenarios import SCENARIOS
-from tests.integration.identity.test_identity import fit
-from tests.integration.identity.test_policies import known
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -24,9 +24,9 @@ def first_then_second_then_first(self: Determinant, results: Sequence[Result]) -
 @pytest.mark.parametrize("fraction", [0.4, 1.0])
 def test_it_is_trained_again(fraction: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Determinant, "choose", first_then_second_then_first)
-    search = GammaLRSearch(
-        "epochwise", anchor="cosine", search="random", n_initial=3, n_iterations=0, fraction=fraction,
-        first_fraction=fraction, n_later=3, min_steps=1, later_share=9.0, drop_at=1.0, progress=False,
+    search = gamma_search(
+        "epochwise", annealing="cosine", sampler="random", first_random=3, first_model=0, later_share=fraction,
+        first_share=fraction, later_candidates=3, min_steps=1, later_overhead=9.0, prune_at="never", progress=False,
     )  # fmt: skip
     searched = fit(SCENARIOS["shuffled"], search)
     assert [record.chosen_number for record in search.history] == [0, 0, 0]

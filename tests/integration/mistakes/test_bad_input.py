@@ -11,7 +11,8 @@ from lightning.pytorch.callbacks import LearningRateMonitor, StochasticWeightAve
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.trainer.compat import remarks
-from tests.integration.exactness.test_no_trace import loaders, trainer_of
+from tests.helpers.searching import gamma_search
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.scenarios import Net, Scheduled
 
 
@@ -21,11 +22,11 @@ def test_a_history_file_that_is_a_folder_is_refused_at_once(tmp_path: Path) -> N
 
 
 AT_SET_UP: list[tuple[dict[str, Any], type[Exception], str]] = [
-    ({"score_dataloader": 42}, TypeError, r"score_dataloader=42\): need a loader, or the name of a method .* not int"),
-    ({"score_dataloader": []}, ValueError, r"score_dataloader=\[\]\): the loader has no batch to score on"),
-    ({"score_dataloader": "nothing"}, ValueError, r"'nothing'\): neither the data module nor the module has a method"),
-    ({"score_dataloader": "python_number"}, TypeError, r"'python_number'\): need a loader, .* not int"),
-    ({"anchor": "scheduler"}, ValueError, r"anchor='scheduler'\): the module configures no LR scheduler"),
+    ({"val_dataloaders": 42}, TypeError, r"val_dataloaders=42\): need a loader, or the name of a method .* not int"),
+    ({"val_dataloaders": []}, ValueError, r"val_dataloaders=\[\]\): the loader has no batch to score on"),
+    ({"val_dataloaders": "nothing"}, ValueError, r"'nothing'\): neither the data module nor the module has a method"),
+    ({"val_dataloaders": "python_number"}, TypeError, r"'python_number'\): need a loader, .* not int"),
+    ({"annealing": "scheduler"}, ValueError, r"anchor='scheduler'\): the module configures no LR scheduler"),
     ({"monitor_loss": "val_los"}, ValueError, r"monitor_loss='val_los'\): no such metric was logged .*'val_loss'"),
     ({"monitor_accuracy": "acc"}, ValueError, r"monitor_accuracy='acc'\): no such metric was logged .*'val_acc'"),
     ({"objective": "val_f1"}, ValueError, r"objective='val_f1'\): no such metric was logged .*'val_loss'"),
@@ -42,7 +43,7 @@ class Numbered(Net):
 def test_what_does_not_fit_the_run_is_refused_in_its_first_epoch(
     arguments: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    trainer = trainer_of(GammaLRSearch(progress=False, **arguments))
+    trainer = trainer_of(gamma_search(progress=False, **arguments))
     with pytest.raises(error, match=message):
         trainer.fit(Numbered(), *loaders())
     assert trainer.current_epoch == 0
@@ -63,7 +64,7 @@ def test_two_searches_in_one_run_are_refused() -> None:
 @pytest.mark.filterwarnings("ignore")
 def test_a_start_beyond_the_run_is_said() -> None:
     with pytest.warns(UserWarning, match=r"no epoch is searched: start_epoch=20, .* the run has 2 epochs, from 0"):
-        trainer_of(GammaLRSearch(start_epoch=20)).fit(Net(), *loaders())
+        trainer_of(gamma_search(start_epoch=20)).fit(Net(), *loaders())
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lightning_gammabo import CustomObjective, SearchFactory
+from lightning_gammabo import CustomObjective, SamplerFactory
 from lightning_gammabo.bayesopt import GridSearch, LearningRateSpace, Search
 from lightning_gammabo.determinant.objective import Measured
 
@@ -15,7 +15,7 @@ class Weighted(CustomObjective):
         return measured.metrics["val_acc"] - self.weight * measured.metrics["val_loss"]
 
 
-class Coarse(SearchFactory):
+class Coarse(SamplerFactory):
     def __init__(self, points: int = 3) -> None:
         self.points = points
 

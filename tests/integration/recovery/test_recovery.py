@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import ListSampler
 from lightning_gammabo.records import TrialState
-from tests import resumed_fit
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit
+from tests.integration.identity.followers import Follows, GoesBack, Knows
 from tests.integration.identity.scenarios import SCENARIOS, Net, Scenario
-from tests.integration.identity.test_identity import Follows, fit
-from tests.integration.identity.test_policies import Knows
+from tests.integration.resume import resumed_fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -74,10 +74,16 @@ class Explodes(Net):
 
 # five batches an epoch, of which a candidate trains two
 PARTIAL = {
-    "first_fraction": 0.4, "fraction": 0.4, "min_steps": 1, "rule": "best", "anchor": "constant", "n_later": 3,
-    "later_share": 9.0, "progress": False,
-}  # fmt: skip
-BY_RATE = {**PARTIAL, "objective": "goodness"}
+    "first_share": 0.4,
+    "later_share": 0.4,
+    "min_steps": 1,
+    "rule": "best",
+    "annealing": "constant",
+    "later_candidates": 3,
+    "later_overhead": 9.0,
+    "progress": False,
+}
+BY_RATE = {**PARTIAL, "objective": "goodness", "mode": "max"}
 
 
 def said(warned: Sequence[Any]) -> list[str]:
@@ -93,7 +99,7 @@ def test_it_is_put_back_and_trained_at_a_quarter(
     module: type[Net], commit: Any, recwarn: pytest.WarningsRecorder
 ) -> None:
     scenario = Scenario(module)
-    search = GammaLRSearch(candidates=[0.8], commit=commit, **BY_RATE)
+    search = gamma_search(sampler=ListSampler([0.8]), commit=commit, **BY_RATE)
     searched = fit(scenario, search)
     assert [record.chosen.lr for record in search.history] == [0.8] * 3
     assert [rate.start for rate in search.rates] == [0.2] * 3
@@ -111,7 +117,7 @@ def test_it_is_put_back_and_trained_at_a_quarter(
 
 
 def test_it_may_be_put_back_more_than_once() -> None:
-    search = GammaLRSearch(candidates=[6.4], **BY_RATE)
+    search = gamma_search(sampler=ListSampler([6.4]), **BY_RATE)
     searched = fit(Scenario(NanLate), search)
     # 6.4, 1.6, 0.4, 0.1: two candidates of two fifths, the rest of the epoch, and three times the epoch
     assert [record.train_passes for record in search.history] == pytest.approx([0.4 * 2 + 0.6 + 3.0] * 3)
@@ -120,15 +126,15 @@ def test_it_may_be_put_back_more_than_once() -> None:
 
 
 def test_under_an_anchor_it_is_the_height_that_is_lowered() -> None:
-    search = GammaLRSearch(candidates=[0.8], **{**BY_RATE, "anchor": "cosine"}, when="first")
+    search = gamma_search(sampler=ListSampler([0.8]), **{**BY_RATE, "annealing": "cosine"}, when="first")
     searched = fit(Scenario(NanLate), search)
     assert search.rates[0].start == 0.2
-    assert [rate.peak for rate in search.rates] == pytest.approx([0.2] * 3)
+    assert [rate.height for rate in search.rates] == pytest.approx([0.2] * 3)
     assert differences(fit(Scenario(NanLate), Knows([0.2, None, None], "cosine")), searched) == []
 
 
 def test_unguarded_it_diverges() -> None:
-    search = GammaLRSearch(candidates=[0.8], guard=False, **BY_RATE)
+    search = gamma_search(sampler=ListSampler([0.8]), recover=False, **BY_RATE)
     searched = fit(Scenario(NanLate), search)
     assert search.history[0].reason == "highest score of 2 candidates"
     assert search.rates[0].start == 0.8
@@ -138,7 +144,7 @@ def test_unguarded_it_diverges() -> None:
 
 
 def test_an_epoch_that_ends_with_an_exploded_loss_is_put_back() -> None:
-    search = GammaLRSearch(candidates=[0.8], **PARTIAL)
+    search = gamma_search(sampler=ListSampler([0.8]), **PARTIAL)
     searched = fit(Scenario(Explodes), search)
     assert [record.chosen.lr for record in search.history] == [0.8] * 3
     assert [rate.start for rate in search.rates] == [0.2] * 3
@@ -154,7 +160,7 @@ class RisesInTraining(Explodes):
 
 
 def test_a_training_loss_that_rises_is_no_reason_where_the_validation_is_sane() -> None:
-    search = GammaLRSearch(candidates=[0.8], **PARTIAL)
+    search = gamma_search(sampler=ListSampler([0.8]), **PARTIAL)
     searched = fit(Scenario(RisesInTraining), search)
     assert [rate.start for rate in search.rates] == [0.8] * 3
     assert differences(fit(Scenario(RisesInTraining), Follows([0.8] * 3)), searched) == []
@@ -167,7 +173,7 @@ def test_a_training_loss_that_rises_is_no_reason_where_the_validation_is_sane() 
 def test_an_epoch_that_is_not_searched_is_watched(
     anchor: str, lr: float, shape: float, recwarn: pytest.WarningsRecorder
 ) -> None:
-    search = GammaLRSearch("once", candidates=[lr], **{**BY_RATE, "anchor": anchor})
+    search = gamma_search("once", sampler=ListSampler([lr]), **{**BY_RATE, "annealing": anchor})
     searched = fit(Scenario(NanLater), search)
     assert [record.epoch for record in search.history] == [0]
     starts = [rate.start for rate in search.rates]
@@ -180,7 +186,7 @@ def test_an_epoch_that_is_not_searched_is_watched(
 
 
 def test_an_epoch_before_the_first_search_is_the_users() -> None:
-    search = GammaLRSearch("once", start_epoch=2, candidates=[0.1], **BY_RATE)
+    search = gamma_search("once", start_epoch=2, sampler=ListSampler([0.1]), **BY_RATE)
     fit(Scenario(lambda: NanLate(lr=0.8)), search)
     assert [rate.start for rate in search.rates][:2] == [0.8, 0.8]
 
@@ -199,7 +205,7 @@ class Loses(Judged):
 @pytest.mark.parametrize("candidates", [[0.8, 0.1], [0.1, 0.8], [0.8, 0.9]])
 def test_a_winner_before_a_lost_one_is_the_plain_epoch(candidates: list[float]) -> None:
     """A candidate that was lost leaves the data elsewhere: then the winner's epoch is trained from its start."""
-    search = GammaLRSearch(candidates=candidates, **BY_RATE)
+    search = gamma_search(sampler=ListSampler(candidates), **BY_RATE)
     searched = fit(Scenario(Loses), search)
     expected = 0.1 if 0.1 in candidates else 0.05
     assert [record.chosen.lr for record in search.history] == [expected] * 3
@@ -209,7 +215,7 @@ def test_a_winner_before_a_lost_one_is_the_plain_epoch(candidates: list[float]) 
 
 
 def test_where_all_are_lost_the_epoch_is_trained_far_below_them(recwarn: pytest.WarningsRecorder) -> None:
-    search = GammaLRSearch(candidates=[0.9, 0.5], **BY_RATE)
+    search = gamma_search(sampler=ListSampler([0.9, 0.5]), **BY_RATE)
     scenario = Scenario(lambda: Loses(lr=0.8))
     searched = fit(scenario, search)
     first, second, _ = search.history
@@ -224,16 +230,16 @@ def test_where_all_are_lost_the_epoch_is_trained_far_below_them(recwarn: pytest.
 
 
 def test_what_is_lost_lowers_the_range_of_the_searches_that_follow() -> None:
-    search = GammaLRSearch(search="random", n_initial=4, n_iterations=0, lr_min=0.31, **BY_RATE)
+    search = gamma_search(sampler="random", first_random=4, first_model=0, min_lr=0.31, **BY_RATE)
     fit(Scenario(NanLate), search)
     first, second, third = search.history
     assert first.chosen is not None
     assert first.chosen.lr > 0.3
     assert "the epoch then diverged" in first.reason
-    assert second.max_lr is not None
-    assert second.max_lr <= first.chosen.lr / 2
-    assert third.max_lr is not None
-    assert third.max_lr <= first.chosen.lr / 2
+    assert second.lr_high is not None
+    assert second.lr_high <= first.chosen.lr / 2
+    assert third.lr_high is not None
+    assert third.lr_high <= first.chosen.lr / 2
 
 
 # ---- epochs that end worse than an earlier one
@@ -253,33 +259,14 @@ class LosesAll(ByEpoch):
     losses = (1.0, 2.0, 2.0)
 
 
-class GoesBack(Follows):
-    """A plain fit's callback that knows from which epoch's end which epoch is to be trained."""
-
-    def __init__(self, rates: Sequence[float], back: dict[int, int]) -> None:
-        super().__init__(rates)
-        self.back = back
-        self.ends: list[Any] = []
-
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        epoch = trainer.current_epoch
-        self.ends.append(copy.deepcopy((pl_module.state_dict(), [o.state_dict() for o in trainer.optimizers])))
-        if epoch in self.back:
-            weights, optimizers = self.ends[self.back[epoch] + 1]
-            pl_module.load_state_dict(weights)
-            for optimizer, state in zip(trainer.optimizers, optimizers, strict=True):
-                optimizer.load_state_dict(copy.deepcopy(state))
-        super().on_train_epoch_start(trainer, pl_module)
-
-
-LOSES = {"candidates": [0.8, 0.1], **BY_RATE}
+LOSES = {"sampler": ListSampler([0.8, 0.1]), **BY_RATE}
 
 
 @pytest.mark.parametrize("every", [True, False])
 def test_after_two_epochs_that_are_worse_it_goes_back_to_the_best_at_half_the_rate(
     every: bool, recwarn: pytest.WarningsRecorder
 ) -> None:
-    search = GammaLRSearch("epochwise" if every else "once", **LOSES)
+    search = gamma_search("epochwise" if every else "once", **LOSES)
     scenario = Scenario(ByEpoch, trainer={"max_epochs": 8})
     searched = fit(scenario, search)
     starts = [rate.start for rate in search.rates]
@@ -295,7 +282,7 @@ def test_after_two_epochs_that_are_worse_it_goes_back_to_the_best_at_half_the_ra
 
 
 def test_without_a_guard_it_goes_on() -> None:
-    search = GammaLRSearch("once", guard=False, **LOSES)
+    search = gamma_search("once", recover=False, **LOSES)
     scenario = Scenario(ByEpoch, trainer={"max_epochs": 8})
     searched = fit(scenario, search)
     assert {rate.returned_to for rate in search.rates} == {None}
@@ -303,7 +290,7 @@ def test_without_a_guard_it_goes_on() -> None:
 
 
 def test_where_all_that_was_gained_is_lost_it_goes_back_at_once(recwarn: pytest.WarningsRecorder) -> None:
-    search = GammaLRSearch("once", **LOSES)
+    search = gamma_search("once", **LOSES)
     scenario = Scenario(LosesAll)
     searched = fit(scenario, search)
     assert [rate.returned_to for rate in search.rates] == [None, None, 0]
@@ -317,7 +304,7 @@ class OnceWorse(ByEpoch):
 
 
 def test_an_epoch_that_was_not_validated_is_not_a_second_one() -> None:
-    search = GammaLRSearch("once", **LOSES)
+    search = gamma_search("once", **LOSES)
     fit(Scenario(OnceWorse, trainer={"max_epochs": 8, "check_val_every_n_epoch": 2}), search)
     assert {rate.returned_to for rate in search.rates} == {None}
 
@@ -328,14 +315,14 @@ class Stalls(ByEpoch):
 
 @pytest.mark.parametrize(("every", "lowered"), [(1, 4), (2, 8)])
 def test_a_plateau_waits_for_epochs_that_were_validated(every: int, lowered: int) -> None:
-    search = GammaLRSearch("once", **{**LOSES, "anchor": "plateau"})
+    search = gamma_search("once", **{**LOSES, "annealing": "plateau"})
     fit(Scenario(Stalls, trainer={"max_epochs": 9, "check_val_every_n_epoch": every}), search)
     starts = [rate.start for rate in search.rates]
     assert next(rate.epoch for rate in search.rates if rate.start < starts[0]) == lowered
 
 
 def test_a_single_candidate_was_no_choice_and_it_goes_on() -> None:
-    search = GammaLRSearch("once", n_initial=1, n_iterations=0, **{**BY_RATE, "anchor": "constant"})
+    search = gamma_search("once", first_random=1, first_model=0, **{**BY_RATE, "annealing": "constant"})
     fit(Scenario(lambda: LosesAll(lr=0.8)), search)
     assert [rate.start for rate in search.rates] == [0.8] * 3
     assert {rate.returned_to for rate in search.rates} == {None}

@@ -12,11 +12,11 @@ import torch
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightning_gammabo import GammaLRSearch
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import plain
 from tests.integration.identity.scenarios import SCENARIOS
 
-SEARCH = {"search": "gamma", "n_initial": 2, "n_iterations": 1, "progress": False}
+SEARCH = {"sampler": "gamma", "first_random": 2, "first_model": 1, "progress": False}
 
 
 def fit(
@@ -26,7 +26,7 @@ def fit(
     scenario = SCENARIOS[name]
     # another process has other random numbers behind it
     seed_everything(1 if checkpoint is None else 99, verbose=False)
-    callback = GammaLRSearch(policy, **{**SEARCH, **scenario.search, **search})
+    callback = gamma_search(policy, **{**SEARCH, **scenario.search, **search})
     keep = ModelCheckpoint(out, filename="{epoch}", save_top_k=-1)
     options = {"max_epochs": epochs, "accelerator": "cpu", "logger": False, **scenario.trainer}
     quiet = {"enable_progress_bar": False, "enable_model_summary": False}

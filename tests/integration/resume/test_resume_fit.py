@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from lightning_gammabo import ListSampler
 from tests.integration.resume.resumed_fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -61,15 +62,15 @@ def test_resumed_where_not_every_epoch_is_searched(tmp_path: Path) -> None:
         assert [key for key in whole if whole[key] != resumed[key]] == []
 
 
-PARTIAL = {"search": "random", "fraction": 0.4, "first_fraction": 0.6, "min_steps": 1, "n_later": 3}
+PARTIAL = {"sampler": "random", "later_share": 0.4, "first_share": 0.6, "min_steps": 1, "later_candidates": 3}
 POLICIES: dict[str, dict[str, Any]] = {
     "epochwise": {},
     "epochwise, replayed": {"commit": "replay"},
-    "epochwise, linear": {"anchor": "linear"},
-    "epochwise, gamma": {"search": "gamma"},
+    "epochwise, linear": {"annealing": "linear"},
+    "epochwise, gamma": {"sampler": "gamma"},
     "adaptive": {"when": [0.5, 0.75]},
     "once": {},
-    "epochwise, plateau": {"anchor": "plateau"},
+    "epochwise, plateau": {"annealing": "plateau"},
     "once, later": {"start_epoch": 1},
     "epochwise, capped": {"max_overhead": 0.8},
 }
@@ -97,8 +98,8 @@ def test_short_candidates_resumed(name: str, tmp_path: Path) -> None:
 def test_resumed_where_the_loss_stalls(tmp_path: Path) -> None:
     """A plateau has seen the loss of the epoch whose end was written."""
     # the worst rate is taken, so that the loss does stall
-    ranked = {"objective": "val_loss", "objective_mode": "max", "candidates": [3.0], "lr_max": 3.0, "guard": False}
-    options = {"policy": "once", "anchor": "plateau", **ranked}
+    ranked = {"objective": "val_loss", "mode": "max", "sampler": ListSampler([3.0]), "max_lr": 3.0, "recover": False}
+    options = {"policy": "once", "annealing": "plateau", **ranked}
     whole = fit("plain", 7, tmp_path / "whole", **options)
     lowered = [rate.epoch for rate in whole["by epoch"] if rate.start < rate.peak]
     assert 3 <= lowered[0] <= 6
@@ -112,7 +113,15 @@ def test_resumed_where_the_loss_stalls(tmp_path: Path) -> None:
 def test_resumed_in_a_new_process(tmp_path: Path) -> None:
     def run(epochs: int, out: Path, *checkpoint: str) -> Any:
         out.mkdir()
-        command = [sys.executable, "-m", "tests.resumed_fit", "augmented", str(epochs), str(out), *checkpoint]
+        command = [
+            sys.executable,
+            "-m",
+            "tests.integration.resume.resumed_fit",
+            "augmented",
+            str(epochs),
+            str(out),
+            *checkpoint,
+        ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=200)
         return pickle.loads((out / "result.pkl").read_bytes())

@@ -14,20 +14,21 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 from torch.utils.data import DataLoader
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, ListSampler
 from lightning_gammabo.determinant.smoothing import settled_rate
 from lightning_gammabo.learning_rate.annealing import shape
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit as identical
+from tests.integration.identity.followers import Knows, known
 from tests.integration.identity.scenarios import SCENARIOS, TRAIN, VAL, Net, Scenario, Scheduled
-from tests.integration.identity.test_identity import fit as identical
-from tests.integration.identity.test_policies import Knows, known
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 BATCHES = 5
-FEW = {"search": "random", "n_initial": 2, "n_iterations": 1, "lr_min": 1e-3, "lr_max": 0.3, "progress": False}
-FEW |= {"settle": False}  # from the winner's rate on
-PARTIAL = {**FEW, "fraction": 0.4, "first_fraction": 0.4, "min_steps": 1, "n_later": 3, "later_share": 9.0}
+FEW = {"sampler": "random", "first_random": 2, "first_model": 1, "min_lr": 1e-3, "max_lr": 0.3, "progress": False}
+FEW |= {"smooth_first": False}  # from the winner's rate on
+PARTIAL = {**FEW, "later_share": 0.4, "first_share": 0.4, "min_steps": 1, "later_candidates": 3, "later_overhead": 9.0}
 
 
 class Rates(Callback):
@@ -59,7 +60,7 @@ def fit(search: Callback | None, module: LightningModule | None = None, *callbac
 
 @pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
 def test_after_one_search_the_rate_follows_the_schedule(anchor: Any) -> None:
-    search = GammaLRSearch("once", anchor=anchor, **FEW)
+    search = gamma_search("once", annealing=anchor, **FEW)
     fit(search)
     chosen = search.history[0].chosen.lr
     values = [[chosen * shape(anchor, (epoch + batch / BATCHES) / 4) for batch in range(5)] for epoch in range(4)]
@@ -70,7 +71,7 @@ def test_after_one_search_the_rate_follows_the_schedule(anchor: Any) -> None:
 
 
 def test_each_search_moves_the_height_of_what_remains() -> None:
-    search = GammaLRSearch("epochwise", **PARTIAL)
+    search = gamma_search("epochwise", **PARTIAL)
     fit(search)
     assert search._session.rates.anchor == "linear"
     for record, rate in zip(search.history, search.rates, strict=True):
@@ -88,12 +89,12 @@ def test_each_search_moves_the_height_of_what_remains() -> None:
         assert after.min_lr >= after.results[0].lr / factor * (1 - 1e-9)
 
 
-SETTLES = {**FEW, "settle": True, "n_initial": 3, "n_iterations": 3, "later_share": 9.0}
+SETTLES = {**FEW, "smooth_first": True, "first_random": 3, "first_model": 3, "later_overhead": 9.0}
 
 
 @pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
 def test_the_first_search_ends_amid_the_rates_that_scored_well_and_the_schedule_stands_there(anchor: Any) -> None:
-    search = GammaLRSearch("epochwise", anchor=anchor, **SETTLES)
+    search = gamma_search("epochwise", annealing=anchor, **SETTLES)
     fit(search)
     first, *later = search.history
     assert len(later) == 3
@@ -106,15 +107,19 @@ def test_the_first_search_ends_amid_the_rates_that_scored_well_and_the_schedule_
 
 
 def test_what_has_no_centre() -> None:
-    for options in ({"policy": "thesis", "settle": None}, {"settle": False}, {"candidates": [0.01, 0.1, 0.2]}):
-        search = GammaLRSearch(**{**SETTLES, "when": "first", **options})
+    for options in (
+        {"policy": "thesis", "smooth_first": None},
+        {"smooth_first": False},
+        {"sampler": ListSampler([0.01, 0.1, 0.2])},
+    ):
+        search = gamma_search(**{**SETTLES, "when": "first", **options})
         fit(search, max_epochs=2)
         assert all(result.origin != "centre" for result in search.history[0].results)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(-1, 17), (None, 17), (100, 17)])
 def test_a_run_that_is_limited_by_steps_ends_at_the_end_of_its_schedule(epochs: int | None, steps: int) -> None:
-    search = GammaLRSearch("once", anchor="linear", **FEW)
+    search = gamma_search("once", annealing="linear", **FEW)
     fit(search, max_epochs=epochs, max_steps=steps)
     chosen = search.history[0].chosen.lr
     assert [rate.steps for rate in search.rates] == [5, 5, 5, 2]
@@ -125,7 +130,7 @@ def test_a_run_that_is_limited_by_steps_ends_at_the_end_of_its_schedule(epochs: 
 
 
 def test_searches_of_a_run_that_is_limited_by_steps_are_counted() -> None:
-    search = GammaLRSearch("epochwise", **PARTIAL)
+    search = gamma_search("epochwise", **PARTIAL)
     fit(search, max_epochs=-1, max_steps=17)
     assert [record.epoch for record in search.history] == [0, 1, 2, 3]
     plan = search._session.plan
@@ -147,7 +152,7 @@ def test_a_run_without_an_end_is_lowered_where_its_loss_stalls(caplog: pytest.Lo
         def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
             trainer.should_stop = trainer.current_epoch == 8
 
-    search = GammaLRSearch("once", candidates=[0.1], progress=False)
+    search = GammaLRSearch("once", sampler=ListSampler([0.1]), progress=False)
     fit(search, Stalls(), Ends(), max_epochs=-1)
     assert caplog.text.count("the length of the run is not known: the rate is lowered where the loss stalls") == 1
     chosen = search.history[0].chosen.lr
@@ -156,14 +161,14 @@ def test_a_run_without_an_end_is_lowered_where_its_loss_stalls(caplog: pytest.Lo
 
 
 def test_a_run_that_stops_early_has_followed_the_schedule_so_far() -> None:
-    search = GammaLRSearch("once", anchor="linear", **FEW)
+    search = gamma_search("once", annealing="linear", **FEW)
     fit(search, Stalls(), EarlyStopping("val_loss", patience=1), max_epochs=10)
     chosen = search.history[0].chosen.lr
     assert [rate.start for rate in search.rates] == pytest.approx([chosen * (1 - epoch / 10) for epoch in range(4)])
 
 
 def test_before_the_first_search_the_rate_is_the_users_and_after_the_last_the_schedule_goes_on() -> None:
-    search = GammaLRSearch("epochwise", anchor="linear", start_epoch=1, stop_epoch=2, **PARTIAL)
+    search = gamma_search("epochwise", annealing="linear", start_epoch=1, stop_epoch=2, **PARTIAL)
     fit(search)
     assert [record.epoch for record in search.history] == [1]
     chosen = search.history[0].chosen.lr
@@ -185,7 +190,7 @@ def plain_rates(kind: str, lr: float) -> list[float]:
 @pytest.mark.parametrize("kind", ["step", "epoch", "cosine", "sequential"])
 @pytest.mark.parametrize("anchor", ["auto", "scheduler"])
 def test_the_users_schedule_is_moved_as_a_whole(kind: str, anchor: Any) -> None:
-    search = GammaLRSearch("once", anchor=anchor, **FEW)
+    search = gamma_search("once", annealing=anchor, **FEW)
     fit(search, Scheduled(kind))
     first = search.history[0]
     factor = first.chosen.lr / first.results[0].lr
@@ -199,7 +204,7 @@ def test_the_users_schedule_is_moved_as_a_whole(kind: str, anchor: Any) -> None:
 @pytest.mark.parametrize("kind", ["step", "epoch", "cosine"])
 def test_short_candidates_step_the_users_schedule_as_the_epoch_does(kind: str) -> None:
     """Searched every epoch, by short candidates that go on: between two searches it is the user's schedule."""
-    search = GammaLRSearch("epochwise", **PARTIAL)
+    search = gamma_search("epochwise", **PARTIAL)
     fit(search, Scheduled(kind), max_epochs=3)
     plain = plain_rates(kind, 0.05)
     for record, rate in zip(search.history, search.rates, strict=True):
@@ -213,7 +218,7 @@ def test_short_candidates_step_the_users_schedule_as_the_epoch_does(kind: str) -
 
 @pytest.mark.parametrize("anchor", ["cosine", "linear", "plateau"])
 def test_a_users_schedule_is_set_aside_for_a_named_anchor(anchor: Any) -> None:
-    search = GammaLRSearch("once", anchor=anchor, **FEW)
+    search = gamma_search("once", annealing=anchor, **FEW)
     with pytest.warns(UserWarning, match="ExponentialLR set aside from epoch 0 on"):
         trainer = fit(search, Scheduled("epoch"))
     chosen = search.history[0].chosen.lr
@@ -224,7 +229,7 @@ def test_a_users_schedule_is_set_aside_for_a_named_anchor(anchor: Any) -> None:
 
 def test_an_anchor_that_is_not_there() -> None:
     with pytest.raises(ValueError, match=r"anchor='scheduler'\): the module configures no LR scheduler"):
-        fit(GammaLRSearch(anchor="scheduler"))
+        fit(gamma_search(annealing="scheduler"))
 
 
 # ---- what users see of a committed epoch
@@ -274,7 +279,7 @@ def test_hooks_of_an_epoch_run_once_and_loggers_see_the_winner_once_and_in_order
         assert trainer.global_step == 4 * BATCHES
         return hooks.calls, lines.lines
 
-    search = GammaLRSearch("epochwise", **PARTIAL)
+    search = gamma_search("epochwise", **PARTIAL)
     calls, lines = seen(search)
     assert {record.commit for record in search.history} == {"copy"}
     assert {record.share for record in search.history} == {0.4}
@@ -322,7 +327,7 @@ class Gan(Net):
 
 def test_the_optimizers_of_a_gan_are_moved_together() -> None:
     scenario = Scenario(Gan)
-    search = GammaLRSearch("epochwise", guard=False, **PARTIAL)
+    search = gamma_search("epochwise", recover=False, **PARTIAL)
     searched = identical(scenario, search)
     assert len(search.history) == 3
     assert any(record.chosen.lr != record.results[0].lr for record in search.history)
@@ -330,7 +335,7 @@ def test_the_optimizers_of_a_gan_are_moved_together() -> None:
 
 
 def test_groups_keep_their_ratio_through_a_run() -> None:
-    search = GammaLRSearch("epochwise", **PARTIAL)
+    search = gamma_search("epochwise", **PARTIAL)
     trainer = fit(search, SCENARIOS["groups"].module())
     low, high = (group["lr"] for group in trainer.optimizers[0].param_groups)
     assert low == high == 0.0  # the end of the line

@@ -1,8 +1,7 @@
-"""A search that an environment variable asks for: read, let in, and left out where there is one."""
+"""A search that an environment variable asks for: what is read, and what is refused."""
 
 from __future__ import annotations
 
-import importlib
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -11,12 +10,9 @@ from typing import Any
 
 import pytest
 
-from lightning_gammabo import GammaLRSearch
-from lightning_gammabo.cli.autoload import GuestSearch
+from lightning_gammabo import GammaLRSearch, SearchPolicy
 from lightning_gammabo.cli.environment import VARIABLE, callbacks_factory, parse
 from lightning_gammabo.trainer.compat import NAMESPACES
-
-QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
 @pytest.mark.parametrize("text", ["1", " yes ", "True", "on"])
@@ -28,14 +24,14 @@ def test_it_can_be_asked_for_as_it_is(text: str) -> None:
     ("text", "given"),
     [
         ("policy=thesis", {"policy": "thesis"}),
-        ("n_iterations=3, seed = 7", {"n_iterations": 3, "seed": 7}),
-        ("lr_min=1e-3,lr_max=1", {"lr_min": 1e-3, "lr_max": 1}),
-        ("candidates=[1e-3, 0.1, 1]", {"candidates": [1e-3, 0.1, 1]}),
-        ("when=[0.3,0.5],n_later=2", {"when": [0.3, 0.5], "n_later": 2}),
-        ("when=every", {"when": "every"}),
-        ("stop_epoch=null,progress=false", {"stop_epoch": None, "progress": False}),
+        ("max_lr=3, seed = 7", {"max_lr": 3, "seed": 7}),
+        ("min_lr=1e-3,max_lr=1", {"min_lr": 1e-3, "max_lr": 1}),
+        ("policy.when=[0.3,0.5],policy.later_candidates=2", {"policy": SearchPolicy(when=[0.3, 0.5])}),
+        ("policy=once, policy.first_model=1", {"policy": SearchPolicy(base="once", first_model=1)}),
+        ("policy.base=thesis", {"policy": SearchPolicy(base="thesis")}),
+        ("report=null,progress=false", {"report": None, "progress": False}),
         ("monitor_loss=123", {"monitor_loss": "123"}),
-        ("objective='a,b=c',objective_mode=min", {"objective": "a,b=c", "objective_mode": "min"}),
+        ("objective='a,b=c',mode=min", {"objective": "a,b=c", "mode": "min"}),
         ("monitor_loss=val/loss", {"monitor_loss": "val/loss"}),
     ],
 )
@@ -46,24 +42,28 @@ def test_values_have_the_types_of_the_arguments(text: str, given: dict[str, Any]
     GammaLRSearch(**found)
 
 
+def test_a_list_for_the_sampler_is_a_list_of_rates() -> None:
+    assert parse("sampler=[1e-3, 0.1, 1]")["sampler"].rates == [1e-3, 0.1, 1.0]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("2", r"'2' is no key=value; write '1', or for example 'search=grid,n_iterations=3'"),
+        ("2", r"'2' is no key=value; write '1', or for example 'sampler=grid,max_lr=0.5'"),
         ("seed=1,", r"'' is no key=value"),
         ("seed=", r"'seed=' is no key=value"),
         (
-            "n_iteration=3",
-            r"no argument 'n_iteration' \(did you mean 'n_iterations'\?\)\. Its arguments are policy, lr_",
+            "policy.first_models=3",
+            r"no argument 'policy.first_models' \(did you mean 'policy.first_model'\?\)\. Its arguments are policy, ",
         ),
         ("xyz=3", r"no argument 'xyz'\. Its arguments are"),
         ("seed=1,seed=2", r"'seed' is given twice"),
-        ("candidates=[1,2", r"a bracket is not closed"),
+        ("sampler=[1,2", r"a bracket is not closed"),
         ("objective='x", r"a quote is not closed"),
         ("seed={a", r"a bracket is not closed"),
         ("objective=a: b: c", r"objective='a: b: c' is no YAML scalar or list: mapping values are not allowed"),
         ("seed=-1", r"seed=-1: a seed is not negative"),
-        ("lr_max=big", r"lr_max='big': need a number"),
+        ("max_lr=big", r"max_lr='big': need a number"),
     ],
 )
 def test_what_cannot_be_read_is_said(text: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,52 +84,6 @@ def test_without_it_there_is_nothing(text: str | None, monkeypatch: pytest.Monke
 def test_lightning_finds_it(namespace: str) -> None:
     (point,) = entry_points(group=f"{namespace}.callbacks_factory", name="gammabo")
     assert point.load() is callbacks_factory, "the installed package is older: install it again"
-
-
-def guests(trainer: Any) -> list[GuestSearch]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, GuestSearch)]
-
-
-@pytest.mark.parametrize("namespace", NAMESPACES)
-def test_it_comes_in_when_the_trainer_fits(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    lightning = pytest.importorskip(namespace)
-    boring = importlib.import_module(f"{namespace}.demos.boring_classes")
-    monkeypatch.setenv(VARIABLE, "candidates=[0.01],objective=loss,later_share=100")
-    trainer = lightning.Trainer(max_epochs=2, limit_train_batches=2, limit_val_batches=1, **QUIET)
-    (guest,) = guests(trainer)
-    trainer.validate(boring.BoringModel(), verbose=False)
-    assert guests(trainer) == [guest]
-    for _ in range(2):
-        trainer.fit(boring.BoringModel())
-        trainer.fit_loop.epoch_progress.reset()
-        assert guests(trainer) == []
-        assert GammaLRSearch.of(trainer) is guest.search
-        assert len(guest.search.history) == 2
-
-
-@pytest.mark.parametrize("brought_by", ["trainer", "module"])
-def test_one_that_is_there_stays_alone(brought_by: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lightning.pytorch import Trainer
-    from lightning.pytorch.demos.boring_classes import BoringModel
-
-    class Brings(BoringModel):
-        def configure_callbacks(self) -> Any:
-            return own if brought_by == "module" else []
-
-    monkeypatch.setenv(VARIABLE, "1")
-    own = GammaLRSearch(candidates=[0.01], objective="loss")
-    trainer = Trainer(
-        callbacks=[own] if brought_by == "trainer" else [],
-        max_epochs=1,
-        limit_train_batches=2,
-        limit_val_batches=1,
-        **QUIET,
-    )
-    (guest,) = guests(trainer)
-    trainer.fit(Brings())
-    assert GammaLRSearch.of(trainer) is own
-    assert len(own.history) == 1
-    assert len(guest.search.history) == 0
 
 
 def test_the_factory_is_cheap() -> None:

@@ -27,7 +27,9 @@ ROOT = Path(__file__).parents[3]
 PROJECT = ROOT / "tests" / "integration" / "project" / "config.yaml"
 CONFIGS = sorted((ROOT / "examples" / "configs").glob("*.yaml"))
 MODEL, DATA = "tests.integration.project.model.Classifier", "tests.integration.project.model.Numbers"
-SEARCHED = {"policy": "thesis", "search": "random", "n_initial": 2, "n_iterations": 1, "lr_max": 0.5}
+POLICY = {"base": "thesis", "first_random": 2, "first_model": 1}
+SEARCHED = {"policy": POLICY, "sampler": "random", "max_lr": 0.5}
+FLAGS = {f"policy.{name}": value for name, value in POLICY.items()} | {"sampler": "random", "max_lr": 0.5}
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +63,7 @@ def test_every_way_gives_the_same_history(words: Any, monkeypatch: pytest.Monkey
     words("fit", "-c", PROJECT, "-c", write("search.yaml", listed(**SEARCHED)), "--trainer.default_root_dir=yaml")
     found["YAML alone"] = GammaLRSearch.of(project_main().trainer).history
 
-    flags = [f"--trainer.callbacks.{name}={value}" for name, value in SEARCHED.items()]
+    flags = [f"--trainer.callbacks.{name}={value}" for name, value in FLAGS.items()]
     search = "--trainer.callbacks=lightning_gammabo.GammaLRSearch"
     words("fit", "-c", PROJECT, search, *flags, "--trainer.default_root_dir=flags")
     found["flags alone"] = GammaLRSearch.of(project_main().trainer).history
@@ -69,7 +71,7 @@ def test_every_way_gives_the_same_history(words: Any, monkeypatch: pytest.Monkey
     own = yaml.safe_load(PROJECT.read_text())
     for part, class_path in (("model", MODEL), ("data", DATA)):
         own[part] = {"class_path": class_path, "init_args": own[part]}
-    flags = [f"--search.{name}={value}" for name, value in SEARCHED.items()]
+    flags = [f"--search.{name}={value}" for name, value in FLAGS.items()]
     words("fit", "-c", write("own.yaml", own), *flags, "--trainer.default_root_dir=module")
     runpy.run_path(str(ROOT / "lightning_gammabo" / "__main__.py"), run_name="__main__")
     found["python -m lightning_gammabo"] = SearchHistory.from_jsonl((folder / "module/history.jsonl").read_text())
@@ -87,7 +89,7 @@ def test_every_way_gives_the_same_history(words: Any, monkeypatch: pytest.Monkey
 def test_every_argument_goes_round_in_a_file(words: Any, capsys: pytest.CaptureFixture[str]) -> None:
     objects = {
         "objective": {"class_path": "tests.integration.project.own.Weighted", "init_args": {"weight": 0.25}},
-        "search": {"class_path": "tests.integration.project.own.Coarse", "init_args": {"points": 4}},
+        "sampler": {"class_path": "tests.integration.project.own.Coarse", "init_args": {"points": 4}},
     }
     printed = []
     for config in (write("search.yaml", listed(**objects, when=[0.5], candidates=[1e-3, 0.1])), "printed.yaml"):
@@ -150,7 +152,7 @@ def test_modules_of_both_namespaces_are_taken(namespace: str, folder: Path, monk
     model = {"class_path": f"{name}.Classifier", "init_args": {"width": 6}}
     config = write("model.yaml", {"model": model, "data": {"class_path": f"{name}.Numbers"}})
     options = ["--trainer.max_epochs=1", "--trainer.logger=false", "--trainer.accelerator=cpu"]
-    main(["fit", "-c", config, *options, "--search.n_iterations=0", "--search.search=random"])
+    main(["fit", "-c", config, *options, "--search.policy.first_model=0", "--search.sampler=random"])
     assert len(SearchHistory.from_jsonl((folder / "history.jsonl").read_text())) == 1
     assert (folder / "config.yaml").read_text().startswith(f"# {namespace}==")
 
@@ -166,7 +168,7 @@ def test_a_listed_search_is_not_doubled(words: Any, folder: Path) -> None:
 
 
 def test_export_and_replay(words: Any, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = [f"--search.{name}={value}" for name, value in SEARCHED.items()]
+    flags = [f"--search.{name}={value}" for name, value in FLAGS.items()]
     common = ["--trainer.max_epochs=2", "--trainer.logger=false", "--trainer.enable_progress_bar=false"]
     main(["fit", f"--model={MODEL}", f"--data={DATA}", *flags, *common, "--trainer.default_root_dir=run"])
     capsys.readouterr()
@@ -222,8 +224,8 @@ def test_words_for_what_is_no_history(folder: Path) -> None:
 
 
 def test_a_history_with_an_anchor_is_no_schedule(words: Any, folder: Path) -> None:
-    options = ["--trainer.max_epochs=2", "--trainer.logger=false", "--search.policy=once", "--search.settle=false"]
-    options += ["--search.search=random"]
+    options = ["--trainer.max_epochs=2", "--trainer.logger=false", "--search.policy.base=once"]
+    options += ["--search.policy.smooth_first=false", "--search.sampler=random"]
     main(["fit", f"--model={MODEL}", f"--data={DATA}", *options])
     main(["export", "."])
     found = LRSchedule.load("schedule.yaml")

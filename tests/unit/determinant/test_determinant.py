@@ -56,7 +56,7 @@ def test_who_led_last_is_who_is_chosen(pairs: list[tuple[float | None, float | N
         assert present is leader
 
 
-@pytest.mark.parametrize("rule", ["best", "largest", "anchored"])
+@pytest.mark.parametrize("rule", ["best", "largest_within_noise", "keep_unless_better"])
 @pytest.mark.parametrize(("score", "wins"), [(1.0, True), (0.9, True), (0.82, True), (0.76, False), (-3.0, False)])
 def test_the_centre_wins_unless_it_is_clearly_worse(rule: Any, score: float, wins: bool) -> None:
     others = [result(0, 0.0, lr=0.01, origin="current"), result(1, 0.5, lr=0.05), result(2, 1.0, lr=0.2)]
@@ -77,7 +77,7 @@ def test_a_centre_wins_where_all_scores_are_equal() -> None:
 
 def test_of_rates_that_are_equal_on_each_batch_the_largest_wins() -> None:
     results = [result(0, lr=0.1, parts=(1.0, 1.0, 1.0)), result(1, lr=0.2, parts=(1.0, 1.0, 1.0))]
-    assert Determinant("largest").choose(results)[0] is results[1]
+    assert Determinant("largest_within_noise").choose(results)[0] is results[1]
 
 
 def test_a_centre_that_did_not_come_to_its_end_does_not_win() -> None:
@@ -88,7 +88,7 @@ def test_a_centre_that_did_not_come_to_its_end_does_not_win() -> None:
 @pytest.mark.parametrize("state", [TrialState.DIVERGED, TrialState.FAILED, TrialState.PRUNED])
 def test_a_lost_candidate_never_leads(state: TrialState) -> None:
     lost, worst = result(0, None, state=state, lr=9.0), result(1, -1e300)
-    for rule in ("best", "largest"):
+    for rule in ("best", "largest_within_noise"):
         assert Determinant(rule).choose([lost])[0] is None  # type: ignore[arg-type]
         assert Determinant(rule).choose([lost, worst])[0] is worst  # type: ignore[arg-type]
 
@@ -135,7 +135,9 @@ def test_the_number_and_not_the_place_is_named() -> None:
 
 
 def test_a_rule_that_is_unknown() -> None:
-    with pytest.raises(ValueError, match="rule='smallest': choose one of 'best', 'largest', 'anchored'"):
+    with pytest.raises(
+        ValueError, match="rule='smallest': choose one of 'best', 'largest_within_noise', 'keep_unless_better'"
+    ):
         Determinant("smallest")  # type: ignore[arg-type]
 
 
@@ -160,20 +162,20 @@ def test_the_largest_of_those_that_the_noise_cannot_tell_apart() -> None:
     error = paired_error(TIED, BEST)
     assert error is not None
     assert BEST.score - TIED.score < error  # type: ignore[operator]
-    chosen, reason = Determinant("largest").choose([BEST, TIED, WORSE])
+    chosen, reason = Determinant("largest_within_noise").choose([BEST, TIED, WORSE])
     assert chosen is TIED
     assert reason == "largest of 2 rates within one paired standard error of the best score"
     assert Determinant("best").choose([BEST, TIED, WORSE])[0] is BEST
 
 
 def test_how_many_errors_are_a_tie_is_an_argument() -> None:
-    assert Determinant("largest", errors=0.1).choose([BEST, TIED, WORSE])[0] is BEST
-    assert Determinant("largest", errors=1e9).choose([BEST, TIED, WORSE])[0] is WORSE
+    assert Determinant("largest_within_noise", n_sigma=0.1).choose([BEST, TIED, WORSE])[0] is BEST
+    assert Determinant("largest_within_noise", n_sigma=1e9).choose([BEST, TIED, WORSE])[0] is WORSE
 
 
 def test_a_smaller_rate_that_ties_changes_nothing() -> None:
     smaller = measured(1, 0.01, [1.1, 1.9, 3.15, 4.0])
-    chosen, reason = Determinant("largest").choose([smaller, BEST])
+    chosen, reason = Determinant("largest_within_noise").choose([smaller, BEST])
     assert chosen is BEST
     assert reason == "highest score of 2 candidates"
 
@@ -182,14 +184,14 @@ def test_what_is_surely_worse_does_not_tie_though_it_is_near() -> None:
     # one per cent behind in every batch: no noise at all
     sure = measured(1, 0.2, [1.01, 2.01, 3.01, 4.01])
     assert paired_error(sure, BEST) == pytest.approx(0.0, abs=1e-12)
-    assert Determinant("largest").choose([BEST, sure])[0] is BEST
+    assert Determinant("largest_within_noise").choose([BEST, sure])[0] is BEST
 
 
 @pytest.mark.parametrize("parts", [(), (1.0,), (1.0, 2.0, 3.0)])
 def test_where_nothing_can_be_paired_the_best_wins(parts: tuple[float, ...]) -> None:
     larger = result(1, BEST.score - 1e-9, None, lr=0.9, parts=parts)  # type: ignore[operator]
     assert paired_error(larger, BEST) is None
-    assert Determinant("largest").choose([BEST, larger])[0] is BEST
+    assert Determinant("largest_within_noise").choose([BEST, larger])[0] is BEST
 
 
 @settings(deadline=None, derandomize=True)
@@ -210,7 +212,7 @@ def test_the_largest_is_the_largest(rows: list[tuple[float, list[float]]]) -> No
         assert error is not None
         if best.score - other.score <= error:  # type: ignore[operator]
             tied.append(other)
-    chosen, _ = Determinant("largest").choose(results)
+    chosen, _ = Determinant("largest_within_noise").choose(results)
     assert chosen is not None
     assert chosen.lr == max(other.lr for other in tied)
     assert chosen in tied
@@ -221,8 +223,8 @@ def test_the_largest_is_the_largest(rows: list[tuple[float, list[float]]]) -> No
 # ---- the present rate, unless a larger one is better beyond the noise
 
 
-def anchored(*results: Result, errors: float = 1.0) -> tuple[Result | None, str]:
-    return Determinant("anchored", errors=errors).choose(results)
+def anchored(*results: Result, n_sigma: float = 1.0) -> tuple[Result | None, str]:
+    return Determinant("keep_unless_better", n_sigma=n_sigma).choose(results)
 
 
 PRESENT = measured(0, 0.1, [1.1, 1.9, 3.15, 4.0], origin="current")
@@ -247,7 +249,7 @@ def test_a_larger_rate_that_is_surely_better_is_taken_and_the_best_of_several() 
 
 
 def test_how_sure_is_an_argument_and_what_cannot_be_paired_is_not() -> None:
-    assert anchored(PRESENT, LARGER, errors=1e9)[0] is PRESENT
+    assert anchored(PRESENT, LARGER, n_sigma=1e9)[0] is PRESENT
     unpaired = result(1, 0.0, None, lr=0.2)
     assert anchored(PRESENT, unpaired)[0] is PRESENT
 

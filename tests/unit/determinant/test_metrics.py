@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lightning_gammabo.determinant.metrics import MetricKeys, find_accuracy, find_loss
@@ -91,7 +93,8 @@ def outcome(metrics: dict[str, float], *, val_loss: float | None = None, train_l
 
 
 def keys(objective: str = "kappa", loss: str | None = None, accuracy: str | None = None) -> MetricKeys:
-    return MetricKeys(Objective(objective), loss, accuracy)
+    mode: Any = None if objective in ("kappa", "loss", "accuracy") else "max"
+    return MetricKeys(Objective(objective, mode=mode), loss, accuracy)
 
 
 def test_what_is_found_is_read_and_said() -> None:

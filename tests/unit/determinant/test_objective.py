@@ -7,16 +7,14 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
+from lightning_gammabo.determinant.kappa import LOSS_FLOOR, Kappa, kappa, kappa_original
 from lightning_gammabo.determinant.objective import (
     LOSS_CAP,
-    LOSS_FLOOR,
     CustomObjective,
     Goodness,
     Measured,
     Objective,
     as_fraction,
-    kappa,
-    kappa_original,
 )
 
 NAN, INF = math.nan, math.inf
@@ -69,7 +67,8 @@ def test_a_loss_without_logarithm_counts_as_the_smallest(loss: float) -> None:
     ],
 )
 def test_every_name_has_its_formula(name: str, expected: float) -> None:
-    goodness = Objective(name, kappa_lambda=0.5).judge(measured(0.4, 0.7))
+    kappas = ("kappa", "kappa_original", "kappa_thesis")
+    goodness = Objective(Kappa(0.5, name) if name in kappas else name).judge(measured(0.4, 0.7))  # type: ignore[arg-type]
     assert goodness.score == expected
     assert goodness.reported == expected  # all above zero: nothing is clipped
     assert goodness.accuracy == 0.7
@@ -90,7 +89,7 @@ def test_kappa_without_a_reference_is_what_one_starts_with() -> None:
 
 
 def test_a_metric_that_looks_like_kappa_is_a_metric() -> None:
-    objective = Objective("kappa_cohen")
+    objective = Objective("kappa_cohen", mode="max")
     assert (objective.metric, objective.is_kappa) == ("kappa_cohen", False)
 
 
@@ -235,7 +234,7 @@ def test_what_is_missing_is_told_from_what_is_not_finite(name: str, given: Measu
     assert objective.lacks(given) == lacking
     if lacking is not None:
         assert objective.judge(given).score is None
-        assert Objective(name, mode="min").judge(given).score is None
+        assert Objective(name, mode="min" if name == "val_f1" else None).judge(given).score is None
 
 
 # ---- arguments
@@ -245,10 +244,7 @@ def test_what_is_missing_is_told_from_what_is_not_finite(name: str, given: Measu
     ("arguments", "message"),
     [
         ({"name": ""}, r"objective='': name one of \['kappa', .*'accuracy'\] or a logged metric"),
-        ({"kappa_lambda": 0.0}, r"kappa_lambda=0.0: lambda of eqs. 11 and 12 lies in \(0, 1\]"),
-        ({"kappa_lambda": 1.5}, r"kappa_lambda=1.5"),
-        ({"kappa_lambda": NAN}, r"kappa_lambda=nan"),
-        ({"mode": "upwards"}, r"objective_mode='upwards': the direction of a metric is 'min' or 'max'"),
+        ({"mode": "upwards"}, r"mode='upwards': the direction of a metric is 'min' or 'max'"),
     ],
 )
 def test_an_argument_out_of_its_domain_is_refused(arguments: dict[str, object], message: str) -> None:
@@ -313,3 +309,14 @@ def test_a_metric_that_was_not_logged_is_named() -> None:
     message = r"GammaLRSearch\(objective=Weighted\): its score\(\) looks for 'val_f1', .*logged are \['val_f2'\]"
     with pytest.raises(ValueError, match=message):
         Objective(Weighted()).judge(measured(1.0, val_f2=1.0))
+
+
+@pytest.mark.parametrize("weight", [0.0, -0.5, 1.5, NAN, True, "1"])
+def test_a_lambda_outside_its_domain_is_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match=r"Kappa\(lambda_=.*\): lambda of eqs. 11 and 12 lies in \(0, 1\]"):
+        Kappa(weight)
+
+
+def test_an_unknown_form_of_kappa_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Kappa\(form='cohen'\): choose 'kappa', 'kappa_original' or 'kappa_thesis'"):
+        Kappa(form="cohen")  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lightning_gammabo.determinant.smoothing import BLUR, REACH, WIDTH, settled_rate
+from lightning_gammabo.determinant.smoothing import BLUR, REACH, WIDTH, smoothed_argmax
 from lightning_gammabo.records import Result, TrialState
 
 COMPLETE, DIVERGED, PRUNED, FAILED = TrialState.COMPLETE, TrialState.DIVERGED, TrialState.PRUNED, TrialState.FAILED
@@ -64,19 +64,19 @@ def slow(pairs: list[tuple[float, float]], winner: float) -> float:
 )
 def test_it_is_the_slow_one(scores: list[tuple[float, float]]) -> None:
     results = scored(*((10.0**x, score) for x, score in scores))
-    settled = settled_rate(results)
+    settled = smoothed_argmax(results)
     assert settled is not None
     assert math.log10(settled) == pytest.approx(slow(scores, math.log10(best(results).lr)), abs=0.01)
 
 
 def test_a_symmetric_hill_is_settled_at_its_top() -> None:
     results = scored((1e-4, 0.0), (1e-3, 0.8), (1e-2, 1.0), (1e-1, 0.8), (1.0, 0.0))
-    assert settled_rate(results) == pytest.approx(1e-2, rel=0.02)
+    assert smoothed_argmax(results) == pytest.approx(1e-2, rel=0.02)
 
 
 def test_a_best_rate_at_the_edge_of_a_cliff_is_stepped_back_from() -> None:
     results = scored((1e-4, 0.0), (1e-3, 0.9), (3e-3, 0.98), (1e-2, 1.0), (2e-2, -2.0))
-    settled = settled_rate(results)
+    settled = smoothed_argmax(results)
     assert settled is not None
     assert 2e-3 < settled < 7e-3
 
@@ -84,17 +84,17 @@ def test_a_best_rate_at_the_edge_of_a_cliff_is_stepped_back_from() -> None:
 def test_the_scale_of_the_scores_does_not_matter() -> None:
     pairs = [(1e-4, 0.0), (1e-3, 0.7), (5e-3, 1.0), (3e-2, 0.5), (0.2, -1.0)]
     one, other = scored(*pairs), scored(*((lr, 5.0 + 70.0 * score) for lr, score in pairs))
-    assert settled_rate(one) == pytest.approx(settled_rate(other), rel=1e-9)
+    assert smoothed_argmax(one) == pytest.approx(smoothed_argmax(other), rel=1e-9)
 
 
 def test_the_order_of_the_results_does_not_matter() -> None:
     results = scored((1e-2, 1.0), (1e-4, 0.0), (0.1, 0.3), (1e-3, 0.8))
-    assert settled_rate(results) == settled_rate(results[::-1])
+    assert smoothed_argmax(results) == smoothed_argmax(results[::-1])
 
 
 def test_two_peaks_far_apart_are_not_averaged() -> None:
     results = scored((1e-5, 1.0), (1e-4, 0.0), (1e-3, 0.0), (1e-2, 0.0), (0.1, 1.01))
-    settled = settled_rate(results)
+    settled = smoothed_argmax(results)
     assert settled is not None
     assert 0.01 < settled <= 0.1
 
@@ -109,7 +109,7 @@ def test_what_becomes_of_those_that_did_not_come_to_their_end() -> None:
         result(5, 1.0, None, FAILED),  # nothing is known of it
         result(6, 0.0, 3.0),  # has no logarithm
     ]
-    assert settled_rate(cut) == settled_rate(lowest)
+    assert smoothed_argmax(cut) == smoothed_argmax(lowest)
 
 
 @pytest.mark.parametrize(
@@ -125,16 +125,16 @@ def test_what_becomes_of_those_that_did_not_come_to_their_end() -> None:
     ],
 )
 def test_where_too_little_is_known_there_is_no_centre(results: list[Result]) -> None:
-    assert settled_rate(results) is None
+    assert smoothed_argmax(results) is None
 
 
 def test_rates_that_lie_close_together_have_no_centre() -> None:
-    assert settled_rate(scored((0.1, 0.5), (0.1001, 1.0), (0.1002, 0.2))) is None
+    assert smoothed_argmax(scored((0.1, 0.5), (0.1001, 1.0), (0.1002, 0.2))) is None
 
 
 def test_rates_that_lie_very_far_apart() -> None:
     results = scored((1e-200, 0.0), (1e-3, 0.8), (1e-2, 1.0), (0.1, 0.8), (1e200, -1.0))
-    assert settled_rate(results) == pytest.approx(1e-2, rel=0.02)
+    assert smoothed_argmax(results) == pytest.approx(1e-2, rel=0.02)
 
 
 rates = st.floats(1e-6, 10.0)
@@ -144,7 +144,7 @@ scores = st.floats(-100.0, 100.0)
 @given(st.lists(st.tuples(rates, scores), min_size=1, max_size=12, unique_by=lambda pair: pair[0]))
 def test_it_lies_among_the_rates_tried_and_near_the_best(pairs: list[tuple[float, float]]) -> None:
     results = scored(*pairs)
-    settled = settled_rate(results)
+    settled = smoothed_argmax(results)
     if settled is None:
         tried = [lr for lr, _ in pairs]
         assert len(tried) < 3 or len({score for _, score in pairs}) == 1 or max(tried) < 1.06 * min(tried)

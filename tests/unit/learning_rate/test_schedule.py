@@ -16,6 +16,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer, seed_everythin
 from lightning_gammabo import CustomObjective, EpochRate, GammaLRSearch, GammaSchedule, LRSchedule
 from lightning_gammabo.determinant.objective import Measured
 from lightning_gammabo.learning_rate.annealing import shape
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import Calls, differences, fingerprint
 from tests.integration.identity.scenarios import SCENARIOS, Scenario
 
@@ -28,7 +29,7 @@ class Restless(CustomObjective):
 
 
 def constant_rates() -> GammaLRSearch:
-    return GammaLRSearch("thesis", search="random", n_initial=2, n_iterations=2, lr_max=0.3, objective=Restless())
+    return gamma_search("thesis", sampler="random", first_random=2, first_model=2, max_lr=0.3, objective=Restless())
 
 
 def rate(epoch: int, start: float, end: float | None = None, *, steps: int = 4, peak: float | None = None) -> EpochRate:
@@ -292,7 +293,7 @@ class Rates(Callback):
 @pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
 def test_the_schedule_is_the_rate_of_each_batch(anchor: str) -> None:
     scenario, rates = SCENARIOS["shuffled"], Rates()
-    search = GammaLRSearch("epochwise", anchor=anchor, search="random", n_initial=2, n_iterations=1)
+    search = gamma_search("epochwise", annealing=anchor, sampler="random", first_random=2, first_model=1)
     fit(scenario, scenario.module, rates, search)
     found = search.schedule()
     assert found.anchor == anchor

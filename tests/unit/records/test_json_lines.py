@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import torch
 
-from lightning_gammabo import SearchHistory
+from lightning_gammabo import ListSampler, SearchHistory
 from lightning_gammabo.records.json_lines import from_lines, to_lines, write_whole
 from tests.helpers.searching import searching
-from tests.integration.exactness.test_no_trace import loaders, trainer_of
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.scenarios import Net
 from tests.integration.resume.resumed_fit import fit
-from tests.unit.records.test_history import history
+from tests.unit.records.histories import history
 
 ROOT = Path(__file__).parents[3]
 
@@ -127,14 +127,15 @@ for n in itertools.count(1):
 def test_killed_while_writing_leaves_one_whole_version(tmp_path: Path) -> None:
     path = tmp_path / "history.jsonl"
     # the package's own `__init__` would bring in torch and Lightning: only the one module is needed
-    stub = tmp_path / "stub" / "lightning_gammabo"
+    stub = tmp_path / "stub" / "lightning_gammabo" / "records"
     stub.mkdir(parents=True)
+    (stub.parent / "__init__.py").touch()
     (stub / "__init__.py").touch()
     (stub / "json_lines.py").write_text((ROOT / "lightning_gammabo" / "records" / "json_lines.py").read_text())
     for life in range(8):
         command = [sys.executable, "-c", WRITER, str(path)]
         # `-c` looks where it is started first
-        process = subprocess.Popen(command, cwd=stub.parent, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, cwd=stub.parents[1], stdout=subprocess.PIPE, text=True)
         assert process.stdout is not None
         written = [int(process.stdout.readline()) for _ in range(1 + 2 * life)]
         process.send_signal(signal.SIGKILL)
@@ -161,7 +162,7 @@ def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(os, "fsync", full_for_two_epochs)
     path = tmp_path / "history.jsonl"
-    search = searching(candidates=[0.01], history_file=str(path))
+    search = searching(sampler=ListSampler([0.01]), history_file=str(path))
     with pytest.warns(UserWarning, match=r"history.jsonl' could not be written \(.*No space left") as said:
         trainer_of(search, max_epochs=2).fit(Net(), *loaders())
     assert len([one for one in said if "could not be written" in str(one.message)]) == 1

@@ -12,9 +12,9 @@ from lightning.pytorch.demos.boring_classes import BoringModel
 from rich.console import Console
 from rich.progress import Progress, ProgressColumn, TextColumn
 
-from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.records import Result, TrialState
 from lightning_gammabo.report.progress import SearchProgress, make_progress, shielded
+from tests.helpers.searching import gamma_search
 
 LEADER = Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=1.5, value=1.234, loss=0.5)
 
@@ -258,7 +258,7 @@ def test_under_lightnings_own_bars(kind: Any, leave: bool, tmp_path, capsys: pyt
 # an exception in Rich's thread is a warning of pytest's, and a warning is an error here
 @pytest.mark.parametrize("kind", [pl.callbacks.TQDMProgressBar, pl.callbacks.RichProgressBar])
 def test_a_search_leaves_the_users_display_whole(kind: Any, tmp_path, capsys: pytest.CaptureFixture[str]) -> None:
-    search = GammaLRSearch("thesis", n_initial=2, n_iterations=0, lr_schedulers="scale")
+    search = gamma_search("thesis", first_random=2, first_model=0, lr_schedulers="scale")
     fit([search, bar(kind, False)], tmp_path)
     out = capsys.readouterr().out
     for record in search.history:

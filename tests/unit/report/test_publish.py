@@ -16,8 +16,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, ListSampler
 from lightning_gammabo.report.surrogate import rebuild_search
+from tests.helpers.searching import gamma_search
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -97,7 +98,7 @@ def fit(search: GammaLRSearch, root: Path, epochs: int = 2, **more: Any) -> tupl
 
 
 def test_the_matrices_are_those_of_the_committed_epochs(tmp_path: Path) -> None:
-    search = GammaLRSearch("thesis", candidates=[0.3, 1e-3])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.3, 1e-3]))
     module, trainer = fit(search, tmp_path)
     # the module's own hook ran for every candidate as well; the committed validations are the last of each epoch
     assert sorted(search.confusion) == [0, 1]
@@ -111,7 +112,7 @@ def test_the_matrices_are_those_of_the_committed_epochs(tmp_path: Path) -> None:
 
 
 def test_plot_draws_the_callbacks_own_history(tmp_path: Path) -> None:
-    search = GammaLRSearch("thesis", n_iterations=1)
+    search = gamma_search("thesis", first_model=1)
     with pytest.raises(ValueError, match="the history has no epochs"):
         search.plot()
     fit(search, tmp_path, epochs=1)
@@ -121,7 +122,7 @@ def test_plot_draws_the_callbacks_own_history(tmp_path: Path) -> None:
 
 
 def test_the_rebuilt_search_proposes_what_the_run_tried(tmp_path: Path) -> None:
-    search = GammaLRSearch(n_iterations=4, n_later=5, min_steps=1, when=[0.3, 0.6])
+    search = gamma_search(first_model=4, later_candidates=5, min_steps=1, when=[0.3, 0.6])
     fit(search, tmp_path, epochs=4)
     proposed = 0
     for record in search.history:
@@ -137,7 +138,7 @@ def test_the_rebuilt_search_proposes_what_the_run_tried(tmp_path: Path) -> None:
 
 def test_figures_go_to_the_loggers_once_an_epoch(tmp_path: Path) -> None:
     logger = FigureLogger()
-    fit(GammaLRSearch("thesis", n_iterations=1, log_figures=True), tmp_path, logger=logger)
+    fit(gamma_search("thesis", first_model=1, log_figures=True), tmp_path, logger=logger)
     search = ["gamma/landscape", "gamma/schedule", "gamma/cost"]
     names = [name for name, _ in logger.experiment.figures if name != "gamma/surrogate"]
     assert names == ["gamma/confusion", *search] * 2
@@ -147,14 +148,14 @@ def test_figures_go_to_the_loggers_once_an_epoch(tmp_path: Path) -> None:
 
 def test_no_figure_is_logged_unasked(tmp_path: Path) -> None:
     logger = FigureLogger()
-    fit(GammaLRSearch("thesis", n_iterations=1), tmp_path, epochs=1, logger=logger)
+    fit(gamma_search("thesis", first_model=1), tmp_path, epochs=1, logger=logger)
     assert logger.experiment.figures == []
 
 
 def test_the_report_is_written_when_the_fit_ends(tmp_path: Path) -> None:
     pytest.importorskip("jinja2")
     path = tmp_path / "runs" / "report.html"
-    fit(GammaLRSearch("thesis", n_iterations=1, report_file=str(path)), tmp_path)
+    fit(gamma_search("thesis", first_model=1, report=str(path)), tmp_path)
     page = path.read_text(encoding="utf-8")
     assert "2 epochs (0 to 1) searched with 6 candidates, 3 each." in page
     assert "Which classes were taken for which others after epoch 1" in page
@@ -163,8 +164,8 @@ def test_the_report_is_written_when_the_fit_ends(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("jinja2")
     (tmp_path / "taken").write_text("a file where the folder should be")
-    search = GammaLRSearch("thesis", n_iterations=1, report_file=str(tmp_path / "taken" / "report.html"))
-    with pytest.warns(UserWarning, match=r"report_file='.*report.html'\): the report could not be written"):
+    search = gamma_search("thesis", first_model=1, report=str(tmp_path / "taken" / "report.html"))
+    with pytest.warns(UserWarning, match=r"report='.*report.html'\): the report could not be written"):
         fit(search, tmp_path, epochs=1)
     assert len(search.history) == 1
 
@@ -172,7 +173,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "package", "words"),
     [
-        ({"report_file": "r.html"}, "jinja2", r"GammaLRSearch\(report_file='r.html'\) needs jinja2: pip install"),
+        ({"report": "r.html"}, "jinja2", r"GammaLRSearch\(report='r.html'\) needs jinja2: pip install"),
         ({"log_figures": True}, "matplotlib", r"GammaLRSearch\(log_figures=True\) needs matplotlib: pip install"),
     ],
 )
@@ -180,16 +181,16 @@ def test_a_missing_package_is_said_before_the_training(
     arguments: Any, package: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    search = GammaLRSearch(**arguments)
+    search = gamma_search(**arguments)
     with pytest.raises(ModuleNotFoundError, match=words):
         fit(search, tmp_path, epochs=1)
 
 
 def test_a_resumed_run_knows_the_matrices_of_before(tmp_path: Path) -> None:
-    search = GammaLRSearch("thesis", candidates=[0.3])
+    search = GammaLRSearch("thesis", sampler=ListSampler([0.3]))
     _, trainer = fit(search, tmp_path, epochs=1)
     trainer.save_checkpoint(tmp_path / "run.ckpt")
-    again = GammaLRSearch("thesis", candidates=[0.3])
+    again = GammaLRSearch("thesis", sampler=ListSampler([0.3]))
     fit(again, tmp_path, epochs=2, ckpt_path=str(tmp_path / "run.ckpt"))
     assert sorted(again.confusion) == [0, 1]
     assert again.confusion[0] == search.confusion[0]

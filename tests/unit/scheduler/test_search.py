@@ -12,9 +12,10 @@ import pytest
 
 from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
 from lightning_gammabo.determinant.determinant import Determinant
+from lightning_gammabo.determinant.kappa import Kappa, kappa
 from lightning_gammabo.determinant.metrics import MetricKeys
-from lightning_gammabo.determinant.objective import CustomObjective, Measured, NotLogged, Objective, kappa
-from lightning_gammabo.determinant.smoothing import settled_rate
+from lightning_gammabo.determinant.objective import CustomObjective, Measured, NotLogged, Objective
+from lightning_gammabo.determinant.smoothing import smoothed_argmax
 from lightning_gammabo.records import EpochRecord, Outcome, Result, TrialState
 from lightning_gammabo.scheduler.search import HyperparameterScheduler
 
@@ -193,7 +194,7 @@ def test_the_last_candidate_is_the_centre_of_those_before_and_wins() -> None:
     record = search(runner, listed(1e-4, 1e-3, 0.3, 0.2), n_trials=5, settles=True)
     *others, last = record.results
     assert [result.lr for result in others] == [0.01, 1e-4, 1e-3, 0.3]
-    assert (last.lr, last.origin) == (settled_rate(others), "centre")
+    assert (last.lr, last.origin) == (smoothed_argmax(others), "centre")
     assert record.chosen is last
     assert runner.kept[-1] == last.lr
     assert record.reason == "the centre of the rates that scored well"
@@ -304,7 +305,7 @@ def test_without_validation_no_pass_is_counted() -> None:
 
 def test_a_result_holds_what_was_measured() -> None:
     runner = Runner(lambda lr: complete(0.5, 80.0, steps=7, seconds=1.25, passes=1.0))
-    objective = Objective("kappa", kappa_lambda=0.5)
+    objective = Objective(Kappa(0.5))
     result = search(runner, listed(0.1), n_trials=2, objective=objective).results[0]
     assert (result.loss, result.accuracy, result.steps, result.seconds) == (0.5, 0.8, 7, 1.25)
     assert result.score == kappa(0.8, 0.5 / 2.0, 0.5)  # against the untrained network's loss
@@ -512,7 +513,7 @@ def test_nothing_to_rank_by_is_an_error_with_the_remedy(objective: str, outcome:
     message = (
         f"GammaLRSearch(objective='{objective}') has nothing to rank candidates by: no validation {lacking} was logged "
         f"or returned; logged are {sorted(outcome.metrics)}. Log it in `validation_step`, name it by monitor_loss=... "
-        "or monitor_accuracy=..., or rank by a logged metric: objective=... with objective_mode='min' or 'max'."
+        "or monitor_accuracy=..., or rank by a logged metric: objective=... with mode='min' or 'max'."
     )
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         search(Runner(lambda lr: outcome), listed(0.1), n_trials=2, objective=Objective(objective))

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.trainer.compat import NAMESPACES, join_namespaces
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import without_times
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -51,7 +52,7 @@ def fit(name: str, folder: Path, policy: str, **options: Any) -> tuple[Any, Gamm
     namespace.seed_everything(3, verbose=False)
     x = torch.randn(48, 4)
     data = TensorDataset(x, (x[:, 0] > 0).long())
-    search = GammaLRSearch(policy, n_initial=2, n_iterations=1, later_share=100.0, progress=False)
+    search = gamma_search(policy, first_random=2, first_model=1, later_overhead=100.0, progress=False)
     trainer = namespace.Trainer(
         max_epochs=2,
         accelerator="cpu",

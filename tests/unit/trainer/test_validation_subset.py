@@ -19,6 +19,7 @@ from torch.utils.data.distributed import DistributedSampler
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.scheduler.budget import FORWARD
 from lightning_gammabo.trainer.validation_subset import ScoringSet, running_sums, scoring_loader
+from tests.helpers.searching import gamma_search
 from tests.integration.identity.scenarios import TRAIN, Net
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -297,16 +298,16 @@ def test_a_stream_of_ones_own() -> None:
 def test_what_is_no_loader_or_has_nothing_to_score_on() -> None:
     module = SimpleNamespace(number=lambda: 3, nothing=list)
     for wanted in (3, "number"):
-        with pytest.raises(TypeError, match=rf"score_dataloader={wanted!r}\): need a loader, or the name .*, not int"):
+        with pytest.raises(TypeError, match=rf"val_dataloaders={wanted!r}\): need a loader, or the name .*, not int"):
             scoring_loader(wanted, SimpleNamespace(datamodule=None), module)  # type: ignore[arg-type]
     for wanted in ([], "nothing"):
-        message = rf"score_dataloader={re.escape(repr(wanted))}\): the loader has no batch to score on"
+        message = rf"val_dataloaders={re.escape(repr(wanted))}\): the loader has no batch to score on"
         with pytest.raises(ValueError, match=message):
             scoring_loader(wanted, SimpleNamespace(datamodule=None), module)  # type: ignore[arg-type]
 
 
 def test_a_name_that_nobody_has() -> None:
-    with pytest.raises(ValueError, match=r"score_dataloader='scores'\): neither the data module nor the module has a"):
+    with pytest.raises(ValueError, match=r"val_dataloaders='scores'\): neither the data module nor the module has a"):
         scoring_loader("scores", SimpleNamespace(datamodule=None), SimpleNamespace(scores=3))  # type: ignore[arg-type]
 
 
@@ -346,9 +347,14 @@ def fit(search: GammaLRSearch, val: Any = None, **options: Any) -> list[tuple[st
 
 
 FEW = {
-    "n_initial": 2, "n_iterations": 0, "n_later": 2, "fraction": 0.5, "min_steps": 1, "later_share": 9.0,
+    "first_random": 2,
+    "first_model": 0,
+    "later_candidates": 2,
+    "later_share": 0.5,
+    "min_steps": 1,
+    "later_overhead": 9.0,
     "progress": False,
-}  # fmt: skip
+}
 
 
 def scorings_of(seen: list[tuple[str, list[int]]], whole: int = 200) -> tuple[list[list[int]], list[str]]:
@@ -358,7 +364,7 @@ def scorings_of(seen: list[tuple[str, list[int]]], whole: int = 200) -> tuple[li
 
 
 def test_candidates_of_all_epochs_read_the_same_and_the_committed_one_the_users() -> None:
-    search = GammaLRSearch(score_samples=64, seed=2, **FEW)
+    search = gamma_search(score_samples=64, seed=2, **FEW)
     scorings, whole = scorings_of(fit(search))
     assert whole == ["0", "1", "2"]
     # the untrained network, and two candidates an epoch
@@ -370,7 +376,7 @@ def test_candidates_of_all_epochs_read_the_same_and_the_committed_one_the_users(
 
 @pytest.mark.parametrize("own", ["scores", Sees().scores()], ids=["by name", "object"])
 def test_candidates_read_a_loader_of_ones_own(own: Any) -> None:
-    search = GammaLRSearch(score_dataloader=own, score_samples=16, **FEW)
+    search = gamma_search(val_dataloaders=own, score_samples=16, **FEW)
     scorings, whole = scorings_of(fit(search))
     assert whole == ["0", "1", "2"]
     assert len(scorings) == sum(record.scorings for record in search.history)
@@ -385,7 +391,7 @@ def test_candidates_read_a_loader_of_ones_own(own: Any) -> None:
 
 
 def test_a_limited_validation_is_what_candidates_are_scored_on() -> None:
-    search = GammaLRSearch(score_samples=64, **FEW)
+    search = gamma_search(score_samples=64, **FEW)
     seen = fit(search, limit_val_batches=2)
     assert {len(samples) for epoch, samples in seen if epoch != "sanity"} == {100}
 
@@ -406,7 +412,7 @@ class Notes(Sees):
 
 def test_what_is_left_out_is_what_the_batches_gave() -> None:
     """Of a real validation, its last batch smaller than the others."""
-    search = GammaLRSearch("once", objective="val_metric_epoch", objective_mode="max", score_samples=61, **FEW)
+    search = gamma_search("once", objective="val_metric_epoch", mode="max", score_samples=61, **FEW)
     GAVE.clear()
     SEEN.clear()
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
@@ -424,5 +430,5 @@ def test_what_is_left_out_is_what_the_batches_gave() -> None:
 
 
 def test_a_name_that_is_wrong_is_refused_before_training() -> None:
-    with pytest.raises(ValueError, match="score_dataloader='nowhere'"):
-        fit(GammaLRSearch(score_dataloader="nowhere", **FEW))
+    with pytest.raises(ValueError, match="val_dataloaders='nowhere'"):
+        fit(gamma_search(val_dataloaders="nowhere", **FEW))

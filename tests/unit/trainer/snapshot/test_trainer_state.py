@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_gammabo.trainer.snapshot.objects import DATA_ARRAY_LIMIT
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
-from tests.integration.exactness.test_no_trace import trainer_of
+from tests.helpers.trainers import trainer_of
 from tests.integration.identity.fingerprint import differences, fingerprint, plain
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
 
