@@ -8,7 +8,7 @@ from typing import Any
 
 from lightning_gammabo.records.trial import Result, TrialState
 
-__all__ = ["KAPPAS", "EpochRate", "EpochRecord", "TrainedEpoch", "lost_epochs"]
+__all__ = ["KAPPAS", "EpochRate", "EpochRecord", "TrainedEpoch", "lost_epochs", "ranked_by"]
 
 KAPPAS = ("kappa", "kappa_original", "kappa_thesis")
 """objectives that are made of loss and accuracy"""
@@ -169,12 +169,7 @@ class EpochRecord:
     @property
     def ranked_by(self) -> str:
         """What candidates were ranked by: the objective, or what stood in for a kappa without a loss or an accuracy."""
-        scored = [result for result in self.results if result.score is not None]
-        if self.objective not in KAPPAS or not scored:
-            return self.objective
-        if all(result.accuracy is None for result in scored):
-            return "loss" if any(result.loss is not None for result in scored) else self.objective
-        return "accuracy" if all(result.loss is None for result in scored) else self.objective
+        return ranked_by(self.objective, self.results)
 
     def extra_passes(self, validation: float) -> float:
         """What the search cost beyond the epoch itself.
@@ -222,6 +217,24 @@ class EpochRecord:
             for result in plain["results"]
         )
         return cls(**{**_known(cls, plain), "results": results})
+
+
+def ranked_by(objective: str, results: Iterable[Result]) -> str:
+    """What candidates are ranked by: a kappa that lacks the loss or the accuracy is the other one.
+
+    Args:
+        objective: the objective's name.
+        results: candidates that it ranks.
+
+    Returns:
+        ``objective``, ``loss`` or ``accuracy``.
+    """
+    scored = [result for result in results if result.score is not None]
+    if objective not in KAPPAS or not scored:
+        return objective
+    if all(result.accuracy is None for result in scored):
+        return "loss" if any(result.loss is not None for result in scored) else objective
+    return "accuracy" if all(result.loss is None for result in scored) else objective
 
 
 def lost_epochs(trained: Iterable[TrainedEpoch]) -> frozenset[int]:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -115,6 +115,15 @@ class SearchHistory(Sequence[EpochRecord]):
             trained: the epoch.
         """
         self._trained[trained.epoch] = trained
+
+    def note_validation(self, price: float) -> None:
+        """Note what one scoring of a candidate costs, once that is known.
+
+        Args:
+            price: in passes over the training data.
+        """
+        if self.run is not None:
+            self.run = replace(self.run, validation=price)
 
     def replace(self, records: Iterable[EpochRecord]) -> None:
         """Have these records instead.

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.confusion import read_confusion
@@ -61,21 +59,23 @@ class Showcase:
 
     Args:
         log_figures: whether pictures go to the user's loggers.
-        report_file: where the report is written; None for none.
+        report: where the report is written; None for none.
+        warn: says what a user should look at.
 
     Attributes:
         confusion: by epoch and name: confusion matrices as the user's metrics held them.
     """
 
-    def __init__(self, *, log_figures: bool, report_file: str | None) -> None:
+    def __init__(self, *, log_figures: bool, report: str | None, warn: Callable[[str], object]) -> None:
         self.confusion: dict[int, dict[str, list[list[float]]]] = {}
         self._log_figures = log_figures
-        self._report_file = report_file
+        self._report = report
+        self._warn = warn
 
     def check(self) -> None:
         """Refuse to begin what could not be ended for want of a package."""
-        if self._report_file is not None:
-            check_extras(f"GammaLRSearch(report={str(self._report_file)!r})", "matplotlib", "jinja2")
+        if self._report is not None:
+            check_extras(f"GammaLRSearch(report={str(self._report)!r})", "matplotlib", "jinja2")
         if self._log_figures:
             check_extras("GammaLRSearch(log_figures=True)", "matplotlib")
 
@@ -108,13 +108,13 @@ class Showcase:
             trainer: the Trainer, when its training has ended.
             history: all records.
         """
-        path = self._report_file
+        path = self._report
         if path is None or not trainer.is_global_zero:
             return
         try:
             write_report(history, path, confusion=self.confusion)
         except Exception as error:
-            rank_zero_warn(f"GammaLRSearch(report={str(path)!r}): the report could not be written ({error})")
+            self._warn(f"GammaLRSearch(report={str(path)!r}): the report could not be written ({error})")
 
     def _log(self, trainer: Any, history: SearchHistory, *, kinds: Sequence[Kind] | None = None) -> None:
         if self._log_figures and trainer.is_global_zero:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -64,6 +65,7 @@ class EpochRunner:
         drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
         watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
         sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
+        on_batch: called with the number of batches that a candidate has trained, after each of them.
 
     Attributes:
         rates: the learning rates at the start of the epoch.
@@ -86,6 +88,7 @@ class EpochRunner:
         drop_at: float | None = None,
         watched: bool = False,
         sane: Sane | None = None,
+        on_batch: Callable[[int], object] = nothing,
     ) -> None:
         self.rates = LearningRates(trainer.optimizers, guard)
         self.stateful: list[str] = []
@@ -105,7 +108,7 @@ class EpochRunner:
         keeps = reason is not None and not once
         self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
-        self._aside = Aside(trainer, guard, self._validation)
+        self._aside = Aside(trainer, guard, self._validation, on_batch)
         self._until = until
         self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
         self._watched = watched
@@ -385,16 +388,14 @@ class EpochRunner:
                 bar.on_train_batch_end(self._trainer, self._module, None, None, last)
 
 
+@dataclass(slots=True)
 class _EndState:
-    __slots__ = ("at", "calls", "done", "lr", "state", "tail")
-
-    def __init__(self, state: TrainerState, calls: list[Any], tail: bool, at: int, done: bool, lr: float) -> None:
-        self.state = state
-        self.calls = calls
-        self.tail = tail
-        self.at = at
-        self.done = done
-        self.lr = lr
+    state: TrainerState
+    calls: list[Any]
+    tail: bool
+    at: int
+    done: bool
+    lr: float
 
 
 def _is_out_of_memory(error: Exception) -> bool:
