@@ -24,8 +24,7 @@ UNKNOWN_LENGTH_SEARCHES = 10
 MAX_SINGLE_CHANGE = 2.0
 """factor by which one later search moves the rate at most: after more a short run has no time to recover"""
 
-_BASE: Any = None
-"""default of every field: the value of the base policy"""
+_BASE: Any = None  # default of every field: the value of the base policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,9 +132,9 @@ class SearchPolicy:
 
     @property
     def name(self) -> str:
-        """How messages and records call it: the base, followed by the fields that differ from it."""
-        changed = [name for name, value in _VALUES[self.base].items() if getattr(self, name) != value]
-        return self.base if not changed else f"{self.base}, changed: {', '.join(changed)}"
+        """How messages and records call it: the base, and whether a field differs from it."""
+        changed = any(getattr(self, name) != value for name, value in _VALUES[self.base].items())
+        return f"{self.base}, changed" if changed else self.base
 
     @property
     def n_first(self) -> int:
@@ -205,9 +204,8 @@ class SearchPolicy:
         if self.max_lr_change != "unbounded":
             _require("max_lr_change", self.max_lr_change, float, "unbounded")
             if not 1.0 < self.max_lr_change < math.inf:
-                raise ValueError(
-                    f"max_lr_change={self.max_lr_change!r}: a factor above 1; 'unbounded' for the whole range"
-                )
+                factor = self.max_lr_change
+                raise ValueError(f"max_lr_change={factor!r}: a factor above 1; 'unbounded' for the whole range")
 
     def _check_words(self) -> None:
         choices: dict[str, tuple[str, ...]] = {"annealing": get_args(AnnealingName), "rule": get_args(Rule)}
@@ -266,13 +264,8 @@ _WHOLE = {"later_share": 1.0, "prune_at": "never", "score_samples": "all", "late
 _VALUES: dict[str, dict[str, Any]] = {
     "epochwise": _EPOCHWISE,
     "adaptive": _EPOCHWISE
-    | {
-        "when": (0.3, 0.5, 0.7),
-        "later_candidates": 3,
-        "later_share": 0.1,
-        "max_lr_change": 27.0,
-        "later_overhead": "unlimited",
-    },
+    | {"when": (0.3, 0.5, 0.7), "later_candidates": 3, "later_share": 0.1, "max_lr_change": 27.0}
+    | {"later_overhead": "unlimited"},
     "once": _EPOCHWISE | {"when": "first"},
     "thorough": _EPOCHWISE | _WHOLE | {"later_candidates": 5, "max_lr_change": 512.0},
     "thesis": _EPOCHWISE

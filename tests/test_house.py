@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "report": {"records", "bayesopt"},
     "scheduler": FOUNDATION | {"policy", "trainer", "report"},
     "callback": FOUNDATION | {"policy", "trainer", "report", "scheduler"},
-    "cli": {"callback", "records", "learning_rate", "report", "trainer.compat"},
+    "cli": {"callback", "policy", "bayesopt", "records", "learning_rate", "report", "trainer.compat"},
     "__init__": {"callback", "records", "determinant", "learning_rate", "bayesopt", "policy", "trainer.compat"},
     "__main__": {"cli"},
 }

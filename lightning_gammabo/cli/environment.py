@@ -89,8 +89,11 @@ def _assembled(given: dict[str, Any]) -> dict[str, Any]:
     from lightning_gammabo.policy import SearchPolicy
 
     changed = {key.partition(".")[2]: given.pop(key) for key in list(given) if "." in key}
-    if changed and "policy" in given:
-        changed = {"base": given["policy"], **changed}
+    policy = given.get("policy")
+    if isinstance(policy, dict):
+        changed = {**policy, **changed}
+    elif changed and policy is not None:
+        changed = {"base": policy, **changed}
     if changed:
         given["policy"] = SearchPolicy(**changed)
     if isinstance(given.get("sampler"), list):
@@ -157,5 +160,5 @@ def _typed(value: Any, text: str, types: set[type]) -> Any:
         except ValueError:
             return value
     if value is not None and str in types and not types & {bool, int, float}:
-        return value if isinstance(value, str) else text  # a name that looks like a number
+        return value if isinstance(value, (str, dict)) else text  # a name that looks like a number
     return value

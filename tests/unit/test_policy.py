@@ -62,7 +62,7 @@ def test_a_policy_is_frozen() -> None:
 def test_a_field_that_is_not_given_is_the_bases() -> None:
     policy = SearchPolicy(base="thesis", first_model=3, recover=True)
     assert policy == dataclasses.replace(POLICIES["thesis"], first_model=3, recover=True)
-    assert policy.name == "thesis, changed: first_model, recover"
+    assert policy.name == "thesis, changed"
     assert SearchPolicy(base="thesis").name == "thesis"
     assert SearchPolicy() == POLICIES["epochwise"]
 

@@ -92,7 +92,7 @@ def test_every_argument_goes_round_in_a_file(words: Any, capsys: pytest.CaptureF
         "sampler": {"class_path": "tests.integration.project.own.Coarse", "init_args": {"points": 4}},
     }
     printed = []
-    for config in (write("search.yaml", listed(**objects, when=[0.5], candidates=[1e-3, 0.1])), "printed.yaml"):
+    for config in (write("search.yaml", listed(**objects, policy={"base": "once", "when": [0.5]})), "printed.yaml"):
         words("fit", "-c", PROJECT, "-c", config, "--print_config")
         with pytest.raises(SystemExit):
             project_main()
@@ -110,19 +110,19 @@ def test_objects_come_by_flags(words: Any) -> None:
     words()
     objects = ["--search.objective=tests.integration.project.own.Weighted", "--search.objective.weight=0.25"]
     objects += [
-        "--search.search=tests.integration.project.own.Coarse",
-        "--search.search.points=4",
+        "--search.sampler=tests.integration.project.own.Coarse",
+        "--search.sampler.points=4",
         "--search.policy=thesis",
     ]
     found = cli(args=[f"--model={MODEL}", *objects], run=False).config_init.search
     assert (type(found.objective).__name__, found.objective.weight) == ("Weighted", 0.25)
-    assert (type(found.search).__name__, found.search.points) == ("Coarse", 4)
+    assert (type(found.sampler).__name__, found.sampler.points) == ("Coarse", 4)
 
 
 def test_own_objects_rank_and_propose(words: Any, folder: Path) -> None:
     objects = [
         "--search.objective=tests.integration.project.own.Weighted",
-        "--search.search=tests.integration.project.own.Coarse",
+        "--search.sampler=tests.integration.project.own.Coarse",
     ]
     common = ["--trainer.max_epochs=1", "--trainer.logger=false", "--trainer.accelerator=cpu", "--search.policy=thesis"]
     main(["fit", f"--model={MODEL}", f"--data={DATA}", *objects, *common, "--trainer.enable_progress_bar=false"])
@@ -260,7 +260,7 @@ def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> No
 
 def test_a_run_is_tested_with_the_configuration_it_left(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     common = ["--trainer.logger=false", "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]
-    main(["fit", f"--model={MODEL}", f"--data={DATA}", *common, "--trainer.max_epochs=1", "--search.search=random"])
+    main(["fit", f"--model={MODEL}", f"--data={DATA}", *common, "--trainer.max_epochs=1", "--search.sampler=random"])
     shutil.move("config.yaml", "run.yaml")
     capsys.readouterr()
     main(["test", "-c", "run.yaml"])

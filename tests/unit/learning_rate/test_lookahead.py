@@ -15,7 +15,7 @@ from torch import nn
 from torch.optim import lr_scheduler as lrs
 
 from lightning_gammabo.learning_rate.lookahead import Forecast, look_ahead
-from tests.unit.learning_rate.test_shadow import SCHEDULERS, image, optimizer_of
+from tests.helpers.schedulers import SCHEDULERS, image, optimizer_of
 
 STEPS = 20
 

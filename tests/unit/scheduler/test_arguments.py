@@ -13,7 +13,6 @@ import pytest
 from lightning_gammabo import GammaLRSearch, Kappa, ListSampler, SearchPolicy
 from lightning_gammabo.bayesopt import SAMPLER_NAMES
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
-from tests.helpers.searching import gamma_search
 
 NAN, INF = math.nan, math.inf
 RANGE = r"need 0 < min_lr < max_lr < inf \(log scale\), for example min_lr=1e-4, max_lr=1.0"
@@ -130,11 +129,11 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "message"), BAD, ids=[", ".join(f"{k}={v!r}" for k, v in bad[0].items()) for bad in BAD]
+    ("arguments", "error", "message"), BAD, ids=[", ".join(f"{k}={v!r}"[:60] for k, v in bad[0].items()) for bad in BAD]
 )
 def test_a_bad_argument_is_refused_at_once(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        gamma_search(**arguments)
+        GammaLRSearch(**arguments)
 
 
 def test_every_argument_has_a_bad_value_in_the_table() -> None:
@@ -189,6 +188,6 @@ def test_arguments_but_the_policy_are_named() -> None:
     ],
 )
 def test_good_arguments_are_stored_as_given(arguments: dict[str, Any]) -> None:
-    callback = gamma_search(**arguments)
+    callback = GammaLRSearch(**arguments)
     for name, parameter in inspect.signature(GammaLRSearch).parameters.items():
         assert getattr(callback, name) is arguments.get(name, parameter.default)

@@ -18,17 +18,17 @@ def test_a_record_says_what_was_searched_and_how() -> None:
     search = searching_in_part(policy="epochwise", seed=7)
     trainer_of(search).fit(Net(), *loaders())
     first, later = search.history
-    assert {(record.policy, record.search) for record in search.history} == {("epochwise", "random")}
+    assert {(record.policy, record.sampler) for record in search.history} == {("epochwise, changed", "random")}
     assert [len(record.results) for record in search.history] == [3, 3]
-    assert [record.fraction for record in search.history] == [0.6, 0.4]
+    assert [record.share for record in search.history] == [0.6, 0.4]
     assert first.seed != later.seed
     for record in search.history:
-        assert record.lr_low is not None
-        assert record.lr_high is not None
+        assert record.min_lr is not None
+        assert record.max_lr is not None
         # the present rate is tried wherever it lies
-        assert all(record.lr_low <= result.lr <= record.lr_high for result in record.results[1:])
+        assert all(record.min_lr <= result.lr <= record.max_lr for result in record.results[1:])
     # later searches look around the rate that was chosen
-    assert later.lr_high / later.lr_low < first.lr_high / first.lr_low  # type: ignore[operator]
+    assert later.max_lr / later.min_lr < first.max_lr / first.min_lr  # type: ignore[operator]
 
 
 def test_what_candidates_are_ranked_by_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -42,7 +42,7 @@ def test_validation_data_that_come_once_are_read_by_whole_epochs(caplog: pytest.
     caplog.set_level("INFO")
     search = searching_in_part()
     trainer_of(search).fit(Net(), DataLoader(TRAIN, 8, shuffle=True), LiveGenerator())
-    assert [record.fraction for record in search.history] == [1.0, 1.0]
+    assert [record.share for record in search.history] == [1.0, 1.0]
     assert caplog.text.count("candidates train whole epochs: the validation data cannot be read twice") == 1
 
 

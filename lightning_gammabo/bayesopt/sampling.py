@@ -1,4 +1,4 @@
-"""How base samples become samples of a mixture of multivariate Student-t's.
+"""From base samples to samples of a mixture of multivariate Student-t's.
 
 Notation as in :mod:`lightning_gammabo.bayesopt.posterior`; ``s`` is the number of samples.
 """
@@ -8,28 +8,38 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["collapsed", "pick_components"]
+__all__ = ["collapsed", "components_of", "loc_and_white"]
 
 
-def pick_components(pick: Tensor, z: Tensor, weights: Tensor, loc: Tensor, roots: Tensor) -> tuple[Tensor, Tensor]:
-    """Location and ``root z`` of the component that each sample picks.
+def components_of(pick: Tensor, weights: Tensor) -> Tensor:
+    """Which component each sample picks.
 
     Args:
         pick: standard normal variables whose probability is looked up in the weights, ``s x b x m``.
-        z: standard normal, ``s x b x q x m``.
         weights: ``b x K x m``.
+
+    Returns:
+        Indices, ``s x b x m``.
+    """
+    edges = weights.cumsum(dim=-2)
+    edges = edges / edges[..., -1:, :]
+    return (torch.special.ndtr(pick).unsqueeze(-2) > edges).sum(dim=-2).clamp_max(weights.shape[-2] - 1)
+
+
+def loc_and_white(index: Tensor, z: Tensor, loc: Tensor, roots: Tensor) -> tuple[Tensor, Tensor]:
+    """Location and ``root z`` of the component that each sample picks.
+
+    Args:
+        index: which component, ``s x b x m``.
+        z: standard normal, ``s x b x q x m``.
         loc: ``b x K x q x m``.
         roots: lower Cholesky factors, ``b x K x m x q x q``.
 
     Returns:
         Two tensors ``s x b x q x m``.
     """
-    components = loc.shape[-3]
-    if components == 1:
+    if loc.shape[-3] == 1:
         return loc.squeeze(-3), _times(roots.squeeze(-4), z)
-    edges = weights.cumsum(dim=-2)
-    edges = edges / edges[..., -1:, :]
-    index = (torch.special.ndtr(pick).unsqueeze(-2) > edges).sum(dim=-2).clamp_max(components - 1)
     if index[0].numel() == index.shape[-1]:
         return _pick_shared(index.reshape(index.shape[0], -1), z, loc, roots)
     return _pick_apart(index.expand(z.shape[:-2] + z.shape[-1:]), z, loc, roots)

@@ -1,12 +1,13 @@
 """The ask/tell protocol, and what every search shares: numbering, the queue, what was told, the state.
 
-Randomness is counter-based: trial ``k`` of a search with seed ``s`` draws from a generator made of ``(s, k)``. So the
-state holds no generator, the same seed and the same tells give the same asks, and no global generator is touched.
+Trial ``k`` of a search with seed ``s`` draws from a generator made of ``(s, k)``. So the state holds no generator, the
+same seed and the same tells give the same asks, and no global generator is touched.
 """
 
 from __future__ import annotations
 
 import math
+import reprlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -132,9 +133,10 @@ class AskTell(ABC):
         Raises:
             ValueError: if the rate is negative or not finite.
         """
-        if not (math.isfinite(lr) and lr >= 0.0):
+        rate = _number("enqueue", "lr", lr)
+        if not (math.isfinite(rate) and rate >= 0.0):
             raise ValueError(f"enqueue({lr!r}): a learning rate is finite and not negative")
-        self._queue.append((float(lr), str(origin)))
+        self._queue.append((rate, str(origin)))
 
     @overload
     def ask(self) -> Trial: ...
@@ -155,8 +157,8 @@ class AskTell(ABC):
         """
         if n is None:
             return self._ask_one()
-        if n < 1:
-            raise ValueError(f"ask({n!r}): ask for at least one trial")
+        if not isinstance(n, (int, np.integer)) or n < 1:
+            raise ValueError(f"ask({n!r}): ask for at least one trial, by a whole number")
         return [self._ask_one() for _ in range(n)]
 
     def _ask_one(self) -> Trial:
@@ -175,14 +177,15 @@ class AskTell(ABC):
 
         Args:
             trial: a trial that ``ask`` returned and that was not told yet.
-            score: greater is better; None or a value that is not finite says that it diverged or failed.
+            score: greater is better; None or a value that is not finite says that it diverged or failed. Arrays and
+                tensors of one element are numbers.
 
         Raises:
-            ValueError: if this search did not ask for the trial, or it was told before.
+            ValueError: if this search did not ask for the trial, it was told before, or the score is no number.
         """
+        number = math.nan if score is None else _number("tell", "score", score)
         self._take_pending(trial)
-        finite = score is not None and math.isfinite(score)
-        self._told.append(Told(trial, float(score) if finite and score is not None else None))
+        self._told.append(Told(trial, number if math.isfinite(number) else None))
         self._changed()
 
     def discard(self, trial: Trial) -> None:
@@ -270,3 +273,21 @@ def _plain(trial: Trial) -> dict[str, Any]:
 
 def _trial(plain: Mapping[str, Any]) -> Trial:
     return Trial(number=int(plain["number"]), lr=float(plain["lr"]), origin=str(plain["origin"]))
+
+
+def _number(method: str, name: str, value: object) -> float:
+    # a float, or a sentence that says why there is none
+    try:
+        plain: Any = value.item() if hasattr(value, "item") else value  # of more elements than one there is none
+        if isinstance(plain, (str, bytes, bytearray)):
+            raise TypeError("text")
+        return float(plain)
+    except OverflowError:
+        raise ValueError(
+            f"{method}({name}=...): the number is greater than a float can hold (1.8e308); scale it, or tell None"
+        ) from None
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(
+            f"{method}({name}={reprlib.repr(value)}): need one number (an array or tensor of one element will do)"
+            + (", or None for a trial that diverged" if method == "tell" else "")
+        ) from None

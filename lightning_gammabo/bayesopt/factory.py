@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lightning_gammabo.bayesopt._asktell import Search
+from lightning_gammabo.bayesopt.asktell import Search
 from lightning_gammabo.bayesopt.baselines import GridSearch, ListSearch, RandomSearch, SobolSearch
 from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
 from lightning_gammabo.bayesopt.search import BayesOpt
@@ -46,7 +46,7 @@ SAMPLER_NAMES = tuple(name for name in SEARCHES if name != "list")
 class SamplerFactory(ABC):
     """A search of one's own: a subclass makes one, anew for each epoch that is searched.
 
-    :class:`~lightning_gammabo.bayesopt._asktell.AskTell` is a base for the search itself that leaves only the next rate
+    :class:`~lightning_gammabo.bayesopt.asktell.AskTell` is a base for the search itself that leaves only the next rate
     to be said; anything that keeps the protocol :class:`~lightning_gammabo.bayesopt.Search` will do.
 
     Example:

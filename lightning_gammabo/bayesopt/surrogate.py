@@ -1,16 +1,17 @@
-"""Scores in and out of the surrogate's units, and the frozen view of its belief."""
+"""Scores in and out of the surrogate's units, and the frozen view of what it believes."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+import torch
 
-from lightning_gammabo.bayesopt import student_t
-from lightning_gammabo.bayesopt._process import Mixture
+if TYPE_CHECKING:
+    from lightning_gammabo.bayesopt.posterior import StudentTPosterior
 
 __all__ = ["SurrogateView", "Units", "newest_and_best"]
 
@@ -145,9 +146,9 @@ def newest_and_best(pairs: Array, limit: int) -> Array:
 class SurrogateView:
     """The surrogate's belief at ``g`` rates, in units of the score.
 
-    In the surrogate's own units it is a mixture of ``K`` Student-t's, ``mixture``; ``cdf``, ``log_density`` and
-    ``interval`` carry it to scores exactly. Where bad scores are drawn together (:class:`Units`), a mean of scores
-    may not even exist below the best one; ``mean`` is then the image of the mixture's mean, and ``scale`` and
+    In the surrogate's own units it is ``posterior``, a mixture of Student-t's at each rate; ``cdf``, ``log_density``
+    and ``interval`` carry it to scores exactly. Where bad scores are drawn together (:class:`Units`), a mean of scores
+    may not even exist below the best one; ``mean`` is then the image of the posterior's mean, and ``scale`` and
     ``variance`` are to first order about it. From the best score up both are exact.
 
     Args:
@@ -157,8 +158,8 @@ class SurrogateView:
         scale: scale of the one Student-t of ``df`` degrees of freedom that has this variance, ``g``.
         df: degrees of freedom of every component; ``inf`` for the Gaussian.
         acquisition: what ``ask()`` maximises, ``g``: an improvement in units of the score, its log, or a probability,
-            times the beliefs of the optimum's place.
-        mixture: the belief in the surrogate's units, over ``g`` places.
+            times the priors of the optimum's place.
+        posterior: the belief in the surrogate's units, of shape ``g x 1 x 1``.
         units: between scores and the surrogate's units.
     """
 
@@ -168,26 +169,29 @@ class SurrogateView:
     scale: Array
     df: float
     acquisition: Array
-    mixture: Mixture
+    posterior: StudentTPosterior
     units: Units
 
     @classmethod
-    def of(cls, lrs: Array, mixture: Mixture, units: Units, acquisition: Array) -> SurrogateView:
-        """The view of a mixture.
+    def of(cls, lrs: Array, posterior: StudentTPosterior, units: Units, acquisition: Array) -> SurrogateView:
+        """The view of a posterior.
 
         Args:
             lrs: rates, ``g``.
-            mixture: the surrogate there.
+            posterior: the belief there in standardised scores, ``g x 1 x 1``.
             units: of the scores.
             acquisition: the acquisition there, ``g``.
 
         Returns:
             The view.
         """
-        mean = units.raw(mixture.mean)
-        sd = np.sqrt(mixture.variance) * np.exp(-units.log_slope(mean))
-        inflation = 1.0 if math.isinf(mixture.df) else mixture.df / (mixture.df - 2.0) if mixture.df > 2.0 else math.inf
-        return cls(lrs, mean, sd**2, sd / math.sqrt(inflation), mixture.df, acquisition, mixture, units)
+        mean = units.raw(posterior.mean.numpy().ravel())
+        slope = np.exp(-units.log_slope(mean))  # d score / d standard
+        variance, scale = (values.numpy().ravel() for values in (posterior.variance, posterior.scale))
+        return cls(lrs, mean, variance * slope**2, scale * slope, posterior.df, acquisition, posterior, units)
+
+    def _standard(self, score: npt.ArrayLike) -> torch.Tensor:
+        return torch.as_tensor(self.units.standard(score)).reshape(-1, 1, 1)
 
     def cdf(self, score: npt.ArrayLike) -> Array:
         """Probability of a score up to ``score`` at each rate.
@@ -198,11 +202,7 @@ class SurrogateView:
         Returns:
             Probabilities, ``g``.
         """
-        return self._cdf(self.units.standard(score))
-
-    def _cdf(self, standard: Array) -> Array:
-        z = (standard - self.mixture.loc) / self.mixture.scale
-        return np.asarray(self.mixture.weights @ student_t.cdf(z, self.df))
+        return np.asarray(self.posterior.cdf(self._standard(score)).numpy().ravel())
 
     def log_density(self, score: npt.ArrayLike) -> Array:
         """Log density of a score at each rate.
@@ -213,9 +213,7 @@ class SurrogateView:
         Returns:
             Log densities, ``g``.
         """
-        z = (self.units.standard(score) - self.mixture.loc) / self.mixture.scale
-        terms = student_t.log_pdf(z, self.df) - np.log(self.mixture.scale)
-        log_density = special.logsumexp(terms, axis=0, b=self.mixture.weights[:, None])
+        log_density = self.posterior.log_density(self._standard(score)).numpy().ravel()
         return np.asarray(log_density + self.units.log_slope(score))
 
     def interval(self, probability: float) -> tuple[Array, Array]:
@@ -233,15 +231,5 @@ class SurrogateView:
         if not 0.0 < probability < 1.0:
             raise ValueError(f"interval({probability!r}): need a probability between 0 and 1")
         tail = 0.5 * (1.0 - probability)
-        return self._quantile(tail), self._quantile(1.0 - tail)
-
-    def _quantile(self, p: float) -> Array:
-        # by bisection: the mixture's quantile lies between its components'
-        z = float(special.ndtri(p) if math.isinf(self.df) else special.stdtrit(self.df, p))
-        ends = self.mixture.loc + z * self.mixture.scale
-        low, high = ends.min(axis=0), ends.max(axis=0)
-        for _ in range(60):
-            middle = 0.5 * (low + high)
-            below = self._cdf(middle) < p
-            low, high = np.where(below, middle, low), np.where(below, high, middle)
-        return self.units.raw(0.5 * (low + high))
+        low, high = self.posterior.quantile(torch.tensor([tail, 1.0 - tail], dtype=torch.float64)).numpy()
+        return self.units.raw(low.ravel()), self.units.raw(high.ravel())
