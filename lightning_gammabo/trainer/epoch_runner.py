@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -67,6 +68,7 @@ class EpochRunner:
         drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
         watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
         sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
+        on_batch: called with the number of batches that a candidate has trained, after each of them.
 
     Attributes:
         rates: the learning rates at the start of the epoch.
@@ -89,6 +91,7 @@ class EpochRunner:
         drop_at: float | None = None,
         watched: bool = False,
         sane: Sane | None = None,
+        on_batch: Callable[[int], object] = nothing,
     ) -> None:
         self.rates = LearningRates(trainer.optimizers, guard)
         self.stateful: list[str] = []
@@ -108,7 +111,7 @@ class EpochRunner:
         keeps = reason is not None and not once
         self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
-        self._aside = Aside(trainer, guard, self._validation)
+        self._aside = Aside(trainer, guard, self._validation, on_batch)
         self._errors = CandidateErrors(trainer, self.rates.reference)
         self._until = until
         self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
@@ -412,16 +415,14 @@ class EpochRunner:
                 bar.on_train_batch_end(self._trainer, self._module, None, None, last)
 
 
+@dataclass(slots=True)
 class _EndState:
-    __slots__ = ("at", "done", "lr", "state", "tail", "told")
-
-    def __init__(self, state: TrainerState, told: Told, tail: bool, at: int, done: bool, lr: float) -> None:
-        self.state = state
-        self.told = told
-        self.tail = tail
-        self.at = at
-        self.done = done
-        self.lr = lr
+    state: TrainerState
+    told: Told
+    tail: bool
+    at: int
+    done: bool
+    lr: float
 
 
 def _share_of(share: float | None, batches: float) -> int | None:

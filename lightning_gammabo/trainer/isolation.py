@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -38,6 +38,7 @@ class Aside:
         trainer: the Trainer, at the start of the epoch.
         guard: the guard of the rates, which candidates need as well; None for none.
         validation: the validations of the epoch.
+        on_batch: called with the number of batches that a candidate has trained, after each of them.
 
     Attributes:
         taking_part: objects whose state the candidates move.
@@ -45,11 +46,18 @@ class Aside:
         saves: whether user code asked for a checkpoint while a candidate trained; its validation comes once more.
     """
 
-    def __init__(self, trainer: Trainer, guard: RateGuard | None, validation: Validation) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        guard: RateGuard | None,
+        validation: Validation,
+        on_batch: Callable[[int], object] = nothing,
+    ) -> None:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         self._trainer = trainer
         self._guard = guard
         self._validation = validation
+        self._on_batch = on_batch
         self._observed = [callback for callback in callbacks if takes_part(callback)]
         self._silent = [one for one in callbacks if not takes_part(one) and not only_shows(one)]
         self.taking_part: list[object] = [*self._observed, *([guard] if guard is not None else [])]
@@ -108,7 +116,7 @@ class Aside:
         self.saves = self.saves or not self._scoring
 
     def _candidate_probe(self, **options: Any) -> Probe:
-        return self.probe(read_sums=lambda: running_sums(self._trainer), **options)
+        return self.probe(read_sums=lambda: running_sums(self._trainer), on_batch=self._on_batch, **options)
 
     def probe(self, **options: Any) -> Probe:
         """What watches an epoch.
