@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
-from lightning_gammabo.learning_rate.annealing import progress_of
+from lightning_gammabo.learning_rate.annealing import horizon_factor, progress_of
 from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
 from lightning_gammabo.policy import make_policy
 from lightning_gammabo.records import Outcome, SearchHistory, TrialState
@@ -71,7 +71,14 @@ class FitSession:
         self._objective = Objective(given.objective, mode=given.mode)
         self._keys = MetricKeys(self._objective, given.monitor_loss, given.monitor_accuracy)
         self.rates = RunRates(self._policy.annealing, given.lr_schedulers, self._voice)
-        self._range = SearchRange(min_lr=given.min_lr, max_lr=given.max_lr, sampler=given.sampler, seed=given.seed)
+        self._range = SearchRange(
+            min_lr=given.min_lr,
+            max_lr=given.max_lr,
+            sampler=given.sampler,
+            seed=given.seed,
+            prior=self._policy.stop_below != "never",
+            down=self._policy.later_direction == "down",
+        )
         self._recovery = Recovery(self._range, self._objective, self._keys, self._voice)
         self.ends = EpochEnds(self._objective, self._keys)
         self._scoring: ScoringSet | None = None
@@ -82,6 +89,8 @@ class FitSession:
         self._seen = 0
         self._resumed_loss: float | None = None
         self._shown = False
+        self._began: int | None = None  # epoch at which this fit, or the one that it resumes, began
+        self._scaled_for_length = False
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the Trainer before it trains.
@@ -127,13 +136,14 @@ class FitSession:
         """
         if self.idle is not None:
             return
+        self._began = trainer.current_epoch if self._began is None else self._began
         cap, policy = Cap.parse(self._given.max_overhead), self._policy
         self.plan = RunPlan(policy, self._shape_of(trainer), cap=cap.share if cap.unit == "passes" else None)
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
         self.ledger.history.run = run_info(self._given, policy, self.plan, trainer)
-        if self.plan.search_epochs == []:
+        if self.plan.search_epochs == [] and not self.plan.too_small:
             self._voice.warn(
                 f"no epoch is searched: start_epoch={policy.start_epoch}, stop_epoch={policy.stop_epoch!r}, and the "
                 f"run has {self.plan.shape.epochs} epochs, from 0"
@@ -154,6 +164,7 @@ class FitSession:
         if self.idle is not None or self.plan is None or guard is None:
             return False
         if self.ledger.history and trainer.current_epoch > self._seen:
+            self._fit_the_length(trainer)
             self._see(trainer, guard)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
         guard.follow(progress_of(trainer, 0))
@@ -266,6 +277,7 @@ class FitSession:
             "confusion": dict(self.showcase.confusion),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
+            "began": [self._began, self._scaled_for_length],
             "plateau": [self._seen, self._loss_of(trainer) if trainer is not None else None],
             "recovery": self._recovery.state_dict(ahead=trainer is not None and self._is_ahead(trainer)),
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
@@ -283,6 +295,7 @@ class FitSession:
         self.showcase.confusion = dict(state.get("confusion", {}))
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
+        self._began, self._scaled_for_length = state["began"]
         self._seen, self._resumed_loss = state["plateau"]
         self._recovery.load_state_dict(state["recovery"])
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
@@ -308,6 +321,21 @@ class FitSession:
         elif self._policy.recover and len(self.ledger.history[0].results) > 1:
             self._look_back(trainer, loss)
 
+    def _fit_the_length(self, trainer: Trainer) -> None:
+        # once, after the epoch of the first search: one epoch cannot show what many passes over the same data do
+        first, epochs = self.ledger.history[0], self.plan.shape.epochs_left if self.plan is not None else None
+        if self._scaled_for_length:
+            return
+        self._scaled_for_length = True
+        if len(first.results) < 2 or epochs is None or self._range.n_listed is not None:
+            return
+        factor = horizon_factor(epochs, self._policy.horizon)
+        if factor < 1.0 and not self.rates.follows_users_schedule:
+            self.rates.scale(factor, returned_to=None)
+            self._voice.inform(
+                f"peak x{factor:.2f} from epoch {trainer.current_epoch} on, for a run of {epochs:g} epochs"
+            )
+
     def _look_back(self, trainer: Trainer, loss: float | None) -> None:
         best_weights, module = self._recovery.best_weights, trainer.lightning_module
         lost = best_weights.see(trainer.current_epoch - 1, loss, module, trainer.optimizers)
@@ -328,13 +356,16 @@ class FitSession:
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._given.commit == "replay" or needs_native_batches(trainer) is not None
         own = self._scoring.own_samples if self._scoring is not None else None
-        return shape_of_run(trainer, replays=replays, scored=self._scored, own=own)
+        begin, lived = self._began or 0, self.rates.forecast is not None
+        return shape_of_run(trainer, replays=replays, scored=self._scored, own=own, begin=begin, lived=lived)
 
     def _learn_shape(self, trainer: Trainer) -> None:
         # before the first search some of it may be a guess: Lightning asks for the loaders when it validates
         if self.plan is not None:
             shape = self._shape_of(trainer)
-            self.plan.shape = replace(self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays)
+            self.plan.shape = replace(
+                self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays, lived=shape.lived
+            )
             self.ledger.history.note_validation(self.plan.validation)
 
     def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:

@@ -94,14 +94,14 @@ class Recovery:
         Returns:
             The rate to train the epoch at.
         """
-        present = record.results[0]
+        present = next((r for r in record.results if r.origin == "current"), record.results[0])
         if present.state is TrialState.FAILED:
             how = f"it is trained at the present rate {present.lr:.2e}. The first one: {present.message}"
             self._voice.warn(f"in epoch {record.epoch} {record.reason}; {how}")
             return present.lr
         lowest = min(result.lr for result in record.results if result.state is not TrialState.FAILED)
-        self._range.lower(lowest / record.annealing / CUT_ALL_DIVERGED)
-        highest = self._range.max_peak * record.annealing
+        self._range.lower(lowest / CUT_ALL_DIVERGED)
+        highest = self._range.max_peak
         good = self.last_good
         rate = good if good is not None and good < lowest else highest
         self._voice.warn(
@@ -122,7 +122,7 @@ class Recovery:
             The record, with what became of the epoch.
         """
         assert record.chosen is not None
-        self._range.lower(record.chosen.lr / record.annealing / CUT_ROLLED_BACK)
+        self._range.lower(record.chosen.lr / CUT_ROLLED_BACK)
         self.last_good = trained_at
         self.say_rollback(record.epoch, record.chosen.lr, trained_at)
         reason = f"{record.reason}; the epoch then diverged and was trained again at {trained_at:.2e}"

@@ -133,7 +133,7 @@ def test_the_cap_is_never_exceeded(policy: str, cap: float) -> None:
 
 def test_a_cap_that_is_used_up_ends_the_searches(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    search = GammaLRSearch("thesis", sampler="random", max_overhead=0.4, overhead_unit="seconds", progress=False)
+    search = GammaLRSearch("thesis", sampler="random", max_overhead="40%s", progress=False)
     fit(search)
     searched = [record.epoch for record in search.history]
     assert 0 < len(searched) < EPOCHS

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lightning_gammabo import ListSampler
+from tests.helpers.searching import SHORT
 from tests.integration.resume.resumed_fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -62,7 +63,7 @@ def test_resumed_where_not_every_epoch_is_searched(tmp_path: Path) -> None:
         assert [key for key in whole if whole[key] != resumed[key]] == []
 
 
-PARTIAL = {"sampler": "random", "later_share": 0.4, "first_share": 0.6, "min_steps": 1, "later_candidates": 3}
+PARTIAL = {"sampler": "random", "later_share": SHORT, "first_share": SHORT, "min_steps": 2, "later_candidates": 3}
 POLICIES: dict[str, dict[str, Any]] = {
     "epochwise": {},
     "epochwise, replayed": {"commit": "replay"},
