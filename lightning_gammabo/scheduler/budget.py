@@ -21,6 +21,10 @@ FORWARD = 1.0 / 3.0
 """a forward pass, in units of a forward and backward pass"""
 UNKNOWN_RUN = 10
 """epochs that are assumed where the length of the run is not known"""
+USUAL_CANDIDATES = 4
+"""candidates after which a first search usually stops by itself (docs/first_search.md)"""
+MANY = 64
+"""searches from which on each later one is planned at the price of the first of them"""
 LATER_MIN_STEPS = 20
 """least number of optimizer steps that a candidate of a gated later search trains"""
 
@@ -157,7 +161,7 @@ class RunPlan:
         epochs = self.search_epochs
         if not epochs:
             return None if epochs is None else 0.0
-        later = sum(self.extra(self.epoch_plan(first=False, epoch=epoch), first=False) for epoch in self._later(epochs))
+        later = sum(self.extra(plan, first=False) for plan in self._later_plans(epochs))
         return self.extra(self.epoch_plan(first=True), first=True) + later
 
     def in_words(self) -> str:
@@ -172,16 +176,16 @@ class RunPlan:
         text = f"policy {self.policy.name!r}: {self._candidates(first)}"
         if not epochs or total is None:
             return f"{text}. The run's length is not known, so neither is the cost."
-        later, planned = self._later(epochs), self.planned or 0.0
-        plans = [self.epoch_plan(first=False, epoch=epoch) for epoch in later]
+        plans, planned = self._later_plans(epochs), self.planned or 0.0
         near, wide = sum(map(self._trained, plans)), self._trained(first)
-        if later:
+        if plans:
             gated = ", rivals only where the present rate has stopped improving" * (self.policy.later_gate != "off")
-            text += f", then {len(later)} searches of {self._candidates(plans[0])}{gated}"
-        shares = f"first search {wide / total:.2f}" + f", later searches {near / total:.2f}" * bool(later)
+            text += f", then {len(plans)} searches of {self._candidates(plans[0])}{gated}"
+        usual = 1.0 + self._usual(first, plans) / total
+        shares = f"first search {wide / total:.2f}" + f", later searches {near / total:.2f}" * bool(plans)
         return (
-            f"{text}. Estimated cost: at most {1.0 + planned / total:.2f}x a plain fit ({shares}, validation "
-            f"{(planned - wide - near) / total:.2f})."
+            f"{text}. Estimated cost: usually {usual:.2f}x, at most {1.0 + planned / total:.2f}x a plain fit ({shares}, "
+            f"validation {(planned - wide - near) / total:.2f})."
         )
 
     @property
@@ -193,8 +197,11 @@ class RunPlan:
         left = self.shape.epochs_left
         return [] if left is None else [self.shape.begin + round(float(share) * left) for share in when]
 
-    def _later(self, epochs: Sequence[int]) -> Sequence[int]:
-        return epochs[1:]
+    def _later_plans(self, epochs: Sequence[int]) -> list[EpochPlan]:
+        # of many searches as many as the first one, which is the longest
+        if len(epochs) > MANY:
+            return [self.epoch_plan(first=False, epoch=epochs[1])] * (len(epochs) - 1)
+        return [self.epoch_plan(first=False, epoch=epoch) for epoch in epochs[1:]]
 
     def _steps(self, epoch: int, *, first: bool) -> int | None:
         # optimizer steps of a candidate; None for the whole epoch
@@ -212,6 +219,14 @@ class RunPlan:
         # passes that candidates train beyond the epoch itself, of which the chosen one is the beginning
         goes_on = not (self.shape.replays or (self.shape.lived and plan.share < 1.0))
         return plan.n_trials * (plan.share + plan.cooling_share) - goes_on * plan.share
+
+    def _usual(self, first: EpochPlan, later: Sequence[EpochPlan]) -> float:
+        # extra passes where the first search stops early and the present rate keeps improving
+        if self.policy.stop_below != "never":
+            first = replace(first, n_trials=min(first.n_trials, USUAL_CANDIDATES))
+        if self.policy.later_gate != "off":
+            later = [replace(plan, n_trials=1) for plan in later]
+        return self.extra(first, first=True) + sum(self.extra(plan, first=False) for plan in later)
 
     def _candidates(self, plan: EpochPlan) -> str:
         where = "over the whole range" if plan.factor is None else f"within x{plan.factor:.2f} of the present rate"

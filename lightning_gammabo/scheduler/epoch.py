@@ -13,7 +13,7 @@ from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.learning_rate.miniature import miniature
 from lightning_gammabo.policy import EpochPlan
-from lightning_gammabo.records import EpochRecord
+from lightning_gammabo.records import EpochRecord, Result
 from lightning_gammabo.records.table import search_line
 from lightning_gammabo.report.progress import SearchProgress, make_progress
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
@@ -23,7 +23,7 @@ from lightning_gammabo.scheduler.recovery import Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search import HyperparameterScheduler
 from lightning_gammabo.scheduler.search_range import SearchRange
-from lightning_gammabo.scheduler.stopping import LEAST, gate_reason, has_seen_enough, progress_ratio, says_nothing
+from lightning_gammabo.scheduler.stopping import SearchRules, says_nothing
 from lightning_gammabo.trainer.candidate_plan import CandidatePlan
 from lightning_gammabo.trainer.epoch_runner import BACK_OFF, EpochRunner
 from lightning_gammabo.trainer.inspection import needs_native_batches
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["EpochSearch"]
 
-
-NOT_BEGUN = 3.0
-"""ratio of late to early progress from which on learning has not begun (docs/first_search.md)"""
 
 MakeRunner = Callable[..., EpochRunner]
 
@@ -124,8 +121,8 @@ class EpochSearch:
         self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
         if says_nothing(record.results):
             self._voice.warn(
-                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score, so nothing was found. "
-                "Does the module write the learning rate itself, or train nothing?"
+                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score, so nothing was found. Does "
+                "the module write the learning rate itself, or train nothing?"
             )
         self._voice.inform(search_line(record))
         self._ledger.add(self._trainer, record)
@@ -143,7 +140,7 @@ class EpochSearch:
         current, annealing, optimizers = runner.rates.reference, self._rates.annealing_value, self._trainer.optimizers
         proposals, around = self._range.proposals(epoch, plan, current, optimizers=optimizers)
         first = plan.wide and not history
-        rules = _Rules(self._plan, self._objective, first=first, history=history)
+        rules = SearchRules(self._plan, self._objective, first=first, history=history)
         length = [plan]  # the present one is the last
 
         def lengthens(results: Sequence[Result], quarters: Sequence[float]) -> Search | None:
@@ -246,40 +243,3 @@ class EpochSearch:
             self._voice.warn(
                 f"{shown}: a live iterator cannot be put back; it goes on from epoch trained to epoch trained"
             )
-
-
-class _Rules:
-    """When one search stops, and when its candidates are too short."""
-
-    def __init__(self, plan: RunPlan, objective: Objective, *, first: bool, history: Sequence[EpochRecord]) -> None:
-        self._plan = plan
-        self._policy = plan.policy
-        self._objective = objective
-        self._first = first
-        self._history = history
-        self._lengthened = 0
-
-    def stops(self, results: Sequence[Result], gain: float | None) -> str | None:
-        """Why no more candidates are trained, or None."""
-        below, gate = self._policy.stop_below, self._policy.later_gate
-        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective):
-            return f"another candidate is expected to gain less than {below:g}"
-        if not self._first and gate != "off" and len(results) == 1:
-            return gate_reason(results[0], self._history, gate)
-        return None
-
-    def may_lengthen(self, plan: EpochPlan) -> bool:
-        """Whether candidates may turn out too short: those of the first search, by a share of the run."""
-        return self._first and plan.until is not None and plan.n_trials >= LEAST and self._policy.first_share != "epoch"
-
-    def longer(self, plan: EpochPlan, results: Sequence[Result], quarters: Sequence[float]) -> EpochPlan | None:
-        """The plan with candidates of twice the length where learning has not begun, else None."""
-        tested = LEAST if self._lengthened == 0 else LEAST - 1
-        ratio = progress_ratio(self._objective.reference_loss, quarters) if len(results) == tested else None
-        if ratio is None or ratio <= NOT_BEGUN or plan.until is None:
-            return None
-        longer = self._plan.lasting(plan, 2 * plan.until // self._plan.shape.accumulate)
-        if longer.until == plan.until:
-            return None
-        self._lengthened += 1
-        return longer

@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
-from lightning_gammabo.learning_rate.annealing import horizon_factor, progress_of
-from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
+from lightning_gammabo.learning_rate.annealing import progress_of
+from lightning_gammabo.learning_rate.controller import LearningRates
 from lightning_gammabo.policy import make_policy
-from lightning_gammabo.records import Outcome, SearchHistory, TrialState
+from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.report.publish import Showcase
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch import EpochSearch
-from lightning_gammabo.scheduler.epoch_end import EpochEnds, logged_scalars, run_info, why_not
+from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info, why_not
+from lightning_gammabo.scheduler.epoch_start import EpochStart
 from lightning_gammabo.scheduler.recorder import Ledger
-from lightning_gammabo.scheduler.recovery import HALF, Recovery
+from lightning_gammabo.scheduler.recovery import Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search_range import SearchRange
 from lightning_gammabo.trainer.compat import remarks
@@ -57,6 +58,7 @@ class FitSession:
         idle: why nothing is searched in this fit, or None.
         showcase: pictures and report.
         ends: what epochs end with.
+        start: what is done at the start of an epoch.
         plan: which epochs are searched and how; None before training starts.
     """
 
@@ -81,16 +83,13 @@ class FitSession:
         )
         self._recovery = Recovery(self._range, self._objective, self._keys, self._voice)
         self.ends = EpochEnds(self._objective, self._keys)
+        self.start = EpochStart(self._policy, self.rates, self._recovery, self._keys, self._voice)
         self._scoring: ScoringSet | None = None
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
-        # of a plateau: the epoch at whose start it saw a loss last, and the loss that a checkpoint left to be seen
-        self._seen = 0
-        self._resumed_loss: float | None = None
         self._shown = False
         self._began: int | None = None  # epoch at which this fit, or the one that it resumes, began
-        self._scaled_for_length = False
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the Trainer before it trains.
@@ -163,9 +162,8 @@ class FitSession:
         guard = self.rates.guard
         if self.idle is not None or self.plan is None or guard is None:
             return False
-        if self.ledger.history and trainer.current_epoch > self._seen:
-            self._fit_the_length(trainer)
-            self._see(trainer, guard)
+        epochs = self.plan.shape.epochs_left
+        self.start.look_back(trainer, self.ledger.history, epochs=epochs, resumed=self._resume is not None)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
         guard.follow(progress_of(trainer, 0))
         watched = self._policy.recover and bool(self.ledger.history)
@@ -277,9 +275,9 @@ class FitSession:
             "confusion": dict(self.showcase.confusion),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
-            "began": [self._began, self._scaled_for_length],
-            "plateau": [self._seen, self._loss_of(trainer) if trainer is not None else None],
-            "recovery": self._recovery.state_dict(ahead=trainer is not None and self._is_ahead(trainer)),
+            "began": self._began,
+            "start": self.start.state_dict(trainer),
+            "recovery": self._recovery.state_dict(ahead=trainer is not None and self.start.is_ahead(trainer)),
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
         }
 
@@ -295,8 +293,8 @@ class FitSession:
         self.showcase.confusion = dict(state.get("confusion", {}))
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
-        self._began, self._scaled_for_length = state["began"]
-        self._seen, self._resumed_loss = state["plateau"]
+        self._began = state["began"]
+        self.start.load_state_dict(state["start"])
         self._recovery.load_state_dict(state["recovery"])
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
 
@@ -304,54 +302,6 @@ class FitSession:
     def _scored(self) -> int | None:
         samples = self._policy.score_samples
         return None if samples == "all" else samples
-
-    def _see(self, trainer: Trainer, guard: RateGuard) -> None:
-        # how the last epoch ended, once for each; after a resume the Trainer may not know it any more
-        loss = self._loss_of(trainer)
-        loss = loss if loss is not None or self._resume is None else self._resumed_loss
-        every = trainer.check_val_every_n_epoch
-        if every is not None and trainer.current_epoch % every != 0:
-            loss = None  # it was not validated, and what is logged is of an epoch before
-        if trainer.world_size > 1:
-            loss = trainer.strategy.broadcast(loss)
-        self._seen = trainer.current_epoch
-        if self.rates.annealing == "plateau":
-            guard.plateau.see(loss)
-        # a single candidate was no choice
-        elif self._policy.recover and len(self.ledger.history[0].results) > 1:
-            self._look_back(trainer, loss)
-
-    def _fit_the_length(self, trainer: Trainer) -> None:
-        # once, after the epoch of the first search: one epoch cannot show what many passes over the same data do
-        first, epochs = self.ledger.history[0], self.plan.shape.epochs_left if self.plan is not None else None
-        if self._scaled_for_length:
-            return
-        self._scaled_for_length = True
-        if len(first.results) < 2 or epochs is None or self._range.n_listed is not None:
-            return
-        factor = horizon_factor(epochs, self._policy.horizon)
-        if factor < 1.0 and not self.rates.follows_users_schedule:
-            self.rates.scale(factor, returned_to=None)
-            self._voice.inform(
-                f"peak x{factor:.2f} from epoch {trainer.current_epoch} on, for a run of {epochs:g} epochs"
-            )
-
-    def _look_back(self, trainer: Trainer, loss: float | None) -> None:
-        best_weights, module = self._recovery.best_weights, trainer.lightning_module
-        lost = best_weights.see(trainer.current_epoch - 1, loss, module, trainer.optimizers)
-        if lost is not None:
-            self.rates.scale(HALF, returned_to=lost.returned_to)
-            self._voice.warn(f"{lost.reason}. What remains of the learning rate's schedule is halved")
-
-    def _is_ahead(self, trainer: Trainer) -> bool:
-        # whether the weights are those of an epoch's end that is better than all before
-        loss = self._loss_of(trainer)
-        ended = trainer.is_last_batch and trainer.val_check_batch == trainer.num_training_batches
-        return ended and loss is not None and loss < self._recovery.best_weights.least
-
-    def _loss_of(self, trainer: Trainer) -> float | None:
-        # the validation loss that the Trainer has logged last
-        return self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged_scalars(trainer)))
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._given.commit == "replay" or needs_native_batches(trainer) is not None

@@ -1,4 +1,4 @@
-"""When a search has seen enough: candidates that are no longer worth their price, and candidates that are too short."""
+"""When a search has seen enough, and when its candidates are too short to tell."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import statistics
 from collections.abc import Sequence
 
 from lightning_gammabo.determinant.objective import Objective
+from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.records import EpochRecord, Result, TrialState
+from lightning_gammabo.scheduler.budget import RunPlan
 
-__all__ = ["LEAST", "gate_reason", "has_seen_enough", "progress_ratio", "says_nothing"]
+__all__ = ["SearchRules", "gate_reason", "has_seen_enough", "progress_ratio", "says_nothing"]
 
 LEAST = 3
 """candidates that every search over the whole range trains"""
+NOT_BEGUN = 3.0
+"""ratio of late to early progress from which on learning has not begun"""
 LEARNT = 0.1
 """least progress of the leader, as ``log(untrained loss / loss)``, before a search may stop"""
 
@@ -109,3 +113,71 @@ def says_nothing(results: Sequence[Result]) -> bool:
     """
     scores = [result.score for result in results if result.state is TrialState.COMPLETE]
     return len(scores) >= LEAST and len(set(scores)) == 1
+
+
+class SearchRules:
+    """When one search stops, and when its candidates are too short.
+
+    Args:
+        plan: the run's plan.
+        objective: what candidates are ranked by.
+        first: whether it is the first search of the run.
+        history: the searches before.
+    """
+
+    def __init__(self, plan: RunPlan, objective: Objective, *, first: bool, history: Sequence[EpochRecord]) -> None:
+        self._plan = plan
+        self._policy = plan.policy
+        self._objective = objective
+        self._first = first
+        self._history = history
+        self._lengthened = 0
+
+    def stops(self, results: Sequence[Result], gain: float | None) -> str | None:
+        """Why no more candidates are trained.
+
+        Args:
+            results: the candidates so far.
+            gain: expected improvement of the score by another one; None where nobody knows.
+
+        Returns:
+            The reason in words; None where another one is trained.
+        """
+        below, gate = self._policy.stop_below, self._policy.later_gate
+        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective):
+            return f"another candidate is expected to gain less than {below:g}"
+        if not self._first and gate != "off" and len(results) == 1:
+            return gate_reason(results[0], self._history, gate)
+        return None
+
+    def may_lengthen(self, plan: EpochPlan) -> bool:
+        """Whether candidates may turn out too short: those of the first search, by a share of the run.
+
+        Args:
+            plan: the search.
+
+        Returns:
+            Whether they may.
+        """
+        return self._first and plan.until is not None and plan.n_trials >= LEAST and self._policy.first_share != "epoch"
+
+    def longer(self, plan: EpochPlan, results: Sequence[Result], quarters: Sequence[float]) -> EpochPlan | None:
+        """The plan with candidates of twice the length, where learning has not begun.
+
+        Args:
+            plan: the search as it is.
+            results: its candidates so far.
+            quarters: the leader's mean training loss in each quarter.
+
+        Returns:
+            The plan; None where the candidates are long enough.
+        """
+        tested = LEAST if self._lengthened == 0 else LEAST - 1
+        ratio = progress_ratio(self._objective.reference_loss, quarters) if len(results) == tested else None
+        if ratio is None or ratio <= NOT_BEGUN or plan.until is None:
+            return None
+        longer = self._plan.lasting(plan, 2 * plan.until // self._plan.shape.accumulate)
+        if longer.until == plan.until:
+            return None
+        self._lengthened += 1
+        return longer

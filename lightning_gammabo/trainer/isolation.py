@@ -25,7 +25,6 @@ from lightning_gammabo.trainer.validation_subset import running_sums
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-from lightning_gammabo.trainer.patch import nothing
 
 __all__ = ["Aside", "Told"]
 
