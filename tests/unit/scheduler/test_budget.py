@@ -223,7 +223,7 @@ def test_the_cost_of_one_search() -> None:
             RunShape(epochs=10, batches=1000, val_ratio=0.03),
             ": up to 7 candidates over the whole range, 62% of an epoch each, then 4 searches of 3 candidates within x4.00 "
             "of the present rate, 56% of an epoch each, rivals only where the present rate has stopped improving. Estimated cost: "
-            "usually 1.32x, at most 1.92x a plain fit (first search 0.48, later searches 0.41, validation 0.02).",
+            "usually 1.30x, at most 1.92x a plain fit (first search 0.48, later searches 0.41, validation 0.02).",
         ),
         (
             "epochwise",
