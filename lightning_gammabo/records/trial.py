@@ -63,6 +63,9 @@ class Outcome:
         seconds: wall time.
         message: why it did not come to its end.
         behind: of a DROPPED one: its training loss over the leader's, on the same batches.
+        cooling_passes: how much of ``passes`` was trained with a falling rate, for the score alone.
+        quarters: mean training loss of each quarter of the batches before the cooling; empty where there are under
+            four.
     """
 
     state: TrialState
@@ -76,6 +79,8 @@ class Outcome:
     seconds: float = 0.0
     message: str = ""
     behind: float | None = None
+    cooling_passes: float = 0.0
+    quarters: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +103,8 @@ class Result:
         message: why it was dropped, diverged or failed.
         parts: the score with one validation batch left out, for each of them: what pairs two candidates.
         estimate: of a DROPPED one: what the surrogate takes its score for.
+        cooling_passes: how much of ``passes`` was trained with a falling rate, for the score alone; the epoch does not
+            go on from there.
 
     Raises:
         ValueError: if ``score`` does not fit ``state``.
@@ -118,6 +125,7 @@ class Result:
     message: str = ""
     parts: tuple[float, ...] = ()
     estimate: float | None = None
+    cooling_passes: float = 0.0
 
     def __post_init__(self) -> None:
         complete = self.state is TrialState.COMPLETE

@@ -182,7 +182,7 @@ class HyperparameterScheduler:
         chosen, reason = self._determinant.choose(results)
         copied = chosen is not None and chosen is kept and not runner.replay and runner.holds
         # a winner that trained a part of the epoch goes on from there
-        rest = 1.0 - chosen.passes if copied and chosen is not None else 1.0
+        rest = 1.0 - chosen.passes + chosen.cooling_passes if copied and chosen is not None else 1.0
         return EpochRecord(
             epoch=epoch,
             results=tuple(results),

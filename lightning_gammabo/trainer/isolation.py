@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lightning_gammabo.learning_rate.controller import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
+from lightning_gammabo.trainer.candidate_plan import RateWriter
 from lightning_gammabo.trainer.distributed import joined_over_ranks, mean_over_ranks
 from lightning_gammabo.trainer.monitor import Probe
 from lightning_gammabo.trainer.patch import replaced
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Aside"]
 
 _RATE_HOOKS = ("on_train_batch_start", "on_train_batch_end")
+_WRITER_HOOKS = ("on_train_batch_start",)
 
 
 class Aside:
@@ -49,12 +51,15 @@ class Aside:
         self._began = 0.0
 
     @contextlib.contextmanager
-    def entered(self, *, drop_after: int | None = None, rival: Sequence[Tensor] = ()) -> Iterator[Probe]:
+    def entered(
+        self, *, drop_after: int | None = None, rival: Sequence[Tensor] = (), writer: RateWriter | None = None
+    ) -> Iterator[Probe]:
         """Within the block only what belongs to the training itself is called.
 
         Args:
             drop_after: batches after which a hopeless candidate is dropped; None for never.
             rival: the leader's training losses.
+            writer: writes the candidate's rates batch by batch, over what anything else wrote.
 
         Yields:
             What watches the candidate.
@@ -67,8 +72,9 @@ class Aside:
         self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
         self._steps_at_start = trainer.global_step
         rates = [OnlyHooks(self._guard, _RATE_HOOKS)] if self._guard is not None else []
+        writers = [OnlyHooks(writer, _WRITER_HOOKS)] if writer is not None else []
         with (
-            replaced(trainer, "callbacks", [*rates, *stand_ins(self._observed), probe]),
+            replaced(trainer, "callbacks", [*rates, *stand_ins(self._observed), *writers, probe]),
             replaced(trainer, "_loggers", list(self._loggers)),
             replaced(trainer, "save_checkpoint", nothing),
             self._validation.kept(),
@@ -158,6 +164,8 @@ class Aside:
             batches=batches,
             steps=self._trainer.global_step - self._steps_at_start,
             passes=probe.batches / total if known else float(probe.batches > 0),
+            cooling_passes=probe.cooled / total if known else 0.0,
+            quarters=probe.quarters,
             val_passes=self._validation.share if scored else 0.0,
             seconds=time.perf_counter() - self._began,
             message=message,

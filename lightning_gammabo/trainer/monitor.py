@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from lightning_gammabo.trainer.proxies import nothing
 
-__all__ = ["CHECK_EVERY", "HOPELESS", "Diverged", "Dropped", "Probe", "mean_loss"]
+__all__ = ["CHECK_EVERY", "HOPELESS", "Diverged", "Dropped", "Probe", "mean_loss", "progress_ratio"]
 
 CHECK_EVERY = 8
 """steps between two looks at the loss where a look costs a synchronisation"""
@@ -46,6 +47,11 @@ class Probe:
         drop_after: batches after which the candidate is compared with ``rival``; None for never.
         rival: the leader's training losses, batch by batch.
         read_sums: what a validation has added up so far, as ``(sum, weight)`` by the metric's name.
+
+    Attributes:
+        batches: batches that were trained.
+        cooled: how many of them since :meth:`begin_cooling`.
+        losses: their training losses.
     """
 
     state_key = "lightning_gammabo.Probe"
@@ -61,7 +67,9 @@ class Probe:
         read_sums: Callable[[], Sums] = dict,
     ) -> None:
         self.batches = 0
+        self.cooled = 0
         self.losses: list[Tensor] = []
+        self._before_cooling: int | None = None
         self._agree = agree
         self._distributed = distributed
         self._every = CHECK_EVERY if distributed or synchronises else 1
@@ -92,6 +100,7 @@ class Probe:
             Dropped: likewise.
         """
         self.batches += 1
+        self.cooled += self._before_cooling is not None
         loss = _loss_of(outputs)
         if loss is not None:
             self.losses.append(loss)
@@ -116,6 +125,23 @@ class Probe:
         if loss is not None:
             self._validation.append(loss)
         self._sums.append(self._read_sums())
+
+    def begin_cooling(self) -> None:
+        """The batches that come are trained for the score alone."""
+        self._before_cooling = len(self.losses)
+
+    @property
+    def kept_losses(self) -> Sequence[Tensor]:
+        """The training losses before the cooling, batch by batch."""
+        return self.losses[: self._before_cooling]
+
+    @property
+    def quarters(self) -> tuple[float, ...]:
+        """Mean training loss of each quarter of the batches before the cooling; empty where there are under four."""
+        kept = self.kept_losses
+        ends = [len(kept) * quarter // 4 for quarter in range(5)]
+        means = [mean_loss(kept[begin:end]) for begin, end in itertools.pairwise(ends)]
+        return tuple(mean for mean in means if mean is not None) if len(kept) >= 4 else ()
 
     def check(self) -> None:
         """Look at the losses since the last look.
@@ -184,3 +210,29 @@ def mean_loss(losses: Sequence[Tensor]) -> float | None:
         Their mean, or None where there are none.
     """
     return sum(map(float, losses)) / len(losses) if losses else None
+
+
+def progress_ratio(untrained: float, quarters: Sequence[float]) -> float | None:
+    """Whether learning has begun: how much more a candidate had learned in its last quarter than in its second.
+
+    Progress is ``log(untrained loss / training loss)``. A candidate whose ratio is above 2 has not got going: rates
+    that suit it are too high for the run.
+
+    Args:
+        untrained: loss of the untrained network.
+        quarters: mean training loss of each quarter (:attr:`Probe.quarters`).
+
+    Returns:
+        The ratio; infinite where there was progress in the last quarter only; None where there was none, or where
+        a loss is not above zero.
+
+    Example:
+        >>> progress_ratio(1.0, (1.0, 0.5, 0.3, 0.25))
+        2.0
+    """
+    if len(quarters) != 4 or not min(untrained, *quarters) > 0.0:
+        return None
+    second, last = (math.log(untrained / quarters[index]) for index in (1, 3))
+    if last <= 0.0:
+        return None
+    return last / second if second > 0.0 else math.inf
