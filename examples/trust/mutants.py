@@ -23,8 +23,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PACKAGE = "lightning_gammabo"
 COPIED = (PACKAGE, "tests", "examples", "docs", "README.md", "CHANGELOG.md", "pyproject.toml")
-BAYESOPT = ("acquisition", "baselines", "batch", "bounds", "factory", "model", "posterior", "precision", "process",
-            "search", "space", "student_t", "thesis_acquisition", "view")  # fmt: skip
+BAYESOPT = ("acquisition", "asktell", "baselines", "belief", "bounds", "cholesky", "factors", "factory", "gaussian",
+            "model", "posterior", "precision", "priors", "search", "space", "student_t", "surrogate")  # fmt: skip
 IDENTITY = "tests/integration/identity/test_identity.py::test_many_candidates_are_the_plain_fit_at_the_chosen_rates"
 SCENARIOS = ("keeps state-copy", "keeps state-replay", "own generators-copy", "by hand-copy", "accumulates-replay",
              "live generator-copy", "live validation-copy", "two validation loaders-copy", "no validation-copy",
@@ -35,7 +35,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "objective.py": ("tests/unit/determinant/test_objective.py",),
     "scheduler.py": ("tests/unit/scheduler/test_search.py",),
     "judge.py": ("tests/unit/scheduler/test_search.py",),
-    "bayesopt": tuple(f"tests/bayesopt/test_{name}.py" for name in BAYESOPT),
+    "bayesopt": tuple(f"tests/unit/bayesopt/test_{name}.py" for name in BAYESOPT),
     "trainer_state/questions.py": ("tests/unit/trainer/test_inspection.py",),
     "trainer_state/data.py": ("tests/unit/trainer/snapshot/test_loaders.py",),
     "trainer_state/state.py": ("tests/unit/trainer/snapshot/test_trainer_state.py",),

@@ -28,7 +28,7 @@ SUITES = (
     "tests/integration/exactness/test_no_trace.py",
     "tests/integration/exactness/test_faults.py",
     "tests/integration/resume/test_resume_fit.py",
-    "tests/bayesopt/test_properties.py",
+    "tests/unit/bayesopt/test_asktell.py",
 )
 TESTERS = (
     "pytest>=8.0",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-EXAMPLE = Path(__file__).parents[2] / "examples" / "bayesopt" / "tune_2d.py"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "bayesopt" / "tune_2d.py"
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -13,7 +13,7 @@ import pytest
 
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 NAMES = ("cifar", "digits", "mnist500")
 SPACE = LearningRateSpace(1e-4, 1.0)
 
