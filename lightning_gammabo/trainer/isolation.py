@@ -16,7 +16,7 @@ from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks, 
 from lightning_gammabo.trainer.hook_dispatch import only_these_called
 from lightning_gammabo.trainer.logger_writes import LoggerWrites, Written
 from lightning_gammabo.trainer.monitor import PROBED, Probe
-from lightning_gammabo.trainer.patch import replaced
+from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.objects import ObjectImage
 from lightning_gammabo.trainer.snapshot.roots import is_lightning, named
 from lightning_gammabo.trainer.validation import Validation

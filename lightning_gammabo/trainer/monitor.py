@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_gammabo.records import has_exploded
+from lightning_gammabo.trainer.patch import nothing
 
 __all__ = ["CHECK_EVERY", "HOPELESS", "PROBED", "Diverged", "Dropped", "Probe", "mean_loss"]
 
