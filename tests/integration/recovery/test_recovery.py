@@ -337,6 +337,6 @@ def test_a_run_that_went_back_resumes_after_any_epoch(tmp_path: Path, monkeypatc
         checkpoint = tmp_path / "whole" / f"epoch={epoch}.ckpt"
         resumed = resumed_fit.fit("goes back", 8, tmp_path / f"resumed{epoch}", str(checkpoint), **options)
         assert [key for key in whole if whole[key] != resumed[key]] == []
-        (state,) = (s for s in torch.load(checkpoint, weights_only=True)["callbacks"].values() if "retreat" in s)
+        (state,) = (s for s in torch.load(checkpoint, weights_only=True)["callbacks"].values() if "recovery" in s)
         # a second copy of the weights is stored only where the checkpoint's own are not the best ones
-        assert (state["retreat"]["held"] is None) == (epoch in (0, 1, 6))
+        assert (state["recovery"]["best_weights"]["held"] is None) == (epoch in (0, 1, 6))

@@ -19,8 +19,8 @@ from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch
 from tests.integration.identity.fingerprint import Calls, fingerprint
+from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import TRAIN, VAL
-from tests.integration.identity.test_identity import Follows
 from tests.integration.sharded.nets import BOTH, FSDP2, TENSOR_PARALLEL, Case
 
 Sizes = tuple[int, int]

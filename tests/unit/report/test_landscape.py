@@ -6,7 +6,7 @@ import pytest
 
 from lightning_gammabo.records import EpochRecord, TrialState, paired_error
 from lightning_gammabo.report.landscape import plot_landscape
-from tests.unit.report.test_plots import complete, drawn, history, labels, lost
+from tests.unit.report.drawings import complete, drawn, history, labels, lost
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
