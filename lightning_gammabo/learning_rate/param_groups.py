@@ -76,9 +76,10 @@ def groups_of(optimizers: Sequence[Any]) -> list[dict[str, Any]]:
         optimizers: torch optimizers; others are passed over.
 
     Returns:
-        The groups of all of them, in order.
+        The groups of all of them, in order; not those whose rate is None, because the optimizer finds its own.
     """
-    return [group for optimizer in optimizers for group in getattr(optimizer, "param_groups", []) if "lr" in group]
+    groups = (group for optimizer in optimizers for group in getattr(optimizer, "param_groups", []))
+    return [group for group in groups if group.get("lr") is not None]
 
 
 def rates_of(optimizers: Sequence[Any]) -> list[float]:
@@ -103,7 +104,7 @@ def configured_rate(optimizer: Any, group: dict[str, Any]) -> float:
     Returns:
         ``initial_lr``, else the optimizer's default; 0.0 where there is neither.
     """
-    return float(group.get("initial_lr", 0.0) or getattr(optimizer, "defaults", {}).get("lr", 0.0))
+    return float(group.get("initial_lr") or getattr(optimizer, "defaults", {}).get("lr") or 0.0)
 
 
 def write_rate(group: dict[str, Any], lr: float) -> None:
