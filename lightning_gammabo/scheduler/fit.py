@@ -36,6 +36,7 @@ from lightning_gammabo.trainer.inspection import (
 from lightning_gammabo.trainer.messages import Voice
 from lightning_gammabo.trainer.snapshot.checkpoint import ResumePoint
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark
+from lightning_gammabo.trainer.snapshot.sharding import is_sharded
 from lightning_gammabo.trainer.validation_subset import ScoringSet, scoring_loader
 
 if TYPE_CHECKING:
@@ -284,7 +285,9 @@ class FitSession:
         # whether the weights are those of an epoch's end that is better than all before
         loss = self._loss_of(trainer)
         ended = trainer.is_last_batch and trainer.val_check_batch == trainer.num_training_batches
-        return ended and loss is not None and loss < self._recovery.best_weights.least
+        # where each rank stores its own shards, all have to store the same ones
+        alone = not is_sharded(trainer.lightning_module)
+        return alone and ended and loss is not None and loss < self._recovery.best_weights.least
 
     def _loss_of(self, trainer: Trainer) -> float | None:
         # the validation loss that the Trainer has logged last
