@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -14,13 +15,14 @@ from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
+from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
 from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
 from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
+from lightning_gammabo.trainer.hook_dispatch import these_called_too
 from lightning_gammabo.trainer.inspection import overrides
-from lightning_gammabo.trainer.isolation import Aside
-from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe, mean_loss
-from lightning_gammabo.trainer.patch import replaced
-from lightning_gammabo.trainer.proxies import nothing
+from lightning_gammabo.trainer.isolation import Aside, Told
+from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
+from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
 from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
 from lightning_gammabo.trainer.snapshot.tensors import is_finite
@@ -66,6 +68,7 @@ class EpochRunner:
         drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
         watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
         sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
+        on_batch: called with the number of batches that a candidate has trained, after each of them.
 
     Attributes:
         rates: the learning rates at the start of the epoch.
@@ -88,6 +91,7 @@ class EpochRunner:
         drop_at: float | None = None,
         watched: bool = False,
         sane: Sane | None = None,
+        on_batch: Callable[[int], object] = nothing,
     ) -> None:
         self.rates = LearningRates(trainer.optimizers, guard)
         self.stateful: list[str] = []
@@ -107,7 +111,8 @@ class EpochRunner:
         keeps = reason is not None and not once
         self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
-        self._aside = Aside(trainer, guard, self._validation)
+        self._aside = Aside(trainer, guard, self._validation, on_batch)
+        self._errors = CandidateErrors(trainer, self.rates.reference)
         self._until = until
         self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
         self._watched = watched
@@ -119,11 +124,12 @@ class EpochRunner:
         self._leader: _EndState | None = None
         self._rival: Sequence[Tensor] = ()
         self._losses: Sequence[Tensor] = ()
-        self._logged: list[Any] = []
+        self._told: Told | None = None
         self._tail = False
 
     def __enter__(self) -> EpochRunner:
         self._start = self._state()
+        self._aside.known = self._start.visited
         self.stateful = [path for path in self._start.unheld if path.startswith(("module", "datamodule", "callback"))]
         self._norms = RunningStatistics(self._module) if self._until is not None else None
         return self
@@ -185,28 +191,42 @@ class EpochRunner:
         self._lr = lr
         self.rates.set(lr)
         with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
-            try:
-                metrics = self._train_to_the_end(self._reach_end)
-                self._losses = probe.losses
-                return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
-            except Diverged as diverged:
-                return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
-            except Dropped as dropped:
-                return self._aside.outcome(TrialState.PRUNED, probe, message=str(dropped), behind=dropped.ratio)
-            except Exception as error:
-                if not out_of_memory_everywhere(error, self._trainer.world_size):
-                    raise  # where others train along, they wait for this one: the launcher has to end them all
-                failed = self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
-            finally:
-                self._at = self._loop.batch_progress.current.ready
-        forget_interrupted_step(self._module)
-        torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
-        return failed
+            outcome = self._outcome(lr, probe)
+        self._errors.note_end(lr, outcome.state)
+        if outcome.state is TrialState.FAILED:
+            forget_interrupted_step(self._module)
+            torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
+        return outcome
+
+    def _outcome(self, lr: float, probe: Probe) -> Outcome:
+        try:
+            metrics = self._train_to_the_end(self._reach_end)
+            self._losses = probe.losses
+            return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
+        except Diverged as diverged:
+            return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
+        except Dropped as dropped:
+            return self._aside.outcome(TrialState.PRUNED, probe, message=str(dropped), behind=dropped.ratio)
+        except Exception as error:
+            # where others train along, they wait for this one: the launcher has to end them all
+            if out_of_memory_everywhere(error, self._trainer.world_size):
+                return self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
+            if self._errors.counts_as_diverged(error, lr):
+                return self._aside.outcome(TrialState.DIVERGED, probe, message=in_words(error))
+            self._errors.describe(error, lr)
+            raise
+        except BaseException as error:
+            self._errors.describe(error, lr)
+            raise
+        finally:
+            self._at = self._loop.batch_progress.current.ready
 
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""
         self._rival = self._losses
-        if self.replay or self._ended is None:
+        # a checkpoint that user code asks for is written when the winner's epoch is trained again
+        self.replay = self.replay or bool(self.agree(self._aside.saves))
+        if self.replay or self._ended is None or self._told is None:
             return
         older = self._leader.state if self._leader is not None else None
         self._leader = None  # its copies are written over
@@ -215,7 +235,7 @@ class EpochRunner:
             self.replay = True
             return
         done = self._until is None or self._at < self._until
-        self._leader = _EndState(self._ended, self._logged, self._tail, self._at, done, self._lr)
+        self._leader = _EndState(self._ended, self._told, self._tail, self._at, done, self._lr)
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch: put its end state back, and train what is left.
@@ -235,7 +255,7 @@ class EpochRunner:
             self._tape.seek(leader.at)
         leader.state.restore()
         self._validation.rewind()
-        self._aside.play(leader.calls)
+        self._aside.tell(leader.told)
         if leader.done:
             self._show_epoch_as_done()
             return self._natively(lr, lambda: self._run_tail() if leader.tail else None, guarded=False)
@@ -262,17 +282,23 @@ class EpochRunner:
             with self._validation.kept():
                 run()
             return lr
+        raised = False
         for _ in range(_TRIES):
             try:
                 with self._validation.kept(), self._watch():
                     run()
             except Diverged:
-                lr /= BACK_OFF
-                self._rewind()
-                self.rates.set(lr)
-                run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
+                pass
+            except Exception as error:
+                if raised or not self._errors.counts_as_diverged(error, lr):
+                    raise
+                raised = True  # the same at a lower rate is no fault of the rate
             else:
                 return lr
+            lr /= BACK_OFF
+            self._rewind()
+            self.rates.set(lr)
+            run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
         return self._natively(lr, run, guarded=False)
 
     def _run_tail(self) -> None:
@@ -296,7 +322,6 @@ class EpochRunner:
     def _watch(self) -> Iterator[None]:
         """Raise :class:`Diverged` where the epoch's loss, or its validation at the end, is not sane."""
         probe = self._aside.probe()
-        callbacks: list[Any] = self._trainer.callbacks  # type: ignore[attr-defined]
         native = self._loop.on_advance_end
 
         def checked_end(fetcher: Any) -> None:
@@ -304,12 +329,8 @@ class EpochRunner:
                 raise Diverged("the epoch's end is not sane")
             native(fetcher)
 
-        callbacks.append(probe)
-        try:
-            with replaced(self._loop, "on_advance_end", checked_end):
-                yield
-        finally:
-            callbacks.remove(probe)
+        with these_called_too(self._trainer, [(probe, PROBED)]), replaced(self._loop, "on_advance_end", checked_end):
+            yield
 
     def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
@@ -359,7 +380,11 @@ class EpochRunner:
             raise CandidateEnded
 
         native = self._loop.on_advance_end
-        with replaced(self._loop, "on_advance_end", last_or_native), contextlib.suppress(CandidateEnded):
+        with (
+            self._errors.watched(self._lr),
+            replaced(self._loop, "on_advance_end", last_or_native),
+            contextlib.suppress(CandidateEnded),
+        ):
             self._run(self._tape or self._fetcher)
         # the data, or the module's on_train_batch_start, ended the epoch without a tail
         return reached[0] if reached else reach(self._fetcher, tail=False)
@@ -372,13 +397,14 @@ class EpochRunner:
         held = not native or overrides(self._module, "on_validation_model_zero_grad")
         if not self.replay:
             self._ended = self._state(defer=True, grads=held)
-            self._logged = self._aside.logged()
+            self._told = self._aside.told()
         return self._score(frees)
 
     def _score(self, frees: bool) -> dict[str, float]:
         if frees:
             self._module.on_validation_model_zero_grad()
-        with self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext():
+        norms = self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext()
+        with norms, self._errors.watched_validation(self._lr):
             return self._aside.score()
 
     def _show_epoch_as_done(self) -> None:
@@ -389,16 +415,14 @@ class EpochRunner:
                 bar.on_train_batch_end(self._trainer, self._module, None, None, last)
 
 
+@dataclass(slots=True)
 class _EndState:
-    __slots__ = ("at", "calls", "done", "lr", "state", "tail")
-
-    def __init__(self, state: TrainerState, calls: list[Any], tail: bool, at: int, done: bool, lr: float) -> None:
-        self.state = state
-        self.calls = calls
-        self.tail = tail
-        self.at = at
-        self.done = done
-        self.lr = lr
+    state: TrainerState
+    told: Told
+    tail: bool
+    at: int
+    done: bool
+    lr: float
 
 
 def _share_of(share: float | None, batches: float) -> int | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from lightning_gammabo.records.run import RunShape
-from lightning_gammabo.trainer.proxies import has_batch_hooks, hook_owner
+from lightning_gammabo.trainer.callback_hooks import has_batch_hooks, hook_owner
 from lightning_gammabo.trainer.snapshot.loaders import samples_of, train_loaders, val_loaders
 from lightning_gammabo.trainer.snapshot.roots import NAMESPACES
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "call_module",
     "check_lightning",
     "goes_on_inside",
     "log_to_loggers",
@@ -57,6 +58,7 @@ def check_lightning(trainer: Trainer) -> None:
         ),
         "LoggerConnector": (trainer._logger_connector, ("_callback_metrics", "_first_loop_iter")),
         "fit_loop": (module_of(trainer.fit_loop, "setup_data"), ("_select_data_fetcher",)),
+        "call": (call_module(trainer), ("_call_callback_hooks",)),
         "evaluation_loop": (module_of(getattr(epoch_loop, "val_loop", None), "reset"), ("_select_data_fetcher",)),
     }
     missing = [f"{name}.{attr}" for name, (obj, attrs) in wanted.items() for attr in attrs if not hasattr(obj, attr)]
@@ -194,6 +196,18 @@ def module_of(loop: object, method: str) -> Any:
     """
     owner = next((base for base in type(loop).__mro__ if method in vars(base)), None)
     return sys.modules[owner.__module__] if owner is not None else None
+
+
+def call_module(trainer: Trainer) -> Any:
+    """The module by whose functions a Trainer calls hooks.
+
+    Args:
+        trainer: the Trainer, of either of Lightning's namespaces.
+
+    Returns:
+        The module, or None where this Lightning has another way.
+    """
+    return getattr(module_of(trainer.fit_loop, "setup_data"), "call", None)
 
 
 _FLAT_WEIGHTS = ("FullyShardedDataParallel", "XlaFullyShardedDataParallel")

@@ -65,6 +65,11 @@ class TrainerState:
         self._rng = RngState.take()
 
     @property
+    def visited(self) -> set[int]:
+        """Ids of the objects that the state holds or leaves alone."""
+        return self._image.visited
+
+    @property
     def unheld(self) -> list[str]:
         """Paths of live iterators that the user's objects hold and nobody can put back."""
         return self._image.unheld
