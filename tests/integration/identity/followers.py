@@ -79,4 +79,4 @@ class Knows(Callback):
 def known(search: GammaLRSearch, epochs: int = 5) -> Knows:
     """The follower of a searched fit under an annealing schedule."""
     chosen = {record.epoch: record.chosen.lr for record in search.history}
-    return Knows([chosen.get(epoch) for epoch in range(epochs)], search._session.rates.anchor)
+    return Knows([chosen.get(epoch) for epoch in range(epochs)], search._session.rates.annealing)

@@ -73,7 +73,7 @@ def test_after_one_search_the_rate_follows_the_schedule(anchor: Any) -> None:
 def test_each_search_moves_the_height_of_what_remains() -> None:
     search = gamma_search("epochwise", **PARTIAL)
     fit(search)
-    assert search._session.rates.anchor == "linear"
+    assert search._session.rates.annealing == "linear"
     for record, rate in zip(search.history, search.rates, strict=True):
         assert record.annealing == pytest.approx(1.0 - record.epoch / 4, rel=1e-12)
         assert rate.start == record.chosen.lr
@@ -198,7 +198,7 @@ def test_the_users_schedule_is_moved_as_a_whole(kind: str, anchor: Any) -> None:
     starts, ends = expected[::BATCHES], expected[BATCHES - 1 :: BATCHES]
     assert [rate.start for rate in search.rates] == pytest.approx(starts, rel=1e-9)
     assert [rate.end for rate in search.rates] == pytest.approx(ends, rel=1e-9)
-    assert search._session.rates.anchor == "scheduler"
+    assert search._session.rates.annealing == "scheduler"
 
 
 @pytest.mark.parametrize("kind", ["step", "epoch", "cosine"])
