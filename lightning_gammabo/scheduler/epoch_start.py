@@ -14,6 +14,7 @@ from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.trainer.distributed import joined_over_ranks
 from lightning_gammabo.trainer.messages import Voice
 from lightning_gammabo.trainer.monitor import Probe
+from lightning_gammabo.trainer.snapshot.sharding import is_sharded
 from lightning_gammabo.trainer.validation_subset import running_sums
 
 if TYPE_CHECKING:
@@ -120,7 +121,9 @@ class EpochStart:
         """
         loss = self.loss_of(trainer)
         ended = trainer.is_last_batch and trainer.val_check_batch == trainer.num_training_batches
-        return ended and loss is not None and loss < self._recovery.best_weights.least
+        # where each rank stores its own shards, all have to store the same ones
+        alone = not is_sharded(trainer.lightning_module)
+        return alone and ended and loss is not None and loss < self._recovery.best_weights.least
 
     def loss_of(self, trainer: Trainer) -> float | None:
         """The validation loss that the Trainer has logged last.
