@@ -19,6 +19,7 @@ from lightning_gammabo.scheduler.fit import FitSession
 from lightning_gammabo.trainer.compat import join_namespaces
 from lightning_gammabo.trainer.epoch_loop import arm, disarm
 from lightning_gammabo.trainer.inspection import show_in_bar
+from lightning_gammabo.trainer.snapshot.shared_checkpoint import fetch_rank_states, store_rank_states
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -244,6 +245,15 @@ class GammaLRSearch(Pictured, Callback):
             History, random numbers and more, as plain values and tensors.
         """
         return self._session.state_dict(self._trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoint hold what each rank needs."""
+        store_rank_states(trainer, checkpoint["callbacks"][self.state_key], checkpoint)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take what is this rank's."""
+        if self.state_key in checkpoint.get("callbacks", {}):
+            fetch_rank_states(trainer, checkpoint["callbacks"][self.state_key])
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's state."""

@@ -9,7 +9,7 @@ from typing import Any
 from lightning_gammabo.determinant.determinant import leave_one_out
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Measured, NotLogged, Objective
-from lightning_gammabo.records import Outcome, Result, Trial, TrialState
+from lightning_gammabo.records import Outcome, Result, Trial, TrialState, has_exploded
 
 __all__ = ["NOT_FINITE", "Judge"]
 
@@ -70,6 +70,10 @@ class Judge:
         common["loss"] = measured.loss if finite else None
         if goodness.score is None:
             return Result(state=TrialState.DIVERGED, message=NOT_FINITE, **common)
+        usual = leader.loss if leader is not None else None
+        if measured.loss is not None and usual is not None and has_exploded(measured.loss, usual):
+            said = f"validation loss of {measured.loss:.3g}, the best candidate's is {usual:.3g}"
+            return Result(state=TrialState.DIVERGED, message=said, **common)
         self._ranked_before = True
         parts = self._parts(outcome, measured)
         return Result(state=TrialState.COMPLETE, score=goodness.score, parts=parts, **common)

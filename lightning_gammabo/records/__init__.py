@@ -7,7 +7,7 @@ read back with ``weights_only=True``. Nothing here knows of networks, of Lightni
 from lightning_gammabo.records.epoch import EpochRate, EpochRecord, TrainedEpoch
 from lightning_gammabo.records.history import SearchHistory
 from lightning_gammabo.records.run import RunInfo
-from lightning_gammabo.records.trial import Outcome, Result, Trial, TrialState, paired_error
+from lightning_gammabo.records.trial import Outcome, Result, Trial, TrialState, has_exploded, paired_error
 
 __all__ = [
     "EpochRate",
@@ -19,5 +19,6 @@ __all__ = [
     "TrainedEpoch",
     "Trial",
     "TrialState",
+    "has_exploded",
     "paired_error",
 ]

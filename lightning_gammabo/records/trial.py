@@ -7,7 +7,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-__all__ = ["Outcome", "Result", "Trial", "TrialState", "paired_error"]
+__all__ = ["Outcome", "Result", "Trial", "TrialState", "has_exploded", "paired_error"]
+
+EXPLODED = 1e6
+"""a loss so many times that of a trained or untrained network, or 1 if that is more, is finite only by chance"""
+
+
+def has_exploded(loss: float, usual: float) -> bool:
+    """Whether a loss is that of a training that diverged.
+
+    Args:
+        loss: the loss.
+        usual: a loss from before, or of a candidate that trained well.
+
+    Returns:
+        True where it is not finite, or absurdly large.
+
+    Example:
+        >>> has_exploded(4e26, usual=2.3), has_exploded(float("nan"), usual=2.3), has_exploded(9.0, usual=2.3)
+        (True, True, False)
+    """
+    return not math.isfinite(loss) or abs(loss) > EXPLODED * max(1.0, abs(usual))
 
 
 class TrialState(str, Enum):
@@ -18,7 +38,7 @@ class TrialState(str, Enum):
     PRUNED = "pruned"
     """cut short because its training loss fell hopelessly behind; it has no score"""
     DIVERGED = "diverged"
-    """its loss or its score turned non-finite; it counts as worse than every other"""
+    """its loss turned non-finite or absurdly large, or user code raised; it counts as worse than every other"""
     FAILED = "failed"
     """it could not be trained at all (out of memory)"""
 

@@ -9,20 +9,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from lightning.pytorch.utilities.memory import is_oom_error
 from torch import Tensor
 
 from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
+from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
+from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
 from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
+from lightning_gammabo.trainer.hook_dispatch import these_called_too
 from lightning_gammabo.trainer.inspection import overrides
-from lightning_gammabo.trainer.isolation import Aside
-from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe, mean_loss
-from lightning_gammabo.trainer.patch import replaced
-from lightning_gammabo.trainer.proxies import nothing
+from lightning_gammabo.trainer.isolation import Aside, Told
+from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
+from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
+from lightning_gammabo.trainer.snapshot.tensors import is_finite
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
@@ -109,6 +112,7 @@ class EpochRunner:
         self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
         self._aside = Aside(trainer, guard, self._validation, on_batch)
+        self._errors = CandidateErrors(trainer, self.rates.reference)
         self._until = until
         self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
         self._watched = watched
@@ -120,11 +124,12 @@ class EpochRunner:
         self._leader: _EndState | None = None
         self._rival: Sequence[Tensor] = ()
         self._losses: Sequence[Tensor] = ()
-        self._logged: list[Any] = []
+        self._told: Told | None = None
         self._tail = False
 
     def __enter__(self) -> EpochRunner:
         self._start = self._state()
+        self._aside.known = self._start.visited
         self.stateful = [path for path in self._start.unheld if path.startswith(("module", "datamodule", "callback"))]
         self._norms = RunningStatistics(self._module) if self._until is not None else None
         return self
@@ -149,6 +154,9 @@ class EpochRunner:
             Rank 0's value.
         """
         return self._trainer.strategy.broadcast(value) if self._trainer.world_size > 1 else value
+
+    def _all(self, flag: bool) -> bool:
+        return bool(self._trainer.strategy.reduce_boolean_decision(flag, all=True))
 
     def baseline(self) -> Outcome | None:
         """Validate the state at the start of the epoch, and leave no trace of it.
@@ -182,37 +190,51 @@ class EpochRunner:
         self._lr = lr
         self.rates.set(lr)
         with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
-            try:
-                metrics = self._train_to_the_end(self._reach_end)
-                self._losses = probe.losses
-                return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
-            except Diverged as diverged:
-                return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
-            except Dropped as dropped:
-                return self._aside.outcome(TrialState.PRUNED, probe, message=str(dropped), behind=dropped.ratio)
-            except Exception as error:
-                # where others train along, they wait for this one: the launcher has to end them all
-                if not _is_out_of_memory(error) or self._trainer.world_size > 1:
-                    raise
-                failed = self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
-            finally:
-                self._at = self._loop.batch_progress.current.ready
-        torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
-        return failed
+            outcome = self._outcome(lr, probe)
+        self._errors.note_end(lr, outcome.state)
+        if outcome.state is TrialState.FAILED:
+            forget_interrupted_step(self._module)
+            torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
+        return outcome
+
+    def _outcome(self, lr: float, probe: Probe) -> Outcome:
+        try:
+            metrics = self._train_to_the_end(self._reach_end)
+            self._losses = probe.losses
+            return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
+        except Diverged as diverged:
+            return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
+        except Dropped as dropped:
+            return self._aside.outcome(TrialState.PRUNED, probe, message=str(dropped), behind=dropped.ratio)
+        except Exception as error:
+            # where others train along, they wait for this one: the launcher has to end them all
+            if out_of_memory_everywhere(error, self._trainer.world_size):
+                return self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
+            if self._errors.counts_as_diverged(error, lr):
+                return self._aside.outcome(TrialState.DIVERGED, probe, message=in_words(error))
+            self._errors.describe(error, lr)
+            raise
+        except BaseException as error:
+            self._errors.describe(error, lr)
+            raise
+        finally:
+            self._at = self._loop.batch_progress.current.ready
 
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""
         self._rival = self._losses
-        if self.replay or self._ended is None:
+        # a checkpoint that user code asks for is written when the winner's epoch is trained again
+        self.replay = self.replay or bool(self.agree(self._aside.saves))
+        if self.replay or self._ended is None or self._told is None:
             return
         older = self._leader.state if self._leader is not None else None
         self._leader = None  # its copies are written over
-        if not self._ended.hold_weights(reuse=older):
+        if not self._all(self._ended.hold_weights(reuse=older)):
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
         done = self._until is None or self._at < self._until
-        self._leader = _EndState(self._ended, self._logged, self._tail, self._at, done, self._lr)
+        self._leader = _EndState(self._ended, self._told, self._tail, self._at, done, self._lr)
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch: put its end state back, and train what is left.
@@ -232,7 +254,7 @@ class EpochRunner:
             self._tape.seek(leader.at)
         leader.state.restore()
         self._validation.rewind()
-        self._aside.play(leader.calls)
+        self._aside.tell(leader.told)
         if leader.done:
             self._show_epoch_as_done()
             return self._natively(lr, lambda: self._run_tail() if leader.tail else None, guarded=False)
@@ -259,17 +281,23 @@ class EpochRunner:
             with self._validation.kept():
                 run()
             return lr
+        raised = False
         for _ in range(_TRIES):
             try:
                 with self._validation.kept(), self._watch():
                     run()
             except Diverged:
-                lr /= BACK_OFF
-                self._rewind()
-                self.rates.set(lr)
-                run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
+                pass
+            except Exception as error:
+                if raised or not self._errors.counts_as_diverged(error, lr):
+                    raise
+                raised = True  # the same at a lower rate is no fault of the rate
             else:
                 return lr
+            lr /= BACK_OFF
+            self._rewind()
+            self.rates.set(lr)
+            run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
         return self._natively(lr, run, guarded=False)
 
     def _run_tail(self) -> None:
@@ -293,7 +321,6 @@ class EpochRunner:
     def _watch(self) -> Iterator[None]:
         """Raise :class:`Diverged` where the epoch's loss, or its validation at the end, is not sane."""
         probe = self._aside.probe()
-        callbacks: list[Any] = self._trainer.callbacks  # type: ignore[attr-defined]
         native = self._loop.on_advance_end
 
         def checked_end(fetcher: Any) -> None:
@@ -301,18 +328,13 @@ class EpochRunner:
                 raise Diverged("the epoch's end is not sane")
             native(fetcher)
 
-        callbacks.append(probe)
-        try:
-            with replaced(self._loop, "on_advance_end", checked_end):
-                yield
-        finally:
-            callbacks.remove(probe)
+        with these_called_too(self._trainer, [(probe, PROBED)]), replaced(self._loop, "on_advance_end", checked_end):
+            yield
 
     def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
         # the last step's loss is of the weights before it
-        trained = [p for p in self._module.parameters() if p.requires_grad]
-        if not self.agree(all(bool(p.detach().isfinite().all()) for p in trained)):
+        if not self._all(all(is_finite(p) for p in self._module.parameters() if p.requires_grad)):
             return False
         if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
             return True
@@ -357,7 +379,11 @@ class EpochRunner:
             raise CandidateEnded
 
         native = self._loop.on_advance_end
-        with replaced(self._loop, "on_advance_end", last_or_native), contextlib.suppress(CandidateEnded):
+        with (
+            self._errors.watched(self._lr),
+            replaced(self._loop, "on_advance_end", last_or_native),
+            contextlib.suppress(CandidateEnded),
+        ):
             self._run(self._tape or self._fetcher)
         # the data, or the module's on_train_batch_start, ended the epoch without a tail
         return reached[0] if reached else reach(self._fetcher, tail=False)
@@ -370,13 +396,14 @@ class EpochRunner:
         held = not native or overrides(self._module, "on_validation_model_zero_grad")
         if not self.replay:
             self._ended = self._state(defer=True, grads=held)
-            self._logged = self._aside.logged()
+            self._told = self._aside.told()
         return self._score(frees)
 
     def _score(self, frees: bool) -> dict[str, float]:
         if frees:
             self._module.on_validation_model_zero_grad()
-        with self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext():
+        norms = self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext()
+        with norms, self._errors.watched_validation(self._lr):
             return self._aside.score()
 
     def _show_epoch_as_done(self) -> None:
@@ -390,15 +417,11 @@ class EpochRunner:
 @dataclass(slots=True)
 class _EndState:
     state: TrainerState
-    calls: list[Any]
+    told: Told
     tail: bool
     at: int
     done: bool
     lr: float
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or is_oom_error(error)
 
 
 def _share_of(share: float | None, batches: float) -> int | None:

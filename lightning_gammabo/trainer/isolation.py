@@ -1,4 +1,4 @@
-"""Where a candidate trains unseen: the user's callbacks and loggers set aside, and a probe to watch it."""
+"""Where a candidate trains unseen: no callback is called, no logger written to, and a probe watches it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,28 @@ from torch import Tensor
 
 from lightning_gammabo.learning_rate.controller import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
-from lightning_gammabo.trainer.distributed import joined_over_ranks, mean_over_ranks
-from lightning_gammabo.trainer.monitor import Probe
-from lightning_gammabo.trainer.patch import replaced
-from lightning_gammabo.trainer.proxies import LoggerTape, OnlyHooks, nothing, stand_ins, takes_part
+from lightning_gammabo.trainer.callback_hooks import for_candidates, only_shows, takes_part
+from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks, mean_over_ranks
+from lightning_gammabo.trainer.hook_dispatch import only_these_called
+from lightning_gammabo.trainer.logger_writes import LoggerWrites, Written
+from lightning_gammabo.trainer.monitor import PROBED, Probe
+from lightning_gammabo.trainer.patch import nothing, replaced
+from lightning_gammabo.trainer.snapshot.objects import ObjectImage
+from lightning_gammabo.trainer.snapshot.roots import is_lightning, named
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import running_sums
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-__all__ = ["Aside"]
+__all__ = ["Aside", "Told"]
 
+Told = tuple[Written, ObjectImage]
 _RATE_HOOKS = ("on_train_batch_start", "on_train_batch_end")
 
 
 class Aside:
-    """Sets what is the user's aside while a candidate trains, and says what came of it.
+    """Keeps what is the user's untouched while a candidate trains, and says what came of it.
 
     Args:
         trainer: the Trainer, at the start of the epoch.
@@ -37,6 +42,8 @@ class Aside:
 
     Attributes:
         taking_part: objects whose state the candidates move.
+        known: ids of objects that the state of the fit holds already.
+        saves: whether user code asked for a checkpoint while a candidate trained; its validation comes once more.
     """
 
     def __init__(
@@ -52,8 +59,12 @@ class Aside:
         self._validation = validation
         self._on_batch = on_batch
         self._observed = [callback for callback in callbacks if takes_part(callback)]
+        self._silent = [one for one in callbacks if not takes_part(one) and not only_shows(one)]
         self.taking_part: list[object] = [*self._observed, *([guard] if guard is not None else [])]
-        self._loggers = [LoggerTape(logger) for logger in trainer.loggers]
+        self.known: set[int] = set()
+        self.saves = False
+        self._scoring = False
+        self._loggers = LoggerWrites(trainer.loggers)
         self._began = 0.0
 
     @contextlib.contextmanager
@@ -69,19 +80,40 @@ class Aside:
         """
         trainer: Any = self._trainer
         probe = self._candidate_probe(drop_after=drop_after, rival=rival)
-        for tape in self._loggers:
-            tape.clear()
+        self.saves = False
         self._began = time.perf_counter()
         self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
         self._steps_at_start = trainer.global_step
-        rates = [OnlyHooks(self._guard, _RATE_HOOKS)] if self._guard is not None else []
+        rates = [(self._guard, _RATE_HOOKS)] if self._guard is not None else []
+        listeners = [*rates, *for_candidates(self._observed), (probe, PROBED)]
         with (
-            replaced(trainer, "callbacks", [*rates, *stand_ins(self._observed), probe]),
-            replaced(trainer, "_loggers", list(self._loggers)),
-            replaced(trainer, "save_checkpoint", nothing),
+            self._silent_kept(),
+            self._loggers.kept(),
+            only_these_called(trainer, listeners),
+            replaced(trainer, "save_checkpoint", self._note_save),
             self._validation.kept(),
         ):
             yield probe
+
+    @contextlib.contextmanager
+    def _silent_kept(self) -> Iterator[None]:
+        # user code may write to callbacks that are not called, and to the Trainer's lists of them
+        trainer: Any = self._trainer
+        image = self._silent_image()
+        entries = [(held, list(held)) for held in (trainer.callbacks, trainer._loggers)]
+        try:
+            yield
+        finally:
+            image.restore()
+            for held, content in entries:
+                held[:] = content
+
+    def _silent_image(self) -> ObjectImage:
+        roots = named("callback", map(vars, self._silent))
+        return ObjectImage(roots, stop=is_lightning, skip=self.known, data=list(roots))
+
+    def _note_save(self, *args: Any, **kwargs: Any) -> None:
+        self.saves = self.saves or not self._scoring
 
     def _candidate_probe(self, **options: Any) -> Probe:
         return self.probe(read_sums=lambda: running_sums(self._trainer), on_batch=self._on_batch, **options)
@@ -109,24 +141,26 @@ class Aside:
         Returns:
             What was logged since it began.
         """
-        return self._validation.score(self._metrics_at_start)
+        with replaced(self, "_scoring", True):
+            return self._validation.score(self._metrics_at_start)
 
-    def logged(self) -> list[Any]:
-        """What it told the loggers so far.
+    def told(self) -> Told:
+        """What it wrote to loggers, and to callbacks that are not called, so far.
 
         Returns:
-            What :meth:`play` takes.
+            What :meth:`tell` takes.
         """
-        return [tape.take() for tape in self._loggers]
+        return self._loggers.written(), self._silent_image()
 
-    def play(self, calls: list[Any]) -> None:
-        """Tell the user's loggers.
+    def tell(self, told: Told) -> None:
+        """Write it to the user's loggers and callbacks.
 
         Args:
-            calls: what :meth:`logged` gave.
+            told: what :meth:`told` gave.
         """
-        for tape, call in zip(self._loggers, calls, strict=True):
-            tape.play(call)
+        written, image = told
+        image.restore()
+        self._loggers.write(written)
 
     def outcome(
         self,
@@ -157,7 +191,7 @@ class Aside:
         if scored:
             metrics = mean_over_ranks(metrics, ranks)
             losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, ranks)
-            batches = joined_over_ranks(probe.val_batches, ranks)
+            batches = joined_over_ranks(probe.val_batches, ranks, data_part(self._trainer)[0])
         return Outcome(
             state=state,
             metrics=metrics,

@@ -8,20 +8,24 @@ from typing import Any
 
 from torch import Tensor
 
-from lightning_gammabo.trainer.proxies import nothing
+from lightning_gammabo.records import has_exploded
+from lightning_gammabo.trainer.patch import nothing
 
-__all__ = ["CHECK_EVERY", "HOPELESS", "Diverged", "Dropped", "Probe", "mean_loss"]
+__all__ = ["CHECK_EVERY", "HOPELESS", "PROBED", "Diverged", "Dropped", "Probe", "mean_loss"]
 
 CHECK_EVERY = 8
 """steps between two looks at the loss where a look costs a synchronisation"""
 HOPELESS = 1.5
 """a candidate whose training loss is this many times the leader's is dropped (measured in docs/policies.md)"""
 
+PROBED = ("on_train_batch_end", "on_validation_batch_end")
+"""the hooks that watch"""
+
 Sums = Mapping[str, tuple[Tensor, Tensor]]
 
 
 class Diverged(Exception):
-    """A candidate's loss is not finite; its epoch is cut short."""
+    """A candidate's loss is not finite, or absurdly large; its epoch is cut short."""
 
 
 class Dropped(Exception):
@@ -49,8 +53,6 @@ class Probe:
         on_batch: called with the number of batches that were trained, after each of them.
     """
 
-    state_key = "lightning_gammabo.Probe"
-
     def __init__(
         self,
         agree: Callable[[bool], bool],
@@ -74,11 +76,6 @@ class Probe:
         self._checked = 0
         self._validation: list[Tensor] = []
         self._sums: list[Sums] = []
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("on_") or name in ("setup", "teardown", "state_dict"):
-            return nothing
-        raise AttributeError(name)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Note the step's loss; cut the candidate short where it is not finite, or hopeless.
@@ -125,12 +122,15 @@ class Probe:
         """Look at the losses since the last look.
 
         Raises:
-            Diverged: if one is not finite, on all ranks at the same step.
+            Diverged: if one is not finite or absurdly large, on all ranks at the same step.
         """
         fresh, self._checked = self.losses[self._checked :], len(self.losses)
-        bad = not all(math.isfinite(loss) for loss in map(float, fresh))
-        if self._agree(bad) if self._distributed else bad:
-            raise Diverged(f"training loss not finite at step {self.batches}")
+        first = float(self.losses[0]) if self.losses else 0.0
+        worst = next((loss for loss in map(float, fresh) if has_exploded(loss, usual=first)), None)
+        if self._agree(worst is not None) if self._distributed else worst is not None:
+            finite = worst is not None and math.isfinite(worst)
+            said = f"of {worst:.3g}, from {first:.3g}," if finite else "not finite"
+            raise Diverged(f"training loss {said} at step {self.batches}")
 
     @property
     def train_loss(self) -> float | None:

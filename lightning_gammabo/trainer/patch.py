@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["replaced"]
+__all__ = ["nothing", "replaced"]
 
 
 @contextlib.contextmanager
@@ -40,3 +40,7 @@ def replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
             setattr(owner, name, before)
         else:
             delattr(owner, name)
+
+
+def nothing(*args: Any, **kwargs: Any) -> None:
+    """A hook that is set aside."""

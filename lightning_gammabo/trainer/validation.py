@@ -59,10 +59,12 @@ class Validation:
             return
         select = module._select_data_fetcher
 
-        def select_kept(*args: Any, **kwargs: Any) -> Any:
-            fetcher = select(*args, **kwargs)
+        def select_kept(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+            fetcher = select(trainer, *args, **kwargs)
+            others = trainer.fit_loop is not self._trainer.fit_loop  # one within a hook
             # a step that takes the iterator itself reads past a fetcher's batches
-            return fetcher if self._scoring.active or hasattr(fetcher, "_batch_idx") else shelf.tape_for(fetcher)
+            unkept = others or self._scoring.active or hasattr(fetcher, "_batch_idx")
+            return fetcher if unkept else shelf.tape_for(fetcher)
 
         with replaced(module, "_select_data_fetcher", select_kept):
             yield

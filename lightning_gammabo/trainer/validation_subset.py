@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subset
 from torch.utils.data.distributed import DistributedSampler
 
+from lightning_gammabo.trainer.distributed import data_part
 from lightning_gammabo.trainer.patch import replaced
 
 if TYPE_CHECKING:
@@ -124,8 +125,8 @@ class ScoringSet:
         draw = torch.Generator().manual_seed(self._seed)
         chosen = torch.randperm(total, generator=draw)[:samples].sort().values.tolist()
         if isinstance(loader.sampler, DistributedSampler):
-            ranks = trainer.world_size
-            chosen = chosen[: max(len(chosen) // ranks, 1) * ranks][trainer.global_rank :: ranks]
+            part, parts = data_part(trainer)
+            chosen = chosen[: max(len(chosen) // parts, 1) * parts][part::parts]
         return DataLoader(
             Subset(loader.dataset, chosen),
             batch_size=max(1, min(loader.batch_size, len(chosen) // PAIRS)),

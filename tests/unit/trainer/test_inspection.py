@@ -258,6 +258,7 @@ class Loop:
 
 
 _select_data_fetcher = None
+call = SimpleNamespace(_call_callback_hooks=None)
 
 
 def known(strategy: Any = None) -> Any:
@@ -293,7 +294,8 @@ def test_a_lightning_as_it_is_known(strategy: Any) -> None:
             ("Loop", n, f"TrainingEpochLoop.{n}")
             for n in ("run", "done", "on_advance_end", "_results", "_should_check_val_fx", "_batches_that_stepped")
         ),
-        ("Loop", "setup_data", "FitLoop.setup_data, fit_loop._select_data_fetcher"),
+        ("Loop", "setup_data", "FitLoop.setup_data, fit_loop._select_data_fetcher, call._call_callback_hooks"),
+        ("call", "_call_callback_hooks", "call._call_callback_hooks"),
         ("Loop", "reset", "evaluation_loop._select_data_fetcher"),
         ("here", "_select_data_fetcher", "fit_loop._select_data_fetcher, evaluation_loop._select_data_fetcher"),
     ],
@@ -306,6 +308,7 @@ def test_what_a_lightning_lacks_is_named(monkeypatch: pytest.MonkeyPatch, where:
         "epoch_loop": trainer.fit_loop.epoch_loop,
         "Loop": Loop,
         "here": sys.modules[__name__],
+        "call": call,
     }
     monkeypatch.delattr(owners[where], name)
     message = rf"cannot rewind this Lightning \(version unknown\): it has no {said}\. Install a Lightning that "
