@@ -50,7 +50,7 @@ class Trial:
     Args:
         number: position among the trials of its search, from 0.
         lr: the learning rate of the first parameter group.
-        origin: where it came from: ``current``, ``region``, ``initial``, ``acquisition``, ``centre``, ``grid``,
+        origin: where it came from: ``current``, ``usual``, ``region``, ``initial``, ``acquisition``, ``centre``, ``grid``,
             ``random``, ``list``.
 
     Raises:

@@ -165,7 +165,9 @@ class EpochSearch:
             stops=rules.stops,
             lengthens=lengthens if rules.may_lengthen(plan) else None,
         )
-        record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around)
+        record = scheduler.search(
+            runner, proposals, epoch=epoch, current_lr=current, around=around, origin="usual" if plan.wide else "region"
+        )
         return replace(
             record,
             sampler=search_name(self._given.sampler),

@@ -131,6 +131,7 @@ class HyperparameterScheduler:
         epoch: int,
         current_lr: float,
         around: Sequence[float] = (),
+        origin: str = "region",
     ) -> EpochRecord:
         """Try candidates, the present rate first, and choose one.
 
@@ -140,6 +141,7 @@ class HyperparameterScheduler:
             epoch: the epoch, from 0.
             current_lr: the rate that the optimizer would use now.
             around: rates to try next, before the search proposes.
+            origin: where those come from: ``region``, or ``usual`` for the optimizer's usual rate.
 
         Returns:
             The record of the search; committing its choice is the caller's.
@@ -153,7 +155,7 @@ class HyperparameterScheduler:
             seen.val_passes = self._learn_reference(runner)
             proposals.enqueue(current_lr)
             for lr in around:
-                proposals.enqueue(lr, origin="region")
+                proposals.enqueue(lr, origin=origin)
             while self._goes_on(runner, seen, proposals):
                 trial = self._ask(runner, proposals, seen.results)
                 self._try(runner, proposals, trial, seen)
