@@ -209,21 +209,21 @@ def test_the_cost_of_one_search() -> None:
             "epochwise",
             SHAPE,
             ": 8 candidates over the whole range, whole epochs, then 9 searches of 3 candidates within x1.59 of the "
-            "present rate, 10% of an epoch each. Estimated cost: usually 2.24x, at most 2.24x a plain fit (first search 0.70, later "
-            "searches 0.18, validation 0.36).",
+            "present rate, 10% of an epoch each. Estimated cost: usually 2.24x, at most 2.24x a plain fit (first search "
+            "0.70, later searches 0.18, validation 0.36).",
         ),
         (
             "once",
             RunShape(epochs=4, batches=100),
-            ": 8 candidates over the whole range, whole epochs. Estimated cost: usually 2.75x, at most 2.75x a plain fit (first "
-            "search 1.75, validation 0.00).",
+            ": 8 candidates over the whole range, whole epochs. Estimated cost: usually 2.75x, at most 2.75x a plain fit "
+            "(first search 1.75, validation 0.00).",
         ),
         (
             "default",
             RunShape(epochs=10, batches=1000, val_ratio=0.03),
-            ": up to 7 candidates over the whole range, 62% of an epoch each, then 4 searches of 3 candidates within x4.00 "
-            "of the present rate, 56% of an epoch each, rivals only where the present rate has stopped improving. Estimated cost: "
-            "usually 1.30x, at most 1.92x a plain fit (first search 0.48, later searches 0.41, validation 0.02).",
+            ": up to 7 candidates over the whole range, 62% of an epoch each, then 4 searches of 3 candidates "
+            "within x4.00 of the present rate, 56% of an epoch each, rivals only where the present rate has stopped "
+            "improving. Estimated cost: usually 1.30x, at most 1.92x a plain fit (first search 0.48, later searches 0.41, validation 0.02).",
         ),
         (
             "epochwise",
