@@ -18,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, SearchPolicy
 
 
 def small_cnn(lr: float) -> Classifier:
@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     add("--epochs", type=int, default=20, help="epochs of the searched run")
     add("--lr", type=float, default=0.01, help="the configured rate: the plain runs', and where the search starts")
     add("--policy", default="epochwise", help="epochwise, adaptive, once, thorough, thesis")
-    add("--n-iterations", type=int, default=None, help="candidates of the first search that the surrogate proposes")
+    add("--first-model", type=int, default=None, help="candidates of the first search that the surrogate proposes")
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/digits"))
     return parser.parse_args()
@@ -59,7 +59,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args = parse_args()
-    search = GammaLRSearch(args.policy, n_iterations=args.n_iterations, seed=args.seed)
+    search = GammaLRSearch(SearchPolicy(base=args.policy, first_model=args.first_model), seed=args.seed)
     make = partial(small_cnn, args.lr)
     compare(make, load_splits(args.seed), search, epochs=args.epochs, seed=args.seed, out=args.out)
 

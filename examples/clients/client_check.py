@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lightning_gammabo import CustomObjective, GammaLRSearch
-from lightning_gammabo.objective import Measured
-from lightning_gammabo.report.table import history_table
+from lightning_gammabo import CustomObjective, GammaLRSearch, ListSampler, SearchPolicy
+from lightning_gammabo.determinant.objective import Measured
 
 EPOCHS = 2
 RATES = (3e-5, 3e-3)
@@ -49,7 +48,7 @@ def kept(commit: Any) -> GammaLRSearch:
     """Several whole candidates an epoch, which come and go without changing anything."""
     return GammaLRSearch(
         "thesis",
-        candidates=RATES,
+        sampler=ListSampler(RATES),
         objective=EarlierIsBetter(),
         lr_schedulers="scale",
         commit=commit,
@@ -68,9 +67,9 @@ def check(package: str, shows: str, train: Train) -> None:
         searched_each_epoch(search)
         assert all(record.chosen_number == 0 for record in search.history), search.history
         differing[commit] = differences(plain.left, again.left)
-    fit = Fit(train, [GammaLRSearch(later_share=4.0, progress=False)])
+    fit = Fit(train, [GammaLRSearch(SearchPolicy(later_overhead=4.0), progress=False)])
     search = GammaLRSearch.of(fit.trainer)
-    print(history_table(search.history))
+    print(search.history)
     searched_each_epoch(search)
     row = {
         "client": f"{package} {importlib.metadata.version(package)}",

@@ -1,7 +1,7 @@
 """Which learning rate next? Ask and tell; sees no network.
 
-BoTorch and GPyTorch are imported only when one of their classes, or a search that needs them, is used: importing them
-takes a second or more and changes GPyTorch's settings for the whole process.
+BoTorch and GPyTorch are imported when a search first asks its model, or one of the classes that need them is looked up:
+importing them takes a second or more and changes GPyTorch's settings for the whole process.
 """
 
 from __future__ import annotations
@@ -9,37 +9,44 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from lightning_gammabo.bayesopt._asktell import Search
-from lightning_gammabo.bayesopt._factory import SearchFactory, make_search, search_name
-from lightning_gammabo.bayesopt._view import SurrogateView
+from lightning_gammabo.bayesopt.asktell import Search
 from lightning_gammabo.bayesopt.baselines import GridSearch, ListSearch, RandomSearch, SobolSearch
+from lightning_gammabo.bayesopt.factory import SAMPLER_NAMES, ListSampler, SamplerFactory, make_search, search_name
 from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
+from lightning_gammabo.bayesopt.priors import PlacePrior
 from lightning_gammabo.bayesopt.search import BayesOpt
 from lightning_gammabo.bayesopt.space import LearningRateSpace
+from lightning_gammabo.bayesopt.surrogate import SurrogateView
 
 if TYPE_CHECKING:
     from lightning_gammabo.bayesopt.acquisition import (
         LogStudentTExpectedImprovement,
+        LogStudentTProbabilityOfImprovement,
         LogThesisExpectedImprovement,
         StudentTExpectedImprovement,
         StudentTProbabilityOfImprovement,
     )
-    from lightning_gammabo.bayesopt.model import GammaPrecisionGP, HyperNodes
+    from lightning_gammabo.bayesopt.hyperparameters import HyperNodes
+    from lightning_gammabo.bayesopt.model import GammaPrecisionGP
     from lightning_gammabo.bayesopt.posterior import StudentTPosterior
 
 __all__ = [
+    "SAMPLER_NAMES",
     "BayesOpt",
     "GammaPrecisionGP",
     "GaussianBayesOpt",
     "GridSearch",
     "HyperNodes",
     "LearningRateSpace",
+    "ListSampler",
     "ListSearch",
     "LogStudentTExpectedImprovement",
+    "LogStudentTProbabilityOfImprovement",
     "LogThesisExpectedImprovement",
+    "PlacePrior",
     "RandomSearch",
+    "SamplerFactory",
     "Search",
-    "SearchFactory",
     "SobolSearch",
     "StudentTExpectedImprovement",
     "StudentTPosterior",
@@ -51,8 +58,9 @@ __all__ = [
 
 _NEEDS_BOTORCH = {
     "GammaPrecisionGP": "model",
-    "HyperNodes": "model",
+    "HyperNodes": "hyperparameters",
     "LogStudentTExpectedImprovement": "acquisition",
+    "LogStudentTProbabilityOfImprovement": "acquisition",
     "LogThesisExpectedImprovement": "acquisition",
     "StudentTExpectedImprovement": "acquisition",
     "StudentTPosterior": "posterior",

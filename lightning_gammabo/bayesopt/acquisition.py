@@ -1,9 +1,9 @@
-"""Expected improvement, its log and probability of improvement under Student-t posteriors, for BoTorch.
+"""BoTorch acquisitions for Student-t posteriors, and the thesis's own.
 
-BoTorch's own analytic acquisitions read only the mean and the variance of a posterior and then apply the Gaussian's
-formula, without a word: for df 3, loc -0.5, scale 1, best 0 they give 0.4696 where 0.3461 is true. The ones here take
-the marginal as it is, and refuse a posterior that is not theirs. The thesis's own acquisition stands beside them: it
-re-estimates the mean and the variance of any posterior by eqs. 13-15 and then takes the Gaussian's formula.
+BoTorch's analytic acquisitions read only the mean and the variance of a posterior and then apply the Gaussian's
+formula: for df 3, loc -0.5, scale 1, best 0 they give 0.4696 where 0.3461 is true. The ones here take the marginal as
+it is, and refuse other posteriors. The thesis's acquisition re-estimates the mean and the variance of any posterior by
+eqs. 13-15 and then applies the Gaussian's formula.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 
 import torch
+from botorch.acquisition.acquisition import AcquisitionFunction
 from botorch.acquisition.analytic import AnalyticAcquisitionFunction
 from botorch.acquisition.objective import PosteriorTransform
 from botorch.models.model import Model
@@ -18,12 +19,14 @@ from botorch.posteriors.posterior import Posterior
 from botorch.utils.transforms import t_batch_mode_transform
 from torch import Tensor
 
-from lightning_gammabo.bayesopt import _torch_t
+from lightning_gammabo.bayesopt import student_t
 from lightning_gammabo.bayesopt.posterior import StudentTPosterior
 from lightning_gammabo.bayesopt.precision import ThesisReading, mean_posterior, precision_posterior
 
 __all__ = [
+    "FantasyAverage",
     "LogStudentTExpectedImprovement",
+    "LogStudentTProbabilityOfImprovement",
     "LogThesisExpectedImprovement",
     "StudentTExpectedImprovement",
     "StudentTProbabilityOfImprovement",
@@ -31,7 +34,7 @@ __all__ = [
 
 
 class _StudentTAcquisition(AnalyticAcquisitionFunction):
-    # what the three share: best_f, xi, and the standardised improvement of each component
+    # what they share: best_f, xi, and the standardised improvement of each component
 
     best_f: Tensor
 
@@ -52,7 +55,7 @@ class _StudentTAcquisition(AnalyticAcquisitionFunction):
         self.maximize = maximize
 
     def _improvement(self, X: Tensor) -> tuple[Tensor, Tensor, Tensor, float]:
-        # z, scale and weights, each b x K, and df
+        # z, scale and log weights, each b x K, and df
         self.to(X)
         posterior = self.model.posterior(X, posterior_transform=self.posterior_transform)
         if not isinstance(posterior, StudentTPosterior):
@@ -62,7 +65,17 @@ class _StudentTAcquisition(AnalyticAcquisitionFunction):
             )
         loc, scale = (values.squeeze(-1).squeeze(-1) for values in (posterior.component_loc, posterior.component_scale))
         gain = (loc - self.best_f.unsqueeze(-1)) * (1.0 if self.maximize else -1.0)
-        return (gain - self.xi) / scale, scale, posterior.weights.squeeze(-1), posterior.df
+        # a node that weighs nothing has no gradient either
+        log_weights = posterior.weights.squeeze(-1).clamp_min(torch.finfo(loc.dtype).tiny).log()
+        return (gain - self.xi) / scale, scale, log_weights, posterior.df
+
+    def _log_expected_improvement(self, X: Tensor) -> Tensor:
+        z, scale, log_weights, df = self._improvement(X)
+        return torch.logsumexp(student_t.log_h(z, df) + scale.log() + log_weights, dim=-1)
+
+    def _log_probability(self, X: Tensor) -> Tensor:
+        z, _, log_weights, df = self._improvement(X)
+        return torch.logsumexp(student_t.log_cdf(z, df) + log_weights, dim=-1)
 
 
 class LogStudentTExpectedImprovement(_StudentTAcquisition):
@@ -91,8 +104,7 @@ class LogStudentTExpectedImprovement(_StudentTAcquisition):
         Returns:
             ``b``.
         """
-        z, scale, weights, df = self._improvement(X)
-        return torch.logsumexp(_torch_t.log_h(z, df) + (scale * weights).log(), dim=-1)
+        return self._log_expected_improvement(X)
 
 
 class StudentTExpectedImprovement(_StudentTAcquisition):
@@ -116,8 +128,33 @@ class StudentTExpectedImprovement(_StudentTAcquisition):
         Returns:
             ``b``.
         """
-        z, scale, weights, df = self._improvement(X)
-        return (weights * scale * _torch_t.log_h(z, df).exp()).sum(dim=-1)
+        return self._log_expected_improvement(X).exp()
+
+
+class LogStudentTProbabilityOfImprovement(_StudentTAcquisition):
+    """``ln P(f > best_f + xi)`` under a (mixture of) Student-t marginal(s), q = 1.
+
+    Args:
+        model: a model whose posterior is a :class:`StudentTPosterior` with one output and df > 1.
+        best_f: best value so far: a number or ``b``.
+        xi: margin to be improved by, in units of the outcome.
+        posterior_transform: applied to the posterior; it has to stay Student-t.
+        maximize: False if smaller values are better.
+    """
+
+    _log: bool = True
+
+    @t_batch_mode_transform(expected_q=1)  # type: ignore[arg-type]
+    def forward(self, X: Tensor) -> Tensor:
+        """Evaluate.
+
+        Args:
+            X: ``b x 1 x d``.
+
+        Returns:
+            ``b``.
+        """
+        return self._log_probability(X)
 
 
 class StudentTProbabilityOfImprovement(_StudentTAcquisition):
@@ -141,8 +178,7 @@ class StudentTProbabilityOfImprovement(_StudentTAcquisition):
         Returns:
             ``b``.
         """
-        z, _, weights, df = self._improvement(X)
-        return (weights * _torch_t.log_cdf(z, df).exp()).sum(dim=-1)
+        return self._log_probability(X).exp()
 
 
 def _of(posterior: Posterior, name: str) -> Tensor:
@@ -155,9 +191,16 @@ class LogThesisExpectedImprovement(AnalyticAcquisitionFunction):
     """Log of the thesis's own acquisition (ch. 3.3): the Gaussian's EI with mean and variance estimated anew, q = 1.
 
     Surrogate mean -> Gamma posterior of the precision (eqs. 14, 15) -> variance -> mean again (eq. 13) -> EI (eq. 10).
-    Which mean and which variance is left open by the text; see
-    :func:`~lightning_gammabo.bayesopt.precision.thesis_estimate` for the readings, and for what they do: the
-    observations count as draws of one mean, so the estimate is drawn to their average where the surrogate is unsure.
+    The surrogate's mean is taken as known; the precision gets its Gamma posterior from the observations; the variance
+    is estimated as ``1 / E[tau] = b_n / a_n``; the mean is estimated again with that variance, the surrogate's mean and
+    variance being the prior. The text leaves open which mean and which variance; the readings are
+
+    - ``"L2"`` (default): residuals ``y_i - m(x)`` about the candidate's own mean; EI from ``M(x)`` and ``V(x)``;
+    - ``"L1"``: as L2, but EI from ``M(x)`` and the estimated variance of one observation;
+    - ``"L3"``: residuals ``y_i - m(x_i)`` about the means at the data; EI from ``M(x)`` and ``V(x)``.
+
+    All three treat the observations as ``n`` draws of one mean. So ``M`` is drawn to their average where the surrogate
+    is unsure, and ``V`` shrinks everywhere as ``n`` grows.
 
     Args:
         model: any model of one output; only the mean and the variance of its posterior are used.
@@ -166,7 +209,7 @@ class LogThesisExpectedImprovement(AnalyticAcquisitionFunction):
         Y_observed: the outcomes, ``n x 1``, in the units of the model's posterior; standardised, or give ``rate``.
         xi: margin to be improved by.
         concentration: ``a0`` of the Gamma prior.
-        rate: ``b0`` of the Gamma prior, in squared units of the outcome.
+        rate: ``b0`` of the Gamma prior, in squared units of the outcome; near 0 the variance of L3 collapses.
         reading: ``"L1"``, ``"L2"`` or ``"L3"``.
         posterior_transform: applied to the posterior.
         maximize: False if smaller values are better.
@@ -242,4 +285,37 @@ class LogThesisExpectedImprovement(AnalyticAcquisitionFunction):
         mean, variance = self.estimate(X)
         scale = variance.sqrt()
         gain = (mean - self.best_f) * (1.0 if self.maximize else -1.0) - self.xi
-        return _torch_t.log_h(gain / scale, math.inf) + scale.log()
+        return student_t.log_h(gain / scale, math.inf) + scale.log()
+
+
+class FantasyAverage(AcquisitionFunction):
+    """An acquisition averaged over fantasies: what it is worth to try a point while other trials are pending.
+
+    Expected improvement averaged over what the pending trials may score is greedy qEI: with ``P`` the pending points,
+    ``E[max(f(x), f_P, best_f)]`` grows with ``x`` by ``E[EI(x | y_P)]``. The greedy batch is within 1 - 1/e of the best
+    one (Wilson, Hutter, Deisenroth: Maximizing acquisition functions for Bayesian optimization, NeurIPS 2018).
+
+    Args:
+        acq_function: an analytic acquisition of a fantasy model, whose last batch dimension are the fantasies; if it
+            is a log the average is the log of the mean.
+    """
+
+    def __init__(self, acq_function: AcquisitionFunction) -> None:
+        super().__init__(model=acq_function.model)
+        self.acq_function = acq_function
+        self._log = acq_function._log
+
+    @t_batch_mode_transform(expected_q=1)  # type: ignore[arg-type]
+    def forward(self, X: Tensor) -> Tensor:
+        """Evaluate.
+
+        Args:
+            X: ``b x 1 x d``.
+
+        Returns:
+            ``b``.
+        """
+        values: Tensor = self.acq_function(X.unsqueeze(-3))  # b x s
+        if self._log:
+            return torch.logsumexp(values, dim=-1) - math.log(values.shape[-1])
+        return values.mean(dim=-1)

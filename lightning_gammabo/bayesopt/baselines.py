@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.quasirandom import SobolEngine
 
-from lightning_gammabo.bayesopt._asktell import AskTell
+from lightning_gammabo.bayesopt.asktell import AskTell
 from lightning_gammabo.bayesopt.space import LearningRateSpace
 
 __all__ = ["GridSearch", "ListSearch", "RandomSearch", "SobolSearch"]

@@ -3,9 +3,9 @@
 | symbol | meaning | shape |
 | --- | --- | --- |
 | ``b``, ``n``, ``d``, ``m`` | batch, observations, inputs, outputs | |
-| ``K`` | hyperparameter nodes | 1 if maximised, 84 if averaged |
+| ``K = L R`` | hyperparameter nodes | 1 if maximised, 12 lengthscales with 7 noise ratios each if averaged |
 | ``k``, ``v`` | kernel; prior variance of a constant mean | |
-| ``rho`` | noise variance over signal variance, in the kernel | ``(b x) K`` |
+| ``rho`` | noise variance over signal variance, in the kernel | ``(b x) L x R`` |
 | ``a``, ``r`` | concentration and rate of the precision's prior | |
 
 ``f | tau ~ GP(0, (k + v) / tau)``, noise variance ``rho / tau``, ``tau ~ Gamma(a, r)``; and, with
@@ -19,6 +19,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -33,9 +34,8 @@ from botorch.posteriors.posterior import Posterior
 from botorch.sampling.base import MCSampler
 from torch import Tensor
 
-from lightning_gammabo.bayesopt._factors import Factors, make_factors, marginals
-from lightning_gammabo.bayesopt._nodes import KERNELS, HyperNodes, find_nodes
-from lightning_gammabo.bayesopt._process import Kernel
+from lightning_gammabo.bayesopt.factors import Factors, make_factors, marginals
+from lightning_gammabo.bayesopt.hyperparameters import KERNELS, HyperNodes, Kernel, find_nodes
 from lightning_gammabo.bayesopt.posterior import StudentTPosterior
 
 __all__ = ["GammaPrecisionGP", "HyperNodes"]
@@ -44,20 +44,26 @@ __all__ = ["GammaPrecisionGP", "HyperNodes"]
 class GammaPrecisionGP(Model, FantasizeMixin):
     """Exact Student-t process regression: a Gaussian process whose precision has a Gamma prior, integrated out.
 
-    The model is fitted when it is made; no ``fit_gpytorch_mll`` is needed. Its hyperparameters are averaged over a
-    quadrature grid by default (one batched Cholesky), so that posteriors are mixtures of Student-t's. For more than one
+    The model is fitted when it is made; no ``fit_gpytorch_mll`` is needed. By default its hyperparameters are averaged
+    over a grid (one batched Cholesky factorisation), so that posteriors are mixtures of Student-t's. For more than one
     input the ratios of the lengthscales are maximised first, and the grid is laid over their common size.
 
-    Inputs are expected in the unit cube (or give ``input_transform=Normalize(d)``), outcomes are standardised unless
+    Inputs are expected in the unit cube (or give ``input_transform=Normalize(d)``). Outcomes are standardised unless
     another transform is given: the priors are made for both. Arithmetic is in double precision; posteriors come in the
     data type of the training data.
+
+    Joint samples cost one ``q x q`` covariance and factor for each node that a sample picks: with 1,000 points some
+    10 MB and 30 ms each, and at most about 65 nodes. Few samples of many points pick few nodes;
+    ``hyperparameters="maximise"`` or a larger ``prune`` leaves fewer to pick.
 
     Args:
         train_X: inputs, ``b x n x d``.
         train_Y: outcomes, ``b x n x m``.
         kernel: ``"matern52"`` or ``"rbf"``.
         hyperparameters: ``"average"``, ``"maximise"``, or nodes of one's own.
-        precision_prior: concentration and rate of the precision's Gamma prior, for standardised outcomes.
+        precision_prior: concentration and rate of the precision's Gamma prior, for standardised outcomes; both ``inf``
+            for a known precision of 1, which is a Gaussian process.
+        prune: nodes that weigh less than this share of the best node are left out; 1.0 keeps the best one alone.
         outcome_transform: applied to the outcomes; ``"standardize"`` for BoTorch's ``Standardize``, None for none.
         input_transform: applied to the inputs.
 
@@ -90,6 +96,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         kernel: Kernel = "matern52",
         hyperparameters: Literal["average", "maximise"] | HyperNodes = "average",
         precision_prior: tuple[float, float] = (1.5, 1.5),
+        prune: float = 1e-3,
         outcome_transform: OutcomeTransform | Literal["standardize"] | None = "standardize",
         input_transform: InputTransform | None = None,
     ) -> None:
@@ -97,8 +104,14 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         _validate(train_X, train_Y)
         if kernel not in KERNELS:
             raise ValueError(f"GammaPrecisionGP(kernel={kernel!r}): the kernels are {', '.join(KERNELS)}")
-        if len(precision_prior) != 2 or not all(0.0 < p < float("inf") for p in precision_prior):
-            raise ValueError(f"GammaPrecisionGP(precision_prior={precision_prior!r}): need two positive numbers")
+        if len(precision_prior) != 2 or not (
+            all(0.0 < p < math.inf for p in precision_prior) or all(p == math.inf for p in precision_prior)
+        ):
+            raise ValueError(
+                f"GammaPrecisionGP(precision_prior={precision_prior!r}): need two positive numbers, or inf twice"
+            )
+        if not 0.0 <= prune <= 1.0:
+            raise ValueError(f"GammaPrecisionGP(prune={prune!r}): need a share between 0 and 1")
         if outcome_transform == "standardize":
             outcome_transform = Standardize(m=train_Y.shape[-1], batch_shape=train_Y.shape[:-2])
         targets, inputs = train_Y, train_X
@@ -112,6 +125,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
             nodes = find_nodes(nodes, kernel, inputs.detach().double(), targets.detach().double(), precision_prior)
         self.kernel: Kernel = kernel
         self.precision_prior = precision_prior
+        self.prune = prune
         self._assemble(train_X, inputs, targets, nodes, outcome_transform, input_transform)
 
     def _assemble(
@@ -127,8 +141,8 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         self.register_buffer("transformed_X", inputs)
         self.register_buffer("transformed_Y", targets)
         self.register_buffer("lengthscales", nodes.lengthscales.double())
-        self.register_buffer("noise_ratios", nodes.noise_ratios.double())
-        self.register_buffer("log_prior", nodes.log_prior.double())
+        self.register_buffer("noise_ratios", nodes.noise_ratios.double().contiguous())
+        self.register_buffer("log_prior", nodes.log_prior.double().contiguous())
         if outcome_transform is not None:
             self.outcome_transform = outcome_transform
         if input_transform is not None:
@@ -142,7 +156,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         # a model of the same hyperparameters' nodes with other data
         new = type(self).__new__(type(self))
         Model.__init__(new)
-        new.kernel, new.precision_prior = self.kernel, self.precision_prior
+        new.kernel, new.precision_prior, new.prune = self.kernel, self.precision_prior, self.prune
         new._assemble(train_X, inputs, targets, self.nodes, outcome_transform, getattr(self, "input_transform", None))
         return new
 
@@ -184,7 +198,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
 
     @property
     def nodes(self) -> HyperNodes:
-        """The hyperparameters' nodes before any pruning."""
+        """The hyperparameters' nodes, those that are left out included."""
         return HyperNodes(self.lengthscales, self.noise_ratios, self.log_prior)
 
     @property
@@ -220,13 +234,14 @@ class GammaPrecisionGP(Model, FantasizeMixin):
             X: ``b x q x d``.
             output_indices: outputs wanted; None for all.
             observation_noise: whether it is about new observations rather than about the function.
-            posterior_transform: applied last; an affine transform to one output is exact.
+            posterior_transform: applied last; an affine transform of one output is exact.
 
         Returns:
             A :class:`StudentTPosterior` unless an outcome or posterior transform makes it another.
 
         Raises:
-            UnsupportedError: if ``observation_noise`` is a tensor: the noise is inferred here, a part of the kernel.
+            UnsupportedError: if ``observation_noise`` is a tensor (the noise is inferred here, a part of the kernel), or
+                the transform weighs several outputs: their sum is no Student-t.
         """
         if isinstance(observation_noise, Tensor):
             raise UnsupportedError("observation_noise is True or False: GammaPrecisionGP infers it, as a ratio rho")
@@ -247,8 +262,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         if posterior_transform is None:
             return posterior
         if isinstance(posterior_transform, ScalarizedPosteriorTransform) and isinstance(posterior, StudentTPosterior):
-            weights: Any = posterior_transform.weights
-            return posterior.scalarize(weights, posterior_transform.offset)
+            return _scaled(posterior, posterior_transform)
         transformed: Posterior = posterior_transform(posterior, **_x_for(posterior_transform.forward, X))
         return transformed
 
@@ -340,7 +354,12 @@ class GammaPrecisionGP(Model, FantasizeMixin):
     def _fit(self) -> Factors:
         if self._factors is None or self._factors.inputs.device != self.transformed_X.device:
             self._factors = make_factors(
-                self.kernel, self.transformed_X.double(), self.transformed_Y.double(), self.nodes, self.precision_prior
+                self.kernel,
+                self.transformed_X.double(),
+                self.transformed_Y.double(),
+                self.nodes,
+                self.precision_prior,
+                self.prune,
             )
         return self._factors
 
@@ -359,6 +378,16 @@ def _validate(X: Tensor, Y: Tensor) -> None:
 
 def _broadcast(*shapes: torch.Size) -> torch.Size:
     return torch.Size(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
+
+
+def _scaled(posterior: StudentTPosterior, transform: ScalarizedPosteriorTransform) -> StudentTPosterior:
+    weights = transform.weights.to(posterior.loc)
+    if weights.numel() != 1:
+        raise UnsupportedError(
+            f"a weighted sum of {weights.numel()} Student-t outputs is no Student-t: give a Monte Carlo acquisition "
+            "objective=LinearMCObjective(weights), or choose an output by subset_output([i])"
+        )
+    return posterior.affine(torch.full_like(weights, transform.offset).unsqueeze(0), weights.unsqueeze(0))
 
 
 def _appended(old: Tensor, new: Tensor) -> Tensor:

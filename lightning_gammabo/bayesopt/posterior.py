@@ -23,14 +23,12 @@ from botorch.exceptions.errors import UnsupportedError
 from botorch.posteriors.posterior import Posterior
 from botorch.sampling.get_sampler import GetSampler
 from botorch.sampling.normal import IIDNormalSampler, NormalMCSampler, SobolQMCNormalSampler
-from scipy import special
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
-from lightning_gammabo.bayesopt import _torch_t
-from lightning_gammabo.bayesopt._linalg import cholesky
-from lightning_gammabo.bayesopt._sampling import collapsed, pick_components
-from lightning_gammabo.bayesopt._scalarized import ScalarizedStudentT
+from lightning_gammabo.bayesopt import student_t
+from lightning_gammabo.bayesopt.cholesky import cholesky
+from lightning_gammabo.bayesopt.sampling import collapsed, components_of, loc_and_white
 
 __all__ = ["StudentTPosterior"]
 
@@ -48,7 +46,8 @@ class StudentTPosterior(Posterior):
         scale: scale of each marginal (not its standard deviation), shape of ``loc``.
         weights: ``b x K x m``, summing to 1 over K; ``b`` may be broadcast. None for a single component.
         shape_matrix: joint shape matrices ``b x m x q x q`` (``b x K x m x q x q`` with weights) whose diagonal is
-            ``scale**2``, or a function that makes them when a sample is first drawn. May be left out for ``q = 1``.
+            ``scale**2``; or a function that makes those of the components whose indices it is given, for the ones that
+            samples pick. May be left out for ``q = 1``.
 
     Raises:
         ValueError: if the shapes do not fit or ``df`` is not positive.
@@ -68,7 +67,7 @@ class StudentTPosterior(Posterior):
         scale: Tensor,
         weights: Tensor | None = None,
         *,
-        shape_matrix: Tensor | Callable[[], Tensor] | None = None,
+        shape_matrix: Tensor | Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         if not df > 0.0:
             raise ValueError(f"StudentTPosterior(df={df!r}): degrees of freedom are positive")
@@ -91,7 +90,6 @@ class StudentTPosterior(Posterior):
         self.component_scale = scale
         self.weights = weights
         self._shape_matrix = shape_matrix
-        self._root: Tensor | None = None
 
     # ------------------------------------------------------------------ shapes
 
@@ -184,15 +182,37 @@ class StudentTPosterior(Posterior):
         if value.ndim > 0 and value.numel() > 1:
             return torch.stack([self.quantile(v) for v in value.reshape(-1)], dim=0)
         p = float(value)
-        z = float(special.ndtri(p) if math.isinf(self.df) else special.stdtrit(self.df, p))
         with torch.no_grad():
-            ends = self.component_loc + z * self.component_scale
+            ends = self.component_loc + student_t.quantile(p, self.df) * self.component_scale
             low, high = ends.amin(dim=-3), ends.amax(dim=-3)
             for _ in range(_BISECTIONS if self.num_components > 1 else 0):
                 middle = 0.5 * (low + high)
-                below = self._average(_torch_t.cdf(self._standardise(middle), self.df)) < p
+                below = self.cdf(middle) < p
                 low, high = torch.where(below, middle, low), torch.where(below, high, middle)
             return 0.5 * (low + high)
+
+    def cdf(self, value: Tensor) -> Tensor:
+        """Distribution function of the marginals; no gradient.
+
+        Args:
+            value: where, broadcastable to ``b x q x m``.
+
+        Returns:
+            ``b x q x m``.
+        """
+        return self._average(student_t.cdf(self._standardise(value), self.df))
+
+    def log_density(self, value: Tensor) -> Tensor:
+        """Log density of the marginals.
+
+        Args:
+            value: where, broadcastable to ``b x q x m``.
+
+        Returns:
+            ``b x q x m``.
+        """
+        terms = student_t.log_pdf(self._standardise(value), self.df) - self.component_scale.log()
+        return torch.logsumexp(terms + self.weights.log().unsqueeze(-2), dim=-3)
 
     def density(self, value: Tensor) -> Tensor:
         """Density of the marginals.
@@ -205,25 +225,26 @@ class StudentTPosterior(Posterior):
         """
         if value.ndim > 0 and value.numel() > 1:
             return torch.stack([self.density(v) for v in value.reshape(-1)], dim=0)
-        z = self._standardise(value.reshape(()).expand(self.batch_shape + self.event_shape))
-        return self._average(_torch_t.log_pdf(z, self.df).exp() / self.component_scale)
+        return self.log_density(value.reshape(())).exp()
 
     def _standardise(self, value: Tensor) -> Tensor:
+        value = value.expand(self.batch_shape + self.event_shape)
         return (value.unsqueeze(-3) - self.component_loc) / self.component_scale
 
     # ------------------------------------------------------------------ samples
 
-    def _roots(self) -> Tensor:
-        # lower Cholesky factors, b x K x m x q x q, made when a sample is first drawn
-        if self._root is None:
-            if self.event_shape[0] == 1:
-                self._root = self.component_scale.transpose(-1, -2).unsqueeze(-1)
-            elif self._shape_matrix is None:
-                raise UnsupportedError("joint samples of q > 1 points need the shape_matrix; it was left out")
-            else:
-                matrix = self._shape_matrix if isinstance(self._shape_matrix, Tensor) else self._shape_matrix()
-                self._root = cholesky(matrix.double()).to(self.dtype)
-        return self._root
+    def _roots(self, components: Tensor) -> Tensor:
+        # lower Cholesky factors of some components, b x k x m x q x q
+        if self.event_shape[0] == 1:
+            return self.component_scale.index_select(-3, components).transpose(-1, -2).unsqueeze(-1)
+        if self._shape_matrix is None:
+            raise UnsupportedError("joint samples of q > 1 points need the shape_matrix; it was left out")
+        return cholesky(self._shape_matrices(components).double()).to(self.dtype)
+
+    def _shape_matrices(self, components: Tensor) -> Tensor:
+        matrix = self._shape_matrix
+        assert matrix is not None
+        return matrix.index_select(-4, components) if isinstance(matrix, Tensor) else matrix(components)
 
     def rsample(self, sample_shape: torch.Size | None = None) -> Tensor:
         """Samples with gradients, from torch's global generator as in every BoTorch posterior.
@@ -258,9 +279,11 @@ class StudentTPosterior(Posterior):
             raise ValueError(f"need base_samples of shape {tuple(expected)}, got {tuple(base_samples.shape)}")
         q = self.event_shape[0]
         base = base_samples.reshape(sample_shape.numel(), *self.base_sample_shape)
-        radius = _torch_t.inverse_root_chi2(collapsed(base[..., q : q + 1, :], self.batch_shape), self.df)
-        pick = collapsed(base[..., q + 1, :], self.batch_shape)
-        loc, white = pick_components(pick, base[..., :q, :], self.weights, self.component_loc, self._roots())
+        radius = student_t.inverse_root_chi2(collapsed(base[..., q : q + 1, :], self.batch_shape), self.df)
+        index = components_of(collapsed(base[..., q + 1, :], self.batch_shape), self.weights)
+        picked, index = index.unique(return_inverse=True)  # a q x q factor is made for these alone
+        loc = self.component_loc.index_select(-3, picked)
+        loc, white = loc_and_white(index, base[..., :q, :], loc, self._roots(picked))
         return (loc + radius * white).reshape(self._extended_shape(sample_shape))
 
     # ------------------------------------------------------------------ transforms
@@ -277,38 +300,17 @@ class StudentTPosterior(Posterior):
         """
         offset, factor = offset.unsqueeze(-3), factor.unsqueeze(-3)
         square = factor.square().transpose(-1, -2).unsqueeze(-1)  # b x 1 x m x 1 x 1
-        matrix = self._shape_matrix
 
-        def scaled() -> Tensor:
-            return (matrix() if callable(matrix) else matrix) * square  # type: ignore[operator]
+        def scaled(components: Tensor) -> Tensor:
+            return self._shape_matrices(components) * square
 
         return StudentTPosterior(
             self.df,
             offset + factor * self.component_loc,
             factor.abs() * self.component_scale,
             self.weights,
-            shape_matrix=None if matrix is None else scaled,
+            shape_matrix=None if self._shape_matrix is None else scaled,
         )
-
-    def scalarize(self, weights: Tensor, offset: float = 0.0) -> Posterior:
-        """The posterior of ``offset + sum_j weights_j f_j``.
-
-        Args:
-            weights: ``m``.
-            offset: a number.
-
-        Returns:
-            A Student-t posterior for ``m = 1``; else a posterior with exact moments and samples that is not Student-t.
-
-        Raises:
-            ValueError: if there are not ``m`` weights.
-        """
-        if weights.shape != self.event_shape[-1:]:
-            raise ValueError(f"need {self.event_shape[-1]} weights, one for each output, got {tuple(weights.shape)}")
-        weights = weights.to(self.component_loc)
-        if weights.numel() == 1:
-            return self.affine(torch.full_like(weights, offset).unsqueeze(0), weights.unsqueeze(0))
-        return ScalarizedStudentT(self, weights, offset)
 
 
 def _inflation(df: float) -> float:
@@ -325,4 +327,3 @@ def _get_sampler_student_t(
 
 
 GetSampler.register(StudentTPosterior)(_get_sampler_student_t)
-GetSampler.register(ScalarizedStudentT)(_get_sampler_student_t)

@@ -1,24 +1,32 @@
-"""Bayesian optimisation of one learning rate by ask and tell: exact Student-t process on a grid, in milliseconds."""
+"""Bayesian optimisation of one learning rate by ask and tell, over a BoTorch model and a BoTorch acquisition.
+
+BoTorch is imported when a model is first asked, not before: importing it takes a second or more.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
-from lightning_gammabo.bayesopt._asktell import AskTell
-from lightning_gammabo.bayesopt._batch import fantasies
-from lightning_gammabo.bayesopt._beliefs import WarmPrior, inside_log_prior
-from lightning_gammabo.bayesopt._bounds import Bounds, away_from, space_filling
-from lightning_gammabo.bayesopt._criterion import gaussian_log_ei, log_ei, log_pi
-from lightning_gammabo.bayesopt._process import ROUGH, Fit, HyperGrid, Kernel, Mixture, fit, predict
-from lightning_gammabo.bayesopt._view import SurrogateView, Units, newest_and_best
-from lightning_gammabo.bayesopt.precision import ThesisReading, thesis_estimate
+from lightning_gammabo.bayesopt.asktell import AskTell
+from lightning_gammabo.bayesopt.belief import Belief, condition, in_double, log_values, marginals_at, mean_at
+from lightning_gammabo.bayesopt.bounds import Bounds, away_from, space_filling
+from lightning_gammabo.bayesopt.priors import PlacePrior, PriorModule, WarmStart, inside_log_prior
 from lightning_gammabo.bayesopt.space import LearningRateSpace
+from lightning_gammabo.bayesopt.surrogate import SurrogateView, newest_and_best
+
+if TYPE_CHECKING:
+    from botorch.acquisition.acquisition import AcquisitionFunction
+    from botorch.models.model import Model
+
+    from lightning_gammabo.bayesopt.precision import ThesisReading
 
 __all__ = ["Acquisition", "BayesOpt", "Surrogate"]
 
@@ -35,33 +43,15 @@ _MAX_POINTS = 256
 _MIN_SCORES_TO_STOP = 4
 _BESIDE = 0.02
 """trials that run side by side are at least so far apart on the unit interval"""
-_DRAWS = 32
-"""of what pending trials may score, for qEI"""
 _TIE = 1e-10
 """log acquisitions as near as this are equal, and chance decides"""
 
 
-@dataclass(frozen=True)
-class _Belief:
-    """The surrogate after the tells so far, in standardised scores."""
-
-    rates: Array
-    x: Array
-    y: Array
-    units: Units
-    fitted: Fit
-    best: float
-    spread: float
-    top: float
-    futures: tuple[tuple[Fit, float], ...] = ()
-    """with pending trials and qEI: surrogate and incumbent for each draw of what they may score"""
-
-
 class BayesOpt(AskTell):
-    """Which learning rate next, by expected improvement under a Student-t (or Gaussian) process.
+    """Which learning rate next: :class:`GammaPrecisionGP` asked through an acquisition, on a grid of places.
 
     The surrogate is a process with a Gamma posterior of the precision: Student-t marginals, Matern-5/2, averaged over
-    84 hyperparameter nodes. Neither BoTorch nor a gradient is needed: the unit interval is a grid.
+    84 hyperparameter nodes. The unit interval is a grid, so that one call of the acquisition finds the best place.
 
     Args:
         space: the rates that may be proposed.
@@ -75,16 +65,16 @@ class BayesOpt(AskTell):
             seen (0.01 saves about a third of twelve trials); None for never.
         deterministic: whether a repeated rate would repeat its score: if so none is proposed twice and the best score
             is the incumbent; if not, the incumbent is the best posterior mean among the rates tried. In the first case
-            bad scores are drawn together (:class:`~lightning_gammabo.bayesopt._view.Units`).
+            bad scores are drawn together (:class:`~lightning_gammabo.bayesopt.surrogate.Units`).
         hyperparameters: ``"average"`` over the nodes or ``"maximise"`` (the best node alone).
         precision_prior: concentration and rate of the Gamma prior for standardised scores; None for (0.6, 3), or
             (1, 1) in the thesis's acquisition.
         inside: how strongly it is believed that the optimum lies inside the range rather than at its ends: the power
-            of :func:`~lightning_gammabo.bayesopt._beliefs.inside_log_prior`. 0 for none, as for a narrow region about
+            of :func:`~lightning_gammabo.bayesopt.priors.inside_log_prior`. 0 for none, as for a narrow region about
             a rate in use; the thesis's acquisition has none.
-        batch: how trials that run side by side are chosen: ``"qei"`` (greedy qEI over 32 draws of what the pending ones
-            may score; some 50 ms a trial), ``"believer"`` (they score their mean); None for qEI where it can be.
-        thesis_reading: which reading of eqs. 13-15, see :func:`~lightning_gammabo.bayesopt.precision.thesis_estimate`.
+        prior: where the optimum is believed to lie, in place of ``inside``; None for ``inside``.
+        thesis_reading: which reading of eqs. 13-15, see
+            :class:`~lightning_gammabo.bayesopt.LogThesisExpectedImprovement`.
         grid_size: number of places on the unit interval.
 
     Raises:
@@ -100,13 +90,16 @@ class BayesOpt(AskTell):
         True
     """
 
+    _fantasies = 32
+    """draws of what pending trials may score"""
+
     def __init__(
         self,
         space: LearningRateSpace,
         *,
         seed: int = 0,
         surrogate: Surrogate = "student_t",
-        kernel: Kernel = "matern52",
+        kernel: Literal["matern52", "rbf"] = "matern52",
         acquisition: Acquisition = "log_ei",
         xi: float = 0.0,
         n_initial: int = 2,
@@ -115,47 +108,104 @@ class BayesOpt(AskTell):
         hyperparameters: Literal["average", "maximise"] = "average",
         precision_prior: tuple[float, float] | None = None,
         inside: float = 2.0,
-        batch: Literal["believer", "qei"] | None = None,
+        prior: PlacePrior | None = None,
         thesis_reading: ThesisReading = "L2",
         grid_size: int = 512,
     ) -> None:
         super().__init__(space, seed=seed)
-        _one_of("surrogate", surrogate, ("student_t", "gaussian"))
-        _one_of("kernel", kernel, ("matern52", "rbf"))
-        _one_of("acquisition", acquisition, ("log_ei", "ei", "pi", "thesis"))
-        _one_of("hyperparameters", hyperparameters, ("average", "maximise"))
-        batches = ("believer", "qei") if acquisition in ("ei", "log_ei") else ("believer",)
-        self._batch = batches[-1] if batch is None else batch
-        _one_of("batch", self._batch, batches)
-        _one_of("thesis_reading", thesis_reading, ("L1", "L2", "L3"))
-        _at_least("n_initial", n_initial, 0)
-        _at_least("grid_size", grid_size, 8)
-        _at_least("xi", xi, 0.0)
-        _at_least("inside", inside, 0.0)
-        _at_least("stop_below", 0.0 if stop_below is None else stop_below, 0.0)
-        prior = precision_prior or (_THESIS_PRIOR if acquisition == "thesis" else _PRIOR)
-        if len(prior) != 2 or not all(0.0 < p < math.inf for p in prior) or 2.0 * prior[0] <= 1.0:
-            raise ValueError(f"precision_prior={prior!r}: need a concentration > 1/2 and a rate > 0, both finite")
+        self._one_of("surrogate", surrogate, ("student_t", "gaussian"))
+        self._one_of("kernel", kernel, ("matern52", "rbf"))
+        self._one_of("acquisition", acquisition, ("log_ei", "ei", "pi", "thesis"))
+        self._one_of("hyperparameters", hyperparameters, ("average", "maximise"))
+        self._one_of("thesis_reading", thesis_reading, ("L1", "L2", "L3"))
+        self._at_least("n_initial", n_initial, 0)
+        self._at_least("grid_size", grid_size, 8)
+        self._at_least("xi", xi, 0.0)
+        self._at_least("inside", inside, 0.0)
+        self._at_least("stop_below", 0.0 if stop_below is None else stop_below, 0.0)
+        of_precision = precision_prior or (_THESIS_PRIOR if acquisition == "thesis" else _PRIOR)
+        if len(of_precision) != 2 or not all(0.0 < p < math.inf for p in of_precision) or of_precision[0] <= 0.5:
+            raise ValueError(f"precision_prior={precision_prior!r}: need a concentration > 1/2 and a rate > 0, finite")
+        if not isinstance(prior, PlacePrior | None):
+            raise ValueError(f"prior={prior!r}: give PlacePrior(centre, scale, df), or None")
         self.surrogate, self.kernel, self.acquisition = surrogate, kernel, acquisition
         self.xi, self.n_initial, self.stop_below, self.deterministic = xi, n_initial, stop_below, deterministic
         self.hyperparameters, self.thesis_reading = hyperparameters, thesis_reading
-        self.inside, self.batch, self.grid_size, self.precision_prior = inside, batch, grid_size, precision_prior
-        self._prior = (float(prior[0]), float(prior[1]))
-        # a cliff must not set the scale; under noise a score is low by chance, and only disasters are drawn up
-        self._drawn_at = math.inf if acquisition == "thesis" else 0.5 if deterministic else 10.0
+        self.inside, self.prior, self.grid_size, self.precision_prior = inside, prior, grid_size, precision_prior
+        self._gamma_prior = (float(of_precision[0]), float(of_precision[1]))
         self._places = np.linspace(0.0, 1.0, grid_size)
         self._begin_from(None)
 
+    # ------------------------------------------------------------------ the model and its acquisition
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        return in_double()
+
+    def _make_model(self, x: Tensor, y: Tensor) -> Model:
+        # a fitted model of places n x 1 and standardised scores n x 1
+        from lightning_gammabo.bayesopt.hyperparameters import ROUGH, HyperGrid, averaged_nodes
+        from lightning_gammabo.bayesopt.model import GammaPrecisionGP
+
+        return GammaPrecisionGP(
+            x,
+            y,
+            kernel=self.kernel,
+            hyperparameters=averaged_nodes(ROUGH if self._warm else HyperGrid(), torch.ones(1, dtype=torch.float64)),
+            precision_prior=(math.inf, math.inf) if self.surrogate == "gaussian" else self._gamma_prior,
+            prune=1.0 if self.hyperparameters == "maximise" else 1e-3,
+            outcome_transform=None,
+        )
+
+    def _make_acquisition(self, belief: Belief) -> AcquisitionFunction:
+        from lightning_gammabo.bayesopt import acquisition
+
+        model, best, xi = belief.ahead, belief.best, self.xi / belief.units.unit
+        if self.acquisition == "pi":
+            return acquisition.LogStudentTProbabilityOfImprovement(model, best, xi=xi)
+        if self.acquisition != "thesis":
+            return acquisition.LogStudentTExpectedImprovement(model, best, xi=xi)
+        (a, b), reading = self._gamma_prior, self.thesis_reading
+        return acquisition.LogThesisExpectedImprovement(
+            model, best, belief.x, belief.y, xi=xi, concentration=a, rate=b, reading=reading
+        )
+
+    def _make_log_ei(self, belief: Belief) -> AcquisitionFunction:
+        from lightning_gammabo.bayesopt.acquisition import LogStudentTExpectedImprovement
+
+        return LogStudentTExpectedImprovement(belief.ahead, belief.best)
+
+    def _prior_of_place(self, belief: Belief) -> tuple[Callable[[Tensor], Tensor], float] | None:
+        # log prior and power: the warm start's while the scores bear it out, else the given one, else the inside
+        place, power = self.prior, 1.0
+        if self._warm is not None and not self._warm.misleads(belief.top):
+            place, power = self._warm.prior, self._warm.strength
+        if place is not None:
+            return (lambda places: place.log_density(self.space.log10_rates(places))), power
+        if not self.inside or self.acquisition == "thesis":
+            return None
+        best, tried = float(belief.x[belief.y.argmax()]), torch.as_tensor(self._tried())
+        return (lambda places: inside_log_prior(places, best, tried)), self.inside
+
+    def _acquisition_function(self, belief: Belief) -> AcquisitionFunction:
+        # what ask() maximises
+        from botorch.acquisition.prior_guided import PriorGuidedAcquisitionFunction
+
+        function = _averaged(self._make_acquisition(belief), belief)
+        prior = self._prior_of_place(belief)
+        if prior is None:
+            return function
+        log_prior, power = prior
+        module = PriorModule(log_prior, log=function._log)
+        return PriorGuidedAcquisitionFunction(function, module, log=function._log, prior_exponent=power)
+
     # ------------------------------------------------------------------ what is known
 
-    def _begin_from(self, warm: WarmPrior | None) -> None:
+    def _begin_from(self, warm: WarmStart | None) -> None:
         self._warm = warm
-        maximise = self.hyperparameters == "maximise"
-        self._hyper = replace(ROUGH if warm else HyperGrid(), kernel=self.kernel, maximise=maximise)
         self._changed()
 
     def _changed(self) -> None:
-        self._belief: _Belief | None = None
+        self._belief: Belief | None = None
 
     def _places_of(self, rates: Iterable[float]) -> Array:
         return np.asarray([self.space.to_unit(lr) for lr in rates if self.space.has_place(lr)], dtype=np.float64)
@@ -172,42 +222,31 @@ class BayesOpt(AskTell):
     def _scored(self) -> tuple[Array, Array]:
         # rates and scores of the finite trials that have a place, at most _MAX_POINTS
         scored = [(t.trial.lr, t.score) for t in self._told if t.score is not None and self.space.has_place(t.trial.lr)]
-        pairs = np.asarray(scored, dtype=np.float64).reshape(-1, 2)
-        pairs = newest_and_best(pairs, _MAX_POINTS)
+        pairs = newest_and_best(np.asarray(scored, dtype=np.float64).reshape(-1, 2), _MAX_POINTS)
         return pairs[:, 0], pairs[:, 1]
 
-    def _believe(self) -> _Belief | None:
+    @property
+    def _drawn_at(self) -> float:
+        # a cliff must not set the scale; under noise a score is low by chance, and only disasters are drawn up
+        return math.inf if self.acquisition == "thesis" else 0.5 if self.deterministic else 10.0
+
+    def _believe(self) -> Belief | None:
         # the surrogate; None while no finite score with a place is known
         if self._belief is None:
-            rates, raw = self._scored()
+            rates, scores = self._scored()
             if rates.size:
-                self._belief = self._condition(rates, raw)
+                with self._arithmetic():
+                    self._belief = condition(
+                        self._make_model,
+                        self._places_of(rates),
+                        scores,
+                        self._places_of(t.lr for t in self._pending.values())[-_MAX_POINTS:],
+                        drawn_at=self._drawn_at,
+                        deterministic=self.deterministic,
+                        fantasies=self._fantasies,
+                        seed=self._seed_of(1),
+                    )
         return self._belief
-
-    def _condition(self, rates: Array, raw: Array) -> _Belief:
-        x = self._places_of(rates)
-        units = Units.of(raw, self._drawn_at)
-        y = units.standard(raw)
-        fitted = self._fit(x, y)
-        best, futures = self._incumbent(fitted, y), []
-        pending = self._places_of(t.lr for t in self._pending.values())[-_MAX_POINTS:]
-        if pending.size and self._batch == "qei":
-            rng = np.random.default_rng((self.seed, self._count, 1))
-            draws = fantasies(rng, fitted, self._fit, y, pending, _DRAWS)
-            futures = [(after, self._incumbent(after, np.append(y, scores))) for after, scores in draws]
-        elif pending.size:  # Kriging believer: a pending trial is believed to score its mean
-            believed = np.append(y, predict(fitted, pending).mean)
-            fitted = self._fit(np.append(x, pending), believed)
-            best = max(best, float(believed[y.size :].max()))
-        spread = (0.5 * raw.max() - 0.5 * raw.min()) / (0.5 * units.unit)
-        return _Belief(rates, x, y, units, fitted, best, float(spread), float(raw.max()), tuple(futures))
-
-    def _fit(self, x: Array, y: Array) -> Fit:
-        a, b = (math.inf, math.inf) if self.surrogate == "gaussian" else self._prior
-        return fit(x, y, self._hyper, a, b)
-
-    def _incumbent(self, fitted: Fit, y: Array) -> float:
-        return float(y.max() if self.deterministic else predict(fitted, fitted.x).mean.max())
 
     # ------------------------------------------------------------------ what is proposed
 
@@ -217,16 +256,19 @@ class BayesOpt(AskTell):
         if belief is None:
             warm = self._warm_start_rate() if starting else None
             return (self._space_filling(number) if warm is None else warm), "initial"
-        allowed = self._allowed()
-        if not allowed.any():
+        places = self._places[self._allowed()]
+        if not places.size:
             return self._space_filling(number), "acquisition"
-        places = self._places[allowed]
-        value = self._log_value(belief, places)
+        with self._arithmetic():
+            value = log_values(self._acquisition_function(belief), places)
         ties = np.flatnonzero(value >= value.max() - _TIE)
         return self.space.from_unit(float(places[self._rng(number).choice(ties)])), "acquisition"
 
+    def _seed_of(self, use: int) -> int:
+        return int(np.random.SeedSequence((self.seed, self._count, use)).generate_state(1)[0])
+
     def _warm_start_rate(self) -> float | None:
-        # the first of the warm prior's rates that was not tried and is not forbidden
+        # the first of the warm start's rates that was not tried and is not forbidden
         for lr in () if self._warm is None else self._warm.starts():
             place = np.clip([self.space.to_unit(lr)], 0.0, 1.0)
             if away_from(place, self._tried(), 1.0 / self.grid_size).all() and self._bounds().allows(place).all():
@@ -246,34 +288,6 @@ class BayesOpt(AskTell):
             allowed &= away_from(self._places, self._tried(), 0.5 / (self.grid_size - 1))
         return allowed
 
-    def _log_value(self, belief: _Belief, places: Array) -> Array:
-        # what ask() maximises: the log acquisition in standardised scores and the priors of the optimum's place
-        beliefs = [replace(belief, fitted=fitted, best=best) for fitted, best in belief.futures] or [belief]
-        values = [self._log_acquisition(future, predict(future.fitted, places)) for future in beliefs]
-        value = values[0] if len(values) == 1 else np.logaddexp.reduce(values) - math.log(len(values))
-        return value + self._log_beliefs(belief, places)
-
-    def _log_acquisition(self, belief: _Belief, mixture: Mixture) -> Array:
-        best = belief.best + self.xi / belief.units.unit
-        if self.acquisition == "pi":
-            return log_pi(mixture, best)
-        if self.acquisition != "thesis":
-            return log_ei(mixture, best)
-        at_y = predict(belief.fitted, belief.x).mean if self.thesis_reading == "L3" else None
-        (a, b), reading = self._prior, self.thesis_reading
-        mean, variance = thesis_estimate(
-            mixture.mean, mixture.variance, belief.y, mean_at_y=at_y, concentration=a, rate=b, reading=reading
-        )
-        return gaussian_log_ei(mean, variance, best)
-
-    def _log_beliefs(self, belief: _Belief, places: Array) -> Array:
-        # the warm start's while the scores bear it out, else that the optimum lies inside the range
-        if self._warm is not None and not self._warm.misleads(belief.top):
-            return self._warm.log_prior(np.asarray([self.space.from_unit(u) for u in places]))
-        if not self.inside or self.acquisition == "thesis":
-            return np.zeros(places.shape)
-        return self.inside * inside_log_prior(places, float(belief.x[belief.y.argmax()]), self._tried())
-
     # ------------------------------------------------------------------ what callers may know
 
     @property
@@ -282,13 +296,27 @@ class BayesOpt(AskTell):
         if self.stop_below is None or self._queue or self._pending or self._count < self.n_initial:
             return False
         belief = self._believe()
-        if belief is None or belief.y.size < _MIN_SCORES_TO_STOP or not belief.spread > 0.0:
+        if belief is None or len(belief.y) < _MIN_SCORES_TO_STOP or not belief.spread > 0.0:
             return False
-        allowed = self._allowed()
-        if not allowed.any():
-            return True
-        largest = math.exp(log_ei(predict(belief.fitted, self._places[allowed]), belief.best).max())
-        return bool(largest < self.stop_below * belief.spread)
+        return bool(self._largest_ei(belief) < self.stop_below * belief.spread)
+
+    def _largest_ei(self, belief: Belief) -> float:
+        places = self._places[self._allowed()]
+        if not places.size:
+            return 0.0
+        with self._arithmetic():
+            return math.exp(log_values(_averaged(self._make_log_ei(belief), belief), places).max())
+
+    def expected_gain(self) -> float | None:
+        """By how much the next trial is expected to improve on the best score: whether another one pays.
+
+        Returns:
+            The largest expected improvement among the places that may be proposed, in units of the score, without
+            margin and priors of the place; after fantasies of what is pending. 0.0 where no place is left, None before
+            a finite score was told.
+        """
+        belief = self._believe()
+        return None if belief is None else self._largest_ei(belief) * belief.units.unit
 
     def surrogate_at(self, lrs: npt.ArrayLike, *, observation_noise: bool = False) -> SurrogateView:
         """The surrogate's belief at some rates, in units of the score; for plots and calibration.
@@ -298,7 +326,7 @@ class BayesOpt(AskTell):
             observation_noise: whether the belief is about a new observation, not about the function.
 
         Returns:
-            Frozen arrays. ``acquisition`` is what ``ask()`` maximises, the beliefs of the optimum's place included.
+            Frozen arrays. ``acquisition`` is what ``ask()`` maximises, the priors of the optimum's place included.
 
         Raises:
             RuntimeError: if no finite score was told yet.
@@ -308,12 +336,13 @@ class BayesOpt(AskTell):
             raise RuntimeError("surrogate_at(): nothing is known before a finite score was told; tell one first")
         rates = np.atleast_1d(np.asarray(lrs, dtype=np.float64)).ravel()
         places = np.asarray([self.space.to_unit(float(lr)) for lr in rates])
-        standard = predict(belief.fitted, places, observation_noise=observation_noise)
-        value = self._log_value(belief, places)
-        if self.acquisition != "pi":
-            value = value + math.log(belief.units.unit)
-        value = value if self.acquisition == "log_ei" else np.exp(value)
-        return SurrogateView.of(rates, standard, belief.units, value)
+        with self._arithmetic():
+            posterior = marginals_at(belief.model, places, observation_noise=observation_noise)
+            value = log_values(self._acquisition_function(belief), places)
+            if self.acquisition != "pi":
+                value = value + math.log(belief.units.unit)
+            value = value if self.acquisition == "log_ei" else np.exp(value)
+            return SurrogateView.of(rates, posterior, belief.units, value)
 
     def suggest_best(self) -> float:
         """The rate to recommend: of the best score, or of the best posterior mean among those tried if noisy.
@@ -324,18 +353,22 @@ class BayesOpt(AskTell):
         Raises:
             RuntimeError: if no finite score was told yet.
         """
-        belief = self._believe()
-        if belief is None:
+        rates, worth = self._scored()
+        if not rates.size:
             raise RuntimeError("suggest_best(): no finite score was told yet; tell one first")
-        worth = belief.y if self.deterministic else predict(belief.fitted, belief.x).mean
-        return float(belief.rates[np.argmax(worth)])
+        if not self.deterministic:
+            belief = self._believe()
+            assert belief is not None  # there is a score
+            with self._arithmetic():
+                worth = mean_at(belief.model, belief.x).numpy()
+        return float(rates[np.argmax(worth)])
 
     def warm_start(
         self, previous: Mapping[float, float | None] | Iterable[tuple[float, float | None]], *, strength: float = 1.0
     ) -> None:
         """Begin where the epoch before ended: its winner and half of it first, then a prior near it, a rougher process.
 
-        See :class:`~lightning_gammabo.bayesopt._beliefs.WarmPrior` for what is carried over and when it is forgotten.
+        See :class:`~lightning_gammabo.bayesopt.priors.WarmStart` for what is carried over and when it is forgotten.
 
         Args:
             previous: rates and scores of the epoch before, of the same kind as those of this one; those without a
@@ -348,7 +381,7 @@ class BayesOpt(AskTell):
         if not 0.0 <= strength < math.inf:
             raise ValueError(f"warm_start(strength={strength!r}): need a finite number of at least 0")
         pairs = previous.items() if isinstance(previous, Mapping) else previous
-        self._begin_from(WarmPrior.of(pairs, float(strength)) or self._warm)
+        self._begin_from(WarmStart.of(pairs, float(strength)) or self._warm)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values from which :meth:`load_state_dict` continues identically.
@@ -367,14 +400,19 @@ class BayesOpt(AskTell):
         """
         super().load_state_dict(state_dict)
         warm = state_dict["warm"]
-        self._begin_from(None if warm is None else WarmPrior(*map(float, warm)))
+        self._begin_from(None if warm is None else WarmStart(*map(float, warm)))
+
+    def _one_of(self, name: str, value: object, choices: tuple[str, ...]) -> None:
+        if value not in choices:
+            listed = ", ".join(map(repr, choices))
+            raise ValueError(f"{type(self).__name__}({name}={value!r}): the choices are {listed}")
+
+    def _at_least(self, name: str, value: float, least: float) -> None:
+        if not least <= value < math.inf:
+            raise ValueError(f"{type(self).__name__}({name}={value!r}): need a finite number of at least {least}")
 
 
-def _one_of(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"BayesOpt({name}={value!r}): the choices are {', '.join(map(repr, choices))}")
+def _averaged(function: AcquisitionFunction, belief: Belief) -> AcquisitionFunction:
+    from lightning_gammabo.bayesopt.acquisition import FantasyAverage
 
-
-def _at_least(name: str, value: float, least: float) -> None:
-    if not least <= value < math.inf:
-        raise ValueError(f"BayesOpt({name}={value!r}): need a finite number of at least {least}")
+    return FantasyAverage(function) if belief.fantasies else function

@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 __all__ = ["LearningRateSpace", "Scale"]
 
 Scale = Literal["log", "linear"]
@@ -103,3 +106,17 @@ class LearningRateSpace:
         else:
             lr = math.exp(math.log(self.low) + u * (math.log(self.high) - math.log(self.low)))
         return min(max(lr, self.low), self.high) if 0.0 <= u <= 1.0 else lr
+
+    def log10_rates(self, places: Tensor) -> Tensor:
+        """``log10`` of the rates at places, differentiable.
+
+        Args:
+            places: any shape.
+
+        Returns:
+            Shape of ``places``; at a rate of 0 the log of the least positive float.
+        """
+        if self.scale == "log":
+            low, high = math.log10(self.low), math.log10(self.high)
+            return low + places * (high - low)
+        return (self.low + places * (self.high - self.low)).clamp_min(torch.finfo(places.dtype).tiny).log10()

@@ -1,9 +1,9 @@
-"""Student-t helpers for the acquisitions, stable far in the tails.
+"""Student-t functions on tensors, stable far in the tails and differentiable (twice).
 
 | symbol | meaning |
 | --- | --- |
 | ``z`` | standardised improvement, ``(loc - best - xi) / scale`` |
-| ``df`` | degrees of freedom, > 1; ``inf`` is the Gaussian |
+| ``df`` | degrees of freedom; ``inf`` is the Gaussian. A number: it counts observations and needs no gradient |
 | ``t``, ``T`` | density and distribution function of the standard Student-t |
 | ``h`` | ``h(z) = E[max(z + e, 0)]`` for ``e ~ t_df``; expected improvement is ``scale * h(z)`` |
 
@@ -14,13 +14,17 @@ there ``T`` is written by Gauss's 2F1, whose leading term cancels by algebra (do
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import special
+from torch import Tensor
 
-__all__ = ["LogHTable", "cdf", "h", "log_cdf", "log_h", "log_h_table", "log_pdf"]
+__all__ = ["cdf", "inverse_root_chi2", "log_cdf", "log_h", "log_pdf", "quantile"]
 
 Array = npt.NDArray[np.float64]
 
@@ -28,15 +32,12 @@ _GAUSSIAN_DF = 1e8
 """from here on the Gaussian formulas are closer to the truth than rounding is: the difference is O(1/df)"""
 _LEFT = -2.0
 """left of it T comes by a continued fraction or a series, which give it relative to t and so cannot underflow"""
+_MANY = 4096
+"""from so many values on ``log_h`` is interpolated, to 1e-7: a grid of 512 places has tens of thousands"""
 _LN_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
 
-def _check(df: float) -> None:
-    if not df > 1.0:
-        raise ValueError(f"df={df!r}: expected improvement exists for more than one degree of freedom")
-
-
-def log_pdf(z: npt.ArrayLike, df: float) -> Array:
+def log_pdf(z: Tensor, df: float) -> Tensor:
     """Log density of the standard Student-t.
 
     Args:
@@ -47,23 +48,21 @@ def log_pdf(z: npt.ArrayLike, df: float) -> Array:
         Shape of ``z``.
 
     Example:
-        >>> round(float(log_pdf(0.0, 3.0)), 6)
+        >>> round(log_pdf(torch.tensor(0.0, dtype=torch.float64), 3.0).item(), 6)
         -1.000889
     """
-    z = np.asarray(z, dtype=np.float64)
     if df >= _GAUSSIAN_DF:
-        return np.asarray(-0.5 * np.clip(z, -1e150, 1e150) ** 2 - _LN_SQRT_2PI)
-    const = special.gammaln(0.5 * (df + 1.0)) - special.gammaln(0.5 * df) - 0.5 * math.log(df * math.pi)
-    w = np.abs(z)
-    with np.errstate(over="ignore", divide="ignore"):
-        big = w > 1e100  # z^2 would overflow
-        tail = np.where(big, 2.0 * np.log(np.where(big, w, 1.0)) - math.log(df), 0.0)
-        body = np.where(big, tail, np.log1p(np.where(big, 0.0, z) ** 2 / df))
-    return np.asarray(const - 0.5 * (df + 1.0) * body)
+        return -0.5 * z.clamp(-1e150, 1e150).square() - _LN_SQRT_2PI
+    constant = math.lgamma(0.5 * (df + 1.0)) - math.lgamma(0.5 * df) - 0.5 * math.log(df * math.pi)
+    # z^2 overflows beyond 1e150, where it alone counts
+    big = z.abs() > 1e100
+    body = torch.log1p(z.masked_fill(big, 0.0).square() / df)
+    tail = 2.0 * z.abs().masked_fill(~big, 1.0).log() - math.log(df)
+    return constant - 0.5 * (df + 1.0) * torch.where(big, tail, body)
 
 
-def cdf(z: npt.ArrayLike, df: float) -> Array:
-    """Distribution function of the standard Student-t.
+def cdf(z: Tensor, df: float) -> Tensor:
+    """Distribution function, without gradient.
 
     Args:
         z: any shape.
@@ -73,11 +72,145 @@ def cdf(z: npt.ArrayLike, df: float) -> Array:
         Shape of ``z``, in [0, 1].
 
     Example:
-        >>> round(float(cdf(-1.0, 3.0)), 6)
+        >>> round(cdf(torch.tensor(-1.0, dtype=torch.float64), 3.0).item(), 6)
         0.195501
     """
-    z = np.asarray(z, dtype=np.float64)
+    return _through_numpy(_cdf, z, df)
+
+
+def quantile(p: float, df: float) -> float:
+    """Inverse of the distribution function.
+
+    Args:
+        p: a probability between 0 and 1.
+        df: degrees of freedom, > 0; ``inf`` is the Gaussian.
+
+    Returns:
+        The quantile.
+    """
+    return float(special.ndtri(p) if math.isinf(df) else special.stdtrit(df, p))
+
+
+def log_cdf(z: Tensor, df: float) -> Tensor:
+    """Log of the distribution function, without underflow; d/dz = t / T.
+
+    Args:
+        z: any shape.
+        df: degrees of freedom, > 1; ``inf`` is the Gaussian.
+
+    Returns:
+        Shape of ``z``.
+
+    Raises:
+        ValueError: if ``df`` is not above 1.
+
+    Example:
+        >>> round(log_cdf(torch.tensor(-1e6, dtype=torch.float64), 4.0).item(), 4)
+        -54.1634
+    """
+    _check(df)
+    return _LogCdf.apply(z, df)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def log_h(z: Tensor, df: float) -> Tensor:
+    """Log of the standardised expected improvement, without underflow; d/dz = T / h.
+
+    Args:
+        z: any shape; 4,096 values or more are interpolated, to 1e-7.
+        df: degrees of freedom, > 1; ``inf`` is the Gaussian.
+
+    Returns:
+        Shape of ``z``.
+
+    Raises:
+        ValueError: if ``df`` is not above 1.
+
+    Example:
+        The tail is polynomial, ``h ~ |z|**(1 - df)``:
+
+        >>> z = torch.tensor([-0.5, -1e8], dtype=torch.float64)
+        >>> log_h(z, 3.0).round(decimals=4).tolist()
+        [-1.0612, -37.4368]
+    """
+    _check(df)
+    return _LogH.apply(z, df)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def inverse_root_chi2(normal: Tensor, df: float) -> Tensor:
+    """``sqrt(df / chi2)`` where chi2 is the quantile of a chi-square variable at the place of a standard normal one.
+
+    Times a standard normal vector this is a multivariate Student-t one. The smaller tail is inverted on either side,
+    so that no normal variable however extreme gives zero or infinity.
+
+    Args:
+        normal: any shape.
+        df: degrees of freedom; ``inf`` gives ones.
+
+    Returns:
+        Shape of ``normal``, positive, without gradient.
+    """
+    if math.isinf(df):
+        return torch.ones_like(normal)
+    g = normal.detach().double().cpu().numpy()
+    tail = np.maximum(special.ndtr(-np.abs(g)), 1e-300)
+    half = np.where(g > 0.0, special.gammainccinv(0.5 * df, tail), special.gammaincinv(0.5 * df, tail))
+    return torch.as_tensor(np.sqrt(0.5 * df / half)).to(normal)
+
+
+def _check(df: float) -> None:
+    if not df > 1.0:
+        raise ValueError(f"df={df!r}: expected improvement exists for more than one degree of freedom")
+
+
+def _through_numpy(function: Callable[[Any, float], Array], z: Tensor, df: float) -> Tensor:
+    values = function(z.detach().double().cpu().numpy(), df)
+    return torch.as_tensor(np.asarray(values)).to(z)
+
+
+class _LogCdf(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, df: float) -> Tensor:
+        ctx.save_for_backward(z)
+        ctx.df = df
+        return _through_numpy(_log_cdf, z, df)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (z,) = ctx.saved_tensors
+        return grad * (log_pdf(z, ctx.df) - log_cdf(z, ctx.df)).exp(), None
+
+
+class _LogH(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, df: float) -> Tensor:
+        ctx.save_for_backward(z)
+        ctx.df = df
+        exact = z.numel() < _MANY or df >= _GAUSSIAN_DF
+        return _through_numpy(_log_h if exact else _interpolated_log_h, z, df)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        (z,) = ctx.saved_tensors
+        return grad * (log_cdf(z, ctx.df) - log_h(z, ctx.df)).exp(), None
+
+
+# ---------------------------------------------------------------- values, on arrays
+
+
+def _cdf(z: Array, df: float) -> Array:
     return np.asarray(special.ndtr(z) if df >= _GAUSSIAN_DF else special.stdtr(df, z))
+
+
+def _log_cdf(z: Array, df: float) -> Array:
+    return np.asarray(special.log_ndtr(z)) if df >= _GAUSSIAN_DF else _logs(z, df)[0]
+
+
+def _log_h(z: Array, df: float) -> Array:
+    return _gaussian_log_h(z) if df >= _GAUSSIAN_DF else _logs(z, df)[1]
+
+
+def _log_pdf(z: Array, df: float) -> Array:
+    return log_pdf(torch.as_tensor(z), df).numpy()
 
 
 def _mills_series(x: Array, df: float) -> Array:
@@ -113,8 +246,8 @@ def _mills_fraction(w: Array, df: float) -> Array:
 
 def _right(z: Array, df: float) -> tuple[Array, Array]:
     # (T, h) by their definitions, for z > -2
-    below = cdf(z, df)
-    return below, z * below + (df + z**2) / (df - 1.0) * np.exp(log_pdf(z, df))
+    below = _cdf(z, df)
+    return below, z * below + (df + z**2) / (df - 1.0) * np.exp(_log_pdf(z, df))
 
 
 def _near(z: Array, df: float) -> tuple[Array, Array]:
@@ -146,7 +279,7 @@ def _logs(z: Array, df: float) -> tuple[Array, Array]:
             values = np.stack(logs(here, df))
             out[:, region] = values if logs is _far else np.log(values)
             if logs is not _right:
-                out[:, region] += log_pdf(here, df)
+                out[:, region] += _log_pdf(here, df)
     return out[0].reshape(z.shape), out[1].reshape(z.shape)
 
 
@@ -165,125 +298,26 @@ def _gaussian_log_h(z: Array) -> Array:
     return np.asarray(np.where(z > -1.0, direct, left))
 
 
-def log_cdf(z: npt.ArrayLike, df: float) -> Array:
-    """Log of the distribution function, without underflow.
-
-    Args:
-        z: any shape.
-        df: degrees of freedom, > 1; ``inf`` is the Gaussian.
-
-    Returns:
-        Shape of ``z``.
-
-    Raises:
-        ValueError: if ``df`` is not above 1.
-
-    Example:
-        >>> round(float(log_cdf(-1e6, 4.0)), 4)
-        -54.1634
-    """
-    _check(df)
-    z = np.asarray(z, dtype=np.float64)
-    if df >= _GAUSSIAN_DF:
-        return np.asarray(special.log_ndtr(z))
-    return _logs(z, df)[0]
-
-
-def log_h(z: npt.ArrayLike, df: float) -> Array:
-    """Log of the standardised expected improvement, without underflow.
-
-    Args:
-        z: standardised improvement, any shape.
-        df: degrees of freedom, > 1; ``inf`` is the Gaussian.
-
-    Returns:
-        Shape of ``z``.
-
-    Raises:
-        ValueError: if ``df`` is not above 1.
-
-    Example:
-        The tail is polynomial, ``h ~ |z|**(1 - df)``:
-
-        >>> round(float(log_h(-0.5, 3.0)), 6), round(float(log_h(-1e8, 3.0)), 4)
-        (-1.061152, -37.4368)
-    """
-    _check(df)
-    z = np.asarray(z, dtype=np.float64)
-    if df >= _GAUSSIAN_DF:
-        return _gaussian_log_h(z)
-    return _logs(z, df)[1]
-
-
-def h(z: npt.ArrayLike, df: float) -> Array:
-    """Standardised expected improvement, ``E[max(z + e, 0)]`` with ``e ~ t_df``.
-
-    Args:
-        z: standardised improvement, any shape.
-        df: degrees of freedom, > 1; ``inf`` is the Gaussian.
-
-    Returns:
-        Shape of ``z``, not negative.
-
-    Example:
-        >>> round(float(h(-0.5, 3.0)), 5)  # the Gaussian would give 0.19780
-        0.34606
-    """
-    return np.asarray(np.exp(log_h(z, df)))
-
-
 _HALF_WIDTH, _PIECES = 24.0, 1536
 """the table spans |z| <= sinh(24) = 1.3e10 in pieces of 1/32 of asinh(z)"""
 
 
-class LogHTable:
-    """``log_h`` for one ``df`` as a cubic spline over ``asinh(z)``: tens of thousands of values in a millisecond.
-
-    Args:
-        df: degrees of freedom, > 1.
-
-    Example:
-        >>> table = LogHTable(5.0)
-        >>> abs(float(table(-3.7)) - float(log_h(-3.7, 5.0))) < 1e-7
-        True
-    """
-
-    def __init__(self, df: float) -> None:
-        _check(df)
-        step = 2.0 * _HALF_WIDTH / _PIECES
-        knots = np.linspace(-_HALF_WIDTH, _HALF_WIDTH, _PIECES + 1)
-        z = np.sinh(knots)
-        log_t, f = (log_cdf(z, df), log_h(z, df)) if df >= _GAUSSIAN_DF else _logs(z, df)
-        slope = np.exp(log_t - f) * np.cosh(knots) * step  # d log h / dz = T / h
-        f0, f1, g0, g1 = f[:-1], f[1:], slope[:-1], slope[1:]
-        self._coefficients = np.stack([f0, g0, 3.0 * (f1 - f0) - 2.0 * g0 - g1, 2.0 * (f0 - f1) + g0 + g1])
-        self._per_unit = 1.0 / step
-
-    def __call__(self, z: npt.ArrayLike) -> Array:
-        """Interpolate.
-
-        Args:
-            z: any shape; beyond |z| = 1e10 the value at that end is returned.
-
-        Returns:
-            ``log_h(z, df)`` to about 1e-7, shape of ``z``.
-        """
-        place = (np.arcsinh(np.asarray(z, dtype=np.float64)) + _HALF_WIDTH) * self._per_unit
-        place = np.clip(place, 0.0, _PIECES - 1e-6)
-        piece = place.astype(np.intp)
-        s = place - piece
-        c0, c1, c2, c3 = (np.take(c, piece) for c in self._coefficients)
-        return np.asarray(c0 + s * (c1 + s * (c2 + s * c3)))
-
-
 @lru_cache(maxsize=64)
-def log_h_table(df: float) -> LogHTable:
-    """The table for ``df``, made on first use (about a millisecond) and kept.
+def _table(df: float) -> Array:
+    # coefficients 4 x pieces of a cubic spline of log_h over asinh(z); a millisecond
+    step = 2.0 * _HALF_WIDTH / _PIECES
+    knots = np.linspace(-_HALF_WIDTH, _HALF_WIDTH, _PIECES + 1)
+    log_t, f = _logs(np.sinh(knots), df)
+    slope = np.exp(log_t - f) * np.cosh(knots) * step  # d log h / dz = T / h
+    f0, f1, g0, g1 = f[:-1], f[1:], slope[:-1], slope[1:]
+    return np.stack([f0, g0, 3.0 * (f1 - f0) - 2.0 * g0 - g1, 2.0 * (f0 - f1) + g0 + g1])
 
-    Args:
-        df: degrees of freedom, > 1.
 
-    Returns:
-        The table.
-    """
-    return LogHTable(df)
+def _interpolated_log_h(z: Array, df: float) -> Array:
+    # beyond |z| = 1e10 the value at that end
+    place = (np.arcsinh(z) + _HALF_WIDTH) * (_PIECES / (2.0 * _HALF_WIDTH))
+    place = np.clip(place, 0.0, _PIECES - 1e-6)
+    piece = place.astype(np.intp)
+    s = place - piece
+    c0, c1, c2, c3 = (np.take(c, piece) for c in _table(df))
+    return np.asarray(c0 + s * (c1 + s * (c2 + s * c3)))

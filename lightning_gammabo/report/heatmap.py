@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lightning_gammabo.report.drawing import ORANGE, ink, panels
+from lightning_gammabo.report.style import ORANGE, ink, panels
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_gammabo.records import EpochRecord, Result, TrialState
-from lightning_gammabo.report.drawing import (
+from lightning_gammabo.records.words import count
+from lightning_gammabo.report.style import (
     BLUE,
     GREEN,
     GREY,
@@ -36,6 +37,8 @@ __all__ = ["plot_surrogate", "rebuild_search"]
 
 Array = npt.NDArray[np.float64]
 
+_FEWEST = 3
+"""scores from which on a belief is drawn: through two points it would be a made-up line"""
 _PLACES = 241
 """places at which curves are drawn"""
 _BAND = 0.95
@@ -61,18 +64,18 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
     from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, make_search
 
     where = f"epoch {record.epoch}"
-    if record.lr_low is None or record.lr_high is None:
+    if record.min_lr is None or record.max_lr is None:
         raise ValueError(
             f"{where}: the record does not say between which rates was searched; 'landscape' needs no range"
         )
     results = record.results[:after]
     # as fit_rates has it: in a region the best rate may as well lie at an end
-    region = record.search == "gamma" and any(result.origin == "region" for result in record.results)
+    region = record.sampler == "gamma" and any(result.origin == "region" for result in record.results)
     options: dict[str, Any] = {"inside": 0.0} if region else {}
-    space = LearningRateSpace(record.lr_low, record.lr_high)
+    space = LearningRateSpace(record.min_lr, record.max_lr)
     try:
         search = make_search(
-            record.search,
+            record.sampler,
             space,
             seed=record.seed,
             n_initial=record.n_initial,
@@ -83,11 +86,11 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
         search = None
     if not isinstance(search, BayesOpt):
         raise ValueError(
-            f"{where}: the search {record.search!r} has no surrogate to show; 'landscape' shows its scores"
+            f"{where}: the sampler {record.sampler!r} has no surrogate to show; 'landscape' shows its scores"
         )
     for result in results:
         score = result.score if result.score is not None else result.estimate
-        if score is not None or result.state is not TrialState.DROPPED:
+        if score is not None or result.state is not TrialState.PRUNED:
             search.enqueue(result.lr, result.origin)
             search.tell(search.ask(), score)
     if not any(space.has_place(told.trial.lr) for told in search.told if told.score is not None):
@@ -107,10 +110,16 @@ def plot_surrogate(record: EpochRecord, ax: Axes | None = None, *, after: int | 
         The axes of the belief and, in a figure of its own, those of the acquisition.
 
     Raises:
-        ValueError: if the search has no surrogate that can be rebuilt, or no candidate has a score.
+        ValueError: if the search has no surrogate that can be rebuilt, or fewer than three candidates have a score.
     """
     search = rebuild_search(record, after=after)
     results = record.results[:after]
+    scored = sum(result.score is not None for result in results)
+    if scored < _FEWEST:
+        raise ValueError(
+            f"epoch {record.epoch}: only {count(scored, 'candidate')} with a score; a belief from fewer than {_FEWEST} "
+            "is the prior's, not the data's. 'landscape' shows the scores"
+        )
     shown = [lr for lr in (search.space.low, search.space.high, *(r.lr for r in results)) if lr > 0.0]
     view = search.surrogate_at(np.geomspace(min(shown), max(shown), _PLACES))
     drawn = panels(4.6, (3, 1)) if ax is None else (ax,)
@@ -119,8 +128,7 @@ def plot_surrogate(record: EpochRecord, ax: Axes | None = None, *, after: int | 
         _draw_acquisition(drawn[1], view, search)
     log_scale(drawn[0].xaxis, min(shown), max(shown))
     drawn[-1].set_xlabel("learning rate")
-    noun = "candidate" if len(results) == 1 else "candidates"
-    legend_above(drawn[0], f"epoch {record.epoch}: belief after {len(results)} {noun}")
+    legend_above(drawn[0], f"epoch {record.epoch}: belief after {count(len(results), 'candidate')}")
     return drawn
 
 
@@ -143,7 +151,7 @@ def _draw_belief(axes: Axes, view: SurrogateView, record: EpochRecord, results: 
             axes, star, color=ORANGE, marker="*", edgecolor="white", linewidth=0.8, s=220, label="committed", zorder=4
         )
     axes.set_ylim(bottom, top)
-    axes.set_ylabel(score_label(record.objective), parse_math=False)
+    axes.set_ylabel(score_label(record), parse_math=False)
     plain(axes)
 
 

@@ -1,0 +1,167 @@
+"""Which of a module's logged metrics are its validation loss and its validation accuracy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from lightning_gammabo.determinant.objective import Measured, NotLogged, Objective
+from lightning_gammabo.records import Outcome
+
+__all__ = ["MetricKeys", "find_accuracy", "find_loss"]
+
+# names met in projects that train with Lightning, the most usual first; compared without case and separators, with
+# the prefixes some logging layers put before them ("ptl/val_loss") and what stands between ("val/cls/NLL")
+_LOSS = ("loss", "nll", "crossentropy", "bce", "mse", "mae", "rmse", "elbo")
+_ACCURACY = ("acc", "accuracy", "top1", "acc1", "accuracytop1")
+_STAGES = ("validation", "valid", "val", "dev", "eval")
+_BARE = ("accuracy",)
+"""names without a stage that were met as the validation's; taken where no other is found"""
+# an accuracy of this kind reads "overall", "multiclass", "mean"; other adjectives ("per_class") are not the accuracy
+_QUALIFIERS = r"(?:overall|multiclass|binary|mean|avg|total|macro|micro|cls|epoch)"
+
+
+class MetricKeys:
+    """Reads loss and accuracy off what a candidate logged.
+
+    Args:
+        objective: what will be ranked.
+        monitor_loss: name of the logged validation loss; None to find it.
+        monitor_accuracy: name of the logged validation accuracy; None to find it.
+
+    Attributes:
+        taken: what was read, in words, for the user to question; empty before the first reading.
+    """
+
+    def __init__(self, objective: Objective, monitor_loss: str | None, monitor_accuracy: str | None) -> None:
+        self.taken = ""
+        self._objective = objective
+        self._loss = monitor_loss
+        self._accuracy = monitor_accuracy
+
+    def reference(self, outcome: Outcome) -> float | None:
+        """The loss of the network at the start, which has trained nothing and logged only what validation logs.
+
+        Args:
+            outcome: the validation of that network.
+
+        Returns:
+            The loss that :meth:`measure` will read, or None where it is not there.
+        """
+        if self._loss is not None:
+            return outcome.metrics.get(self._loss)
+        found = find_loss(outcome.metrics)
+        return outcome.metrics[found] if found is not None else outcome.val_loss
+
+    def measure(self, outcome: Outcome) -> Measured:
+        """Loss and accuracy of one candidate.
+
+        Args:
+            outcome: a candidate that came to its end.
+
+        Returns:
+            What was measured; the loss comes from the logged metrics, else from what ``validation_step`` returns,
+            else from the training steps.
+
+        Raises:
+            NotLogged: if a metric that was named is not among the logged ones.
+        """
+        logged = outcome.metrics
+        for argument, name in (
+            ("monitor_loss", self._loss),
+            ("monitor_accuracy", self._accuracy),
+            ("objective", self._objective.metric),
+        ):
+            if name is not None and name not in logged:
+                raise NotLogged(
+                    f"GammaLRSearch({argument}={name!r}): no such metric was logged by the validation of a candidate; "
+                    f"logged are {sorted(logged)}. Log it in `validation_step` or `on_validation_epoch_end`, or name "
+                    "one of these (metrics logged by other callbacks or in `on_train_epoch_end` come too late)."
+                )
+        accuracy_name = self._accuracy or find_accuracy(logged)
+        loss_name = self._loss or find_loss(logged)
+        if loss_name is not None:
+            loss, source = logged[loss_name], f"loss {loss_name!r}"
+        elif outcome.val_loss is not None:
+            loss, source = outcome.val_loss, "loss that validation_step returns"
+        elif outcome.train_loss is not None:
+            loss, source = outcome.train_loss, "training loss of the epoch's last quarter"
+        else:
+            loss, source = None, "no loss"
+        self.taken = f"{source}, " + (f"accuracy {accuracy_name!r}" if accuracy_name else "no accuracy")
+        return Measured(loss=loss, accuracy=logged[accuracy_name] if accuracy_name else None, metrics=logged)
+
+    def batches(self, outcome: Outcome) -> tuple[list[str], list[Sequence[tuple[float, float]]]]:
+        """What a validation measured batch by batch, of the values that :meth:`measure` reads.
+
+        Args:
+            outcome: a candidate that came to its end.
+
+        Returns:
+            ``loss``, ``accuracy`` or the ranked metric's name, and for each mean and weight of every batch; those that
+            were logged as metric objects, or not by ``validation_step``, are not among them.
+        """
+        wanted = {
+            "loss": self._loss or find_loss(outcome.metrics),
+            "accuracy": self._accuracy or find_accuracy(outcome.metrics),
+        }
+        if self._objective.metric is not None:
+            wanted = {self._objective.metric: self._objective.metric}
+        found = {}
+        for name, key in wanted.items():
+            # a value that is logged by step and by epoch has two names in the metrics
+            logged = outcome.batches.get(key or "") or outcome.batches.get((key or "").removesuffix("_epoch"))
+            if logged:
+                found[name] = logged
+        return list(found), list(found.values())
+
+
+def find_loss(names: Iterable[str]) -> str | None:
+    """The name of the validation loss.
+
+    Args:
+        names: names of logged metrics.
+
+    Returns:
+        The best match, or None.
+
+    Example:
+        >>> find_loss(["val/acc", "ptl/val_loss", "train_loss"])
+        'ptl/val_loss'
+        >>> find_loss(["Loss_val", "train_loss"])
+        'Loss_val'
+    """
+    return _find(names, _LOSS)
+
+
+def find_accuracy(names: Iterable[str]) -> str | None:
+    """The name of the validation accuracy.
+
+    Args:
+        names: names of logged metrics.
+
+    Returns:
+        The best match, or None.
+
+    Example:
+        >>> find_accuracy(["valAcc", "val_loss"])
+        'valAcc'
+        >>> find_accuracy(["train_acc", "val_loss"]) is None
+        True
+    """
+    return _find(names, _ACCURACY)
+
+
+def _find(names: Iterable[str], kinds: tuple[str, ...]) -> str | None:
+    stage = "(?:" + "|".join(_STAGES) + ")"
+    found: list[tuple[int, int, str]] = []
+    for name in names:
+        plain = re.sub(r"dataloaderidx0$", "", re.sub(r"[^a-z0-9]", "", name.lower()))
+        for rank, kind in enumerate(kinds):
+            exact = re.fullmatch(rf"(?:ptl|metrics|lightning)?{stage}{_QUALIFIERS}*{kind}(?:epoch)?", plain)
+            turned = re.fullmatch(rf"{_QUALIFIERS}*{kind}{stage}", plain)
+            if exact or turned:
+                found.append((rank, len(plain), name))
+            elif plain == kind and kind in _BARE:
+                found.append((len(kinds), len(plain), name))
+    return min(found)[2] if found else None

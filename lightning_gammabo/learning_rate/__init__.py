@@ -1,0 +1,1 @@
+"""Learning rates: read and write them, anneal them, keep and replay them."""

@@ -1,0 +1,188 @@
+"""The batches of one epoch, kept where the stream that gave them cannot be asked for them again.
+
+Persistent workers, live generators and streams that go on where they stopped give other batches when they are
+iterated again. There the first candidate's batches are kept and handed to all others, each with the state of the
+random number generators that it came with.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_gammabo.trainer.snapshot.restorers import slots_of
+from lightning_gammabo.trainer.snapshot.rng import RngState
+
+__all__ = ["TAPE_LIMIT", "VALIDATION_LIMIT", "BatchTape", "TapeShelf"]
+
+TAPE_LIMIT = 2 << 30
+"""bytes of training batches that are kept at the most"""
+VALIDATION_LIMIT = 256 << 20
+"""bytes of one validation's batches that are kept at the most; a larger one is read anew each time"""
+
+_OWN = ("_batches", "_fetcher", "_limit", "_overflow", "_position", "_reason", "_size", "_started", "done", "fetched")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    batch: Any
+    rng: RngState
+    done: bool
+
+
+class BatchTape:
+    """A data fetcher that plays what it has and goes on with the real one where it ends.
+
+    Args:
+        fetcher: Lightning's data fetcher.
+        reason: why the batches cannot be had again, in words; None lets a stream over the limit go on unkept.
+        started: whether the fetcher's iterator already exists (the first epoch of a fit).
+        limit: bytes that may be kept.
+
+    Attributes:
+        fetched: batches given out since the last ``iter``.
+        done: whether the last batch was given out.
+    """
+
+    def __init__(self, fetcher: Any, reason: str | None, *, started: bool, limit: int = TAPE_LIMIT) -> None:
+        self._fetcher = fetcher
+        self._reason = reason
+        self._limit = limit
+        self._batches: list[_Entry] = []
+        self._position = 0
+        self._size = 0
+        self._overflow: Any = None
+        self._started: RngState | None = RngState.take() if started else None
+        self.fetched: int = fetcher.fetched
+        self.done: bool = fetcher.done
+
+    def setup(self, combined_loader: Any) -> None:
+        """Let the fetcher read a loader; once it has begun it keeps to that one.
+
+        Args:
+            combined_loader: Lightning's combined loader.
+        """
+        if self._started is None:
+            self._fetcher.setup(combined_loader)
+
+    def rewind(self) -> None:
+        """Begin again with the first batch."""
+        self._position = 0
+        self.fetched = 0
+        self.done = False
+
+    def seek(self, position: int) -> None:
+        """Go on after some batches that were given out before.
+
+        Args:
+            position: how many of them.
+        """
+        self._position = self.fetched = position
+        self.done = self._batches[position - 1].done if position else False
+
+    @property
+    def complete(self) -> bool:
+        """Whether all batches since the beginning are kept."""
+        return self._overflow is None
+
+    def keep_no_more(self) -> None:
+        """Play what is kept, and then let the fetcher's batches through."""
+        self._limit = -1
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._fetcher, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self._fetcher, name, value) if name not in _OWN else object.__setattr__(self, name, value)
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._started is None:
+            iter(self._fetcher)
+            self._started = RngState.take()
+        else:
+            self._started.restore()
+        self.rewind()
+        return self
+
+    def __next__(self) -> Any:
+        if self._position == len(self._batches) and not self._record():
+            return self._unkept()
+        entry = self._batches[self._position]
+        self._position += 1
+        self.fetched += 1
+        self.done = entry.done
+        entry.rng.restore()
+        # a step may write into its batch
+        return copy.deepcopy(entry.batch)
+
+    def _record(self) -> bool:
+        batch = next(self._fetcher)
+        self._size += _size(batch)
+        if self._size > self._limit and self._reason is None:
+            self._overflow = batch
+            return False
+        if self._size > self._limit:
+            raise RuntimeError(
+                f"GammaLRSearch: the training batches cannot be asked for again ({self._reason}), so they are kept, "
+                f"and one epoch is larger than {self._limit >> 20} MiB. Make the loader repeatable (for a DataLoader "
+                "persistent_workers=False), limit the epoch with Trainer(limit_train_batches=...), or search with "
+                "one candidate only (n_initial=1, n_iterations=0)."
+            )
+        self._batches.append(_Entry(copy.deepcopy(batch), RngState.take(), self._fetcher.done))
+        return True
+
+    def _unkept(self) -> Any:
+        # too much to keep: what was kept is let go, and the next iteration reads the stream itself
+        self._batches.clear()
+        self._position, self._started = 0, None
+        self.fetched += 1
+        self.done = self._fetcher.done
+        return self._overflow
+
+
+class TapeShelf:
+    """The validations of one epoch, in their order, each with a tape of its own."""
+
+    def __init__(self) -> None:
+        self._tapes: list[BatchTape] = []
+        self._next = 0
+
+    def rewind(self) -> None:
+        """The epoch begins again: the next validation is its first."""
+        self._next = 0
+
+    def tape_for(self, fetcher: Any) -> BatchTape:
+        """The tape of the validation that begins.
+
+        Args:
+            fetcher: a new data fetcher, for a validation that has no tape yet.
+
+        Returns:
+            A data fetcher that gives the batches that this validation had before.
+        """
+        if self._next == len(self._tapes):
+            self._tapes.append(BatchTape(fetcher, None, started=False, limit=VALIDATION_LIMIT))
+        self._next += 1
+        return self._tapes[self._next - 1]
+
+
+def _size(tree: Any) -> int:
+    if isinstance(tree, Tensor) and tree.layout is not torch.strided:
+        values = (tree.coalesce() if tree.layout is torch.sparse_coo else tree).values()
+        return int(values.nbytes) + 8 * tree.ndim * len(values)  # an index is 8 bytes
+    if isinstance(tree, (Tensor, np.ndarray)):
+        return int(tree.nbytes)
+    if isinstance(tree, (str, bytes, bytearray)):
+        return len(tree)
+    if isinstance(tree, Mapping):
+        return sum(map(_size, tree.values()))
+    if isinstance(tree, (list, tuple)):
+        return sum(map(_size, tree))
+    parts = [*vars(tree).values()] if hasattr(tree, "__dict__") else []
+    return sum(map(_size, parts + [getattr(tree, name, None) for name in slots_of(type(tree))]))

@@ -1,0 +1,216 @@
+"""Where a candidate trains unseen: no callback is called, no logger written to, and a probe watches it."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from lightning_gammabo.learning_rate.controller import RateGuard
+from lightning_gammabo.records import Outcome, TrialState
+from lightning_gammabo.trainer.callback_hooks import for_candidates, only_shows, takes_part
+from lightning_gammabo.trainer.candidate_plan import RateWriter
+from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks, mean_over_ranks
+from lightning_gammabo.trainer.hook_dispatch import only_these_called
+from lightning_gammabo.trainer.logger_writes import LoggerWrites, Written
+from lightning_gammabo.trainer.monitor import PROBED, Probe
+from lightning_gammabo.trainer.patch import nothing, replaced
+from lightning_gammabo.trainer.snapshot.objects import ObjectImage
+from lightning_gammabo.trainer.snapshot.roots import is_lightning, named
+from lightning_gammabo.trainer.validation import Validation
+from lightning_gammabo.trainer.validation_subset import running_sums
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+
+__all__ = ["Aside", "Told"]
+
+Told = tuple[Written, ObjectImage]
+_RATE_HOOKS = ("on_train_batch_start", "on_train_batch_end")
+_WRITER_HOOKS = ("on_train_batch_start",)
+
+
+class Aside:
+    """Keeps what is the user's untouched while a candidate trains, and says what came of it.
+
+    Args:
+        trainer: the Trainer, at the start of the epoch.
+        guard: the guard of the rates, which candidates need as well; None for none.
+        validation: the validations of the epoch.
+        on_batch: called with the number of batches that a candidate has trained, after each of them.
+
+    Attributes:
+        taking_part: objects whose state the candidates move.
+        known: ids of objects that the state of the fit holds already.
+        saves: whether user code asked for a checkpoint while a candidate trained; its validation comes once more.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        guard: RateGuard | None,
+        validation: Validation,
+        on_batch: Callable[[int], object] = nothing,
+    ) -> None:
+        callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
+        self._trainer = trainer
+        self._guard = guard
+        self._validation = validation
+        self._on_batch = on_batch
+        self._observed = [callback for callback in callbacks if takes_part(callback)]
+        self._silent = [one for one in callbacks if not takes_part(one) and not only_shows(one)]
+        self.taking_part: list[object] = [*self._observed, *([guard] if guard is not None else [])]
+        self.known: set[int] = set()
+        self.saves = False
+        self._scoring = False
+        self._loggers = LoggerWrites(trainer.loggers)
+        self._began = 0.0
+
+    @contextlib.contextmanager
+    def entered(
+        self, *, drop_after: int | None = None, rival: Sequence[Tensor] = (), writer: RateWriter | None = None
+    ) -> Iterator[Probe]:
+        """Within the block only what belongs to the training itself is called.
+
+        Args:
+            drop_after: batches after which a hopeless candidate is dropped; None for never.
+            rival: the leader's training losses.
+            writer: writes the candidate's rates batch by batch, over what anything else wrote.
+
+        Yields:
+            What watches the candidate.
+        """
+        trainer: Any = self._trainer
+        probe = self._candidate_probe(drop_after=drop_after, rival=rival)
+        self.saves = False
+        self._began = time.perf_counter()
+        self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
+        self._steps_at_start = trainer.global_step
+        rates = [(self._guard, _RATE_HOOKS)] if self._guard is not None else []
+        writers = [(writer, _WRITER_HOOKS)] if writer is not None else []
+        listeners = [*rates, *for_candidates(self._observed), *writers, (probe, PROBED)]
+        with (
+            self._silent_kept(),
+            self._loggers.kept(),
+            only_these_called(trainer, listeners),
+            replaced(trainer, "save_checkpoint", self._note_save),
+            self._validation.kept(),
+        ):
+            yield probe
+
+    @contextlib.contextmanager
+    def _silent_kept(self) -> Iterator[None]:
+        # user code may write to callbacks that are not called, and to the Trainer's lists of them
+        trainer: Any = self._trainer
+        image = self._silent_image()
+        entries = [(held, list(held)) for held in (trainer.callbacks, trainer._loggers)]
+        try:
+            yield
+        finally:
+            image.restore()
+            for held, content in entries:
+                held[:] = content
+
+    def _silent_image(self) -> ObjectImage:
+        roots = named("callback", map(vars, self._silent))
+        return ObjectImage(roots, stop=is_lightning, skip=self.known, data=list(roots))
+
+    def _note_save(self, *args: Any, **kwargs: Any) -> None:
+        self.saves = self.saves or not self._scoring
+
+    def _candidate_probe(self, **options: Any) -> Probe:
+        return self.probe(read_sums=lambda: running_sums(self._trainer), on_batch=self._on_batch, **options)
+
+    def probe(self, **options: Any) -> Probe:
+        """What watches an epoch.
+
+        Args:
+            **options: further arguments of :class:`~lightning_gammabo.trainer.monitor.Probe`.
+
+        Returns:
+            A probe that decides as all ranks do.
+        """
+        strategy: Any = self._trainer.strategy
+        return Probe(
+            lambda flag: bool(strategy.reduce_boolean_decision(flag, all=False)),
+            distributed=self._trainer.world_size > 1,
+            synchronises=strategy.root_device.type != "cpu",
+            **options,
+        )
+
+    def score(self) -> dict[str, float]:
+        """Validate the candidate.
+
+        Returns:
+            What was logged since it began.
+        """
+        with replaced(self, "_scoring", True):
+            return self._validation.score(self._metrics_at_start)
+
+    def told(self) -> Told:
+        """What it wrote to loggers, and to callbacks that are not called, so far.
+
+        Returns:
+            What :meth:`tell` takes.
+        """
+        return self._loggers.written(), self._silent_image()
+
+    def tell(self, told: Told) -> None:
+        """Write it to the user's loggers and callbacks.
+
+        Args:
+            told: what :meth:`told` gave.
+        """
+        written, image = told
+        image.restore()
+        self._loggers.write(written)
+
+    def outcome(
+        self,
+        state: TrialState,
+        probe: Probe,
+        metrics: dict[str, float] | None = None,
+        message: str = "",
+        behind: float | None = None,
+    ) -> Outcome:
+        """What came of the candidate.
+
+        Args:
+            state: how it ended.
+            probe: what watched it.
+            metrics: what its validation logged.
+            message: why it did not come to its end.
+            behind: of a dropped one, its loss over the leader's.
+
+        Returns:
+            The outcome; where it came to its end, all ranks have the same numbers.
+        """
+        total, ranks = self._trainer.num_training_batches, self._trainer.world_size
+        known = isinstance(total, int) and total > 0
+        metrics = metrics or {}
+        losses = {"train": probe.train_loss, "validation": probe.val_loss}
+        batches: dict[str, list[tuple[float, float]]] = {}
+        scored = state is TrialState.COMPLETE  # where one rank is, all are
+        if scored:
+            metrics = mean_over_ranks(metrics, ranks)
+            losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, ranks)
+            batches = joined_over_ranks(probe.val_batches, ranks, data_part(self._trainer)[0])
+        return Outcome(
+            state=state,
+            metrics=metrics,
+            train_loss=losses["train"],
+            val_loss=losses["validation"],
+            batches=batches,
+            steps=self._trainer.global_step - self._steps_at_start,
+            passes=probe.batches / total if known else float(probe.batches > 0),
+            cooling_passes=probe.cooled / total if known else 0.0,
+            quarters=probe.quarters,
+            val_passes=self._validation.share if scored else 0.0,
+            seconds=time.perf_counter() - self._began,
+            message=message,
+            behind=behind,
+        )

@@ -1,0 +1,334 @@
+"""An image of mutable objects: what they hold now, so that it can be put back *in place*.
+
+A training run keeps state in more places than ``state_dict`` knows: lists that grow by step, counters, plain tensors,
+generators, optimizer groups, schedulers, metrics that share their states. Copying such a web (``deepcopy``) loses the
+identities that tie it together. The image keeps the identities: it walks everything that is reachable from some
+roots, notes the *content* of each mutable object, and puts that content back into the very same object. What was
+created later is simply no longer reachable.
+
+Nothing here knows of Lightning; :mod:`lightning_gammabo.trainer_state` chooses the roots.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import functools
+import gc
+import io
+import mmap
+import random
+import types
+import weakref
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from lightning_gammabo.trainer.snapshot import outside
+from lightning_gammabo.trainer.snapshot import restorers as parts
+from lightning_gammabo.trainer.snapshot.tensors import TensorImage
+
+__all__ = ["ObjectImage"]
+
+DATA_ARRAY_LIMIT = 1 << 16
+"""bytes; a larger tensor or array that belongs to a data set is data and not state"""
+DATA_LENGTH_LIMIT = 10_000
+"""entries; a longer container that belongs to a data set is noted but its entries are not visited"""
+
+_ATOMS: frozenset[type] = frozenset(
+    (
+        *(int, float, complex, bool, str, bytes, type(None), type(...), type(NotImplemented), range, slice),
+        *(type, types.ModuleType, types.BuiltinFunctionType, types.CodeType, types.MappingProxyType, property),
+        *(types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType),
+        *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
+        *weakref.ProxyTypes,  # Lightning hands its Trainer around by proxy
+    )
+)
+
+
+class ObjectImage:
+    """The content of every mutable object that is reachable from ``roots``.
+
+    Args:
+        roots: objects to start from, by a name that messages use.
+        stop: says of a type whether its objects are left alone and not entered.
+        skip: ids of objects to leave alone.
+        data: names of roots that are data: large arrays below them are not copied.
+        deferred: ids of tensors whose values are not copied now but by :meth:`hold_deferred`.
+        grads: whether gradients are held; else they are None after :meth:`restore`.
+
+    Attributes:
+        generators: the random number generators that were found, by path.
+        unheld: what cannot be put back (a generator, a file in mid-iteration, a thread), in words, by path.
+        shared: paths of memory that processes share.
+    """
+
+    def __init__(
+        self,
+        roots: Mapping[str, object],
+        *,
+        stop: Callable[[type], bool] = lambda _: False,
+        skip: Collection[int] = (),
+        data: Collection[str] = (),
+        deferred: Collection[int] = (),
+        grads: bool = True,
+    ) -> None:
+        self.generators: dict[str, Any] = {}
+        self.unheld: dict[str, str] = {}
+        self.shared: list[str] = []
+        self._stop = stop
+        self._deferred = deferred
+        self._grads = grads
+        self._restores: list[parts.Restore] = []
+        self._dicts: list[parts.DictImage] = []
+        self._empty: list[dict[Any, Any]] = []
+        self._tensors: list[TensorImage] = []
+        self._seen: dict[int, object] = dict.fromkeys(skip)
+        self._stack: list[tuple[Any, _Path, bool]] = [
+            (obj, name, name in data) for name, obj in reversed(list(roots.items()))
+        ]
+        self._walk()
+
+    @property
+    def visited(self) -> set[int]:
+        """Ids of the objects that the walk came by."""
+        return set(self._seen)
+
+    def hold_deferred(self, reuse: ObjectImage | None = None) -> bool:
+        """Copy the values of the deferred tensors now.
+
+        Args:
+            reuse: an older image whose copies may be written over (it is useless afterwards).
+
+        Returns:
+            False if one of them was written since the image was taken: then the image cannot be completed.
+        """
+        spare = {image.key: image for image in reuse._tensors} if reuse is not None else {}
+        return all(image.hold(spare.get(image.key)) for image in self._tensors if not image.held)
+
+    def restore(self) -> None:
+        """Put everything back, in place."""
+        for empty in self._empty:
+            if empty:
+                empty.clear()
+        for held in self._dicts:
+            held.restore()
+        for restore in self._restores:
+            restore()
+        with torch.no_grad():
+            for image in self._tensors:
+                image.restore()
+
+    def _walk(self) -> None:
+        # thousands of small objects that all stay: the collector would look at them again and again, and free none
+        collects = gc.isenabled()
+        gc.disable()
+        try:
+            while self._stack:
+                self._visit(*self._stack.pop())
+        finally:
+            if collects:
+                gc.enable()
+
+    def _visit(self, obj: Any, path: _Path, data: bool) -> None:
+        if id(obj) in self._seen:
+            return
+        self._seen[id(obj)] = obj  # held, so that the id stays its own
+        kind = type(obj)
+        visit = _visits.get(kind)
+        if visit is None:
+            visit = _visits[kind] = _visit_of(kind)
+        visit(self, obj, path, data)
+
+    def _push(self, items: Iterable[tuple[Any, Any]], path: _Path, data: bool) -> None:
+        found = []
+        for name, value in items:
+            kind = type(value)
+            if kind in _PLAIN_DICTS and not value:
+                self._empty.append(value)  # most of a module's hooks
+            elif kind not in _ATOMS:
+                found.append((value, (path, name), data))
+        self._stack += reversed(found)  # the first is visited first: what is added later changes no path
+
+    def _visit_nothing(self, obj: Any, path: _Path, data: bool) -> None:
+        pass
+
+    def _visit_entries(self, obj: Any, path: _Path, data: bool) -> None:
+        self._push(enumerate(obj), path, data)
+
+    def _visit_callable(self, obj: Any, path: _Path, data: bool) -> None:
+        self._push(((name, getattr(obj, name)) for name in _CALLABLE_PARTS[type(obj)]), path, data)
+
+    def _visit_generator(self, obj: Any, path: _Path, data: bool) -> None:
+        restore = parts.generator_restore(obj)
+        if restore is None:  # one without a state, such as SystemRandom
+            self._visit_object(obj, path, data)
+            return
+        self._restores.append(restore)
+        self.generators[_text(path)] = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
+
+    def _visit_foreign(self, obj: Any, path: _Path, data: bool) -> None:
+        if type(obj).__module__ == "torch.utils.data.dataloader" and hasattr(type(obj), "__next__"):
+            self.unheld[_text(path)] = _ITERATOR
+        elif (memory := outside.shared_memory(obj)) is not None:
+            self.shared.append(_text(path))
+            self._visit(memory, path, data)
+        elif data and (name := outside.stream(obj)) is not None:
+            self.unheld[_text(path)] = name
+
+    def _visit_memory(self, memory: Any, path: _Path, data: bool) -> None:
+        if not (data and ctypes.sizeof(memory) > DATA_ARRAY_LIMIT):
+            self._restores.append(outside.memory_restore(memory))
+
+    def _visit_file(self, file: Any, path: _Path, data: bool) -> None:
+        restore = outside.file_restore(file) if data else None
+        if isinstance(restore, str):
+            self.unheld[_text(path)] = restore
+        elif restore is not None:
+            self._restores.append(restore)
+        if hasattr(file, "__dict__"):
+            self._visit_attributes(file, path, data)
+
+    def _visit_module(self, module: Any, path: _Path, data: bool) -> None:
+        self._visit_object(module, path, data)
+        if isinstance(module, torch.jit.ScriptModule):
+            self._restores.append(outside.script_restore(module))
+            self._push(outside.script_attributes(module), path, data)
+
+    def _visit_data(self, obj: Any, path: _Path, data: bool) -> None:
+        self._visit_object(obj, path, True)
+
+    def _visit_tensor(self, tensor: Tensor, path: _Path, data: bool) -> None:
+        if data and tensor.numel() * tensor.element_size() > DATA_ARRAY_LIMIT:
+            return
+        self._dicts.append(parts.DictImage(tensor.__dict__))
+        self._push(tensor.__dict__.items(), path, data)
+        hooks, restore_hooks = parts.tensor_hooks(tensor)
+        self._restores.append(restore_hooks)
+        self._push(hooks.items(), path, data)
+        if (lazy := parts.lazy_tensor_restore(tensor)) is not None:
+            self._restores.append(lazy)
+            return
+        deferred = id(tensor) in self._deferred
+        image = TensorImage(tensor, grads=self._grads, deferred=deferred)
+        if not deferred:
+            image.hold()
+        self._tensors.append(image)
+        if image.grad is not None:
+            self._stack.append((image.grad, (path, "grad"), data))
+
+    def _visit_array(self, values: np.ndarray[Any, Any], path: _Path, data: bool) -> None:
+        if values.dtype == object:
+            self._push(enumerate(values.flat), path, data)
+        if type(values) is not np.ndarray:  # a masked array has its mask beside
+            self._visit_attributes(values, path, data)
+        if not values.flags.writeable or (data and values.nbytes > DATA_ARRAY_LIMIT):
+            return
+        plain = values.view(np.ndarray)
+        self._restores.append(functools.partial(np.copyto, plain, plain.copy()))
+
+    def _visit_container(self, obj: Any, path: _Path, data: bool) -> None:
+        if isinstance(obj, dict):
+            self._dicts.append(parts.DictImage(obj))
+            children: Iterable[tuple[Any, Any]] = obj.items()
+        else:
+            self._restores.append(parts.sequence_restore(obj))
+            children = () if isinstance(obj, (bytearray, array.array)) else enumerate(obj)
+        if not (data and len(obj) > DATA_LENGTH_LIMIT):
+            self._push(children, path, data)
+            if isinstance(obj, dict):
+                self._push((("key", key) for key in obj if type(key) is not str), path, data)
+            if isinstance(obj, defaultdict):
+                self._push((("default_factory", obj.default_factory),), path, data)
+        if type(obj) not in _CONTAINERS:
+            self._visit_attributes(obj, path, data)
+
+    def _visit_cell(self, cell: types.CellType, path: _Path, data: bool) -> None:
+        restore, value = parts.cell_restore(cell)
+        self._restores.append(restore)
+        self._push((("cell", value),), path, data)
+
+    def _visit_object(self, obj: object, path: _Path, data: bool) -> None:
+        if self._stop(type(obj)):
+            return
+        held = self._visit_attributes(obj, path, data)
+        if not held and hasattr(type(obj), "__next__"):
+            self.unheld[_text(path)] = _ITERATOR
+
+    def _visit_attributes(self, obj: object, path: _Path, data: bool) -> bool:
+        attributes = getattr(obj, "__dict__", None)
+        self._visit_class(type(obj), path, data)
+        if isinstance(attributes, dict):
+            self._restores.append(parts.attribute_owner_restore(obj, attributes))
+            self._dicts.append(parts.DictImage(attributes))
+            self._push(attributes.items(), path, data)
+        slots = parts.slots_of(type(obj))
+        if slots:
+            saved = {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
+            self._restores.append(functools.partial(parts.slots_restore, obj, slots, saved))
+            self._push(saved.items(), path, data)
+        return isinstance(attributes, dict) or bool(slots)
+
+    def _visit_class(self, kind: type, path: _Path, data: bool) -> None:
+        if id(kind) in self._seen:
+            return
+        for base, state in parts.class_state(kind):
+            if id(base) not in self._seen:
+                self._restores.append(parts.class_state_restore(base, state))
+                self._push(state.items(), (path, base.__name__), data)
+                self._seen[id(base)] = base
+        self._seen[id(kind)] = kind
+
+
+_Path = Any
+"""a root's name, or a pair of a path and a name: put into words only where one is asked for"""
+
+
+def _text(path: _Path) -> str:
+    return path if isinstance(path, str) else f"{_text(path[0])}.{path[1]}"
+
+
+_ITERATOR = "a live iterator"
+_PLAIN_DICTS = frozenset((dict, OrderedDict))
+_CALLABLE_PARTS: dict[type, tuple[str, ...]] = {
+    types.FunctionType: ("__closure__", "__defaults__", "__kwdefaults__", "__dict__"),
+    types.MethodType: ("__self__", "__func__"),
+    functools.partial: ("func", "args", "keywords", "__dict__"),
+}
+_CONTAINERS: frozenset[type] = frozenset((dict, list, set, deque, bytearray, array.array))
+_GENERATORS = (torch.Generator, random.Random, np.random.RandomState, np.random.Generator, np.random.BitGenerator)
+
+_Visit = Callable[[ObjectImage, Any, _Path, bool], None]
+_visits: weakref.WeakKeyDictionary[type, _Visit] = weakref.WeakKeyDictionary()
+
+
+def _visit_of(kind: type) -> _Visit:
+    """How objects of a class are noted.
+
+    Args:
+        kind: the class.
+
+    Returns:
+        One of :class:`ObjectImage`'s methods.
+    """
+    choices: tuple[tuple[bool, _Visit], ...] = (
+        (kind in _ATOMS, ObjectImage._visit_nothing),
+        (issubclass(kind, Tensor), ObjectImage._visit_tensor),
+        (issubclass(kind, np.ndarray), ObjectImage._visit_array),
+        (kind in _CONTAINERS or issubclass(kind, (dict, list, set, deque)), ObjectImage._visit_container),
+        (issubclass(kind, (tuple, frozenset)), ObjectImage._visit_entries),
+        (issubclass(kind, _GENERATORS), ObjectImage._visit_generator),
+        (kind is types.CellType, ObjectImage._visit_cell),
+        (kind in _CALLABLE_PARTS, ObjectImage._visit_callable),
+        (issubclass(kind, outside.MEMORY), ObjectImage._visit_memory),
+        (issubclass(kind, (io.IOBase, mmap.mmap)), ObjectImage._visit_file),
+        (parts.is_foreign(kind), ObjectImage._visit_foreign),
+        (issubclass(kind, torch.nn.Module), ObjectImage._visit_module),
+        (issubclass(kind, (Dataset, Sampler, DataLoader)), ObjectImage._visit_data),
+    )
+    return next((visit for fits, visit in choices if fits), ObjectImage._visit_object)

@@ -1,0 +1,92 @@
+"""Runs the Trainer's validation loop for candidates, and keeps validation batches that cannot be read again."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from lightning_gammabo.trainer.batch_cache import TapeShelf
+from lightning_gammabo.trainer.inspection import module_of
+from lightning_gammabo.trainer.patch import replaced
+from lightning_gammabo.trainer.snapshot.loaders import unreplayable, val_loaders
+from lightning_gammabo.trainer.validation_subset import ScoringSet
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+__all__ = ["Validation"]
+
+
+class Validation:
+    """The validations of one searched epoch.
+
+    Args:
+        trainer: the Trainer, at the start of the epoch.
+        scoring: what candidates are scored on.
+
+    Attributes:
+        repeatable: whether the user's validation batches can be had again.
+    """
+
+    def __init__(self, trainer: Trainer, scoring: ScoringSet) -> None:
+        self._trainer = trainer
+        self._scoring = scoring
+        self._loop: Any = trainer.fit_loop.epoch_loop.val_loop
+        self._shelf = TapeShelf() if unreplayable(val_loaders(trainer)) is not None else None
+        self.repeatable = self._shelf is None
+
+    @property
+    def share(self) -> float:
+        """Share of the user's validation data that one scoring reads."""
+        return self._scoring.share if self._trainer.enable_validation else 0.0
+
+    def rewind(self) -> None:
+        """The epoch begins again."""
+        if self._shelf is not None:
+            self._shelf.rewind()
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """Let the validations within the block read what the first ones read, where that has to be kept.
+
+        Yields:
+            Nothing.
+        """
+        shelf, module = self._shelf, module_of(self._loop, "reset")
+        if shelf is None:
+            yield
+            return
+        select = module._select_data_fetcher
+
+        def select_kept(trainer: Any, *args: Any, **kwargs: Any) -> Any:
+            fetcher = select(trainer, *args, **kwargs)
+            others = trainer.fit_loop is not self._trainer.fit_loop  # one within a hook
+            # a step that takes the iterator itself reads past a fetcher's batches
+            unkept = others or self._scoring.active or hasattr(fetcher, "_batch_idx")
+            return fetcher if unkept else shelf.tape_for(fetcher)
+
+        with replaced(module, "_select_data_fetcher", select_kept):
+            yield
+
+    def score(self, before: dict[str, Any]) -> dict[str, float]:
+        """Validate the present weights on what candidates are scored on.
+
+        Args:
+            before: the callback metrics from before the candidate; what is still the same object was logged earlier.
+
+        Returns:
+            The scalars that were logged since.
+        """
+        connector: Any = self._trainer._logger_connector
+        if self._trainer.enable_validation:
+            first = connector._first_loop_iter
+            self._trainer.validating = True
+            try:
+                with self._scoring.read_by(self._trainer):
+                    self._loop.run()
+            finally:
+                self._trainer.training = True
+                connector._first_loop_iter = first
+        fresh = {k: v for k, v in connector._callback_metrics.items() if v is not before.get(k)}
+        return {k: float(v) for k, v in fresh.items() if v.numel() == 1}

@@ -1,0 +1,86 @@
+"""Fits in several processes, one rank of them; each rank writes the fingerprints.
+
+Usage: ``python -m tests.integration.identity.ddp_fit OUT`` under torchrun's environment variables. The fits: plain;
+one candidate, copied and replayed; three candidates, copied and replayed, each beside a plain fit at the rates that
+were chosen; short candidates that go on, beside the plain fit at the chosen heights of a cosine; and one that goes back
+to its first epoch, beside the plain fit that does.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from torch.utils.data import DataLoader
+
+from lightning_gammabo import ListSampler
+from tests.helpers.searching import gamma_search, searching_in_part
+from tests.integration.identity.fingerprint import Calls, fingerprint
+from tests.integration.identity.followers import Follows, GoesBack, known
+from tests.integration.identity.scenarios import TRAIN, VAL, Net
+
+
+class Distributed(Net):
+    """BatchNorm that is not synchronised; the loss differs between ranks, the accuracy is reduced by the user."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        x, y = batch
+        out = self(x)
+        self.log("val_loss", torch.nn.functional.cross_entropy(out, y))
+        self.log("val_acc", (out.argmax(1) == y).float().mean(), sync_dist=True)
+
+
+class LosesGround(Distributed):
+    """From its second epoch on, but the first rank alone sees it."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        super().validation_step(batch, batch_idx)
+        epoch = self.trainer.fit_loop.epoch_progress.current.completed
+        self.log("judged", 1.0 + epoch if self.global_rank == 0 else 1.0 - epoch / 10)
+
+
+def fit(*callbacks: Callback, module: type[Net] = Distributed) -> dict[str, Any]:
+    seed_everything(1, verbose=False)
+    calls = Calls()
+    trainer = Trainer(
+        max_epochs=3, accelerator="cpu", devices=torch.distributed.get_world_size(), strategy="ddp", logger=False,
+        callbacks=[*callbacks, calls], enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    net = module()
+    trainer.fit(net, DataLoader(TRAIN, 4, shuffle=True), DataLoader(VAL, 5))
+    return fingerprint(trainer, net, calls)
+
+
+def main(out: str) -> None:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo")
+    fits: dict[str, Any] = {"plain": fit()}
+    for commit in ("copy", "replay"):
+        fits[f"{commit} one"] = fit(gamma_search("thesis", first_random=1, first_model=0, commit=commit))
+        search = gamma_search("thesis", sampler="random", first_random=1, first_model=2, commit=commit)
+        fits[f"{commit} many"] = fit(search)
+        fits[f"{commit} history"] = search.history
+        fits[f"{commit} followed"] = fit(Follows([record.chosen.lr for record in search.history]))
+    search = searching_in_part(score_samples=14)
+    fits["short many"] = fit(search)
+    fits["short history"] = search.history
+    fits["short followed"] = fit(known(search))
+    search = gamma_search(
+        "once", sampler=ListSampler([0.2]), objective="val_acc", monitor_loss="judged", annealing="constant"
+    )
+    fits["back many"] = fit(search, module=LosesGround)
+    fits["back rates"] = search.rates
+    fits["back followed"] = fit(GoesBack([rate.start for rate in search.rates], {2: 0}), module=LosesGround)
+    Path(out, f"{torch.distributed.get_rank()}.pkl").write_bytes(pickle.dumps(fits))
+    torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

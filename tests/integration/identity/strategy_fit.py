@@ -1,0 +1,126 @@
+"""One rank of fits under a strategy: ``python -m tests.integration.identity.strategy_fit OUT STRATEGY CASE``.
+
+The environment is torchrun's, but for strategies that start their processes themselves. The cases: ``identity`` (plain,
+one candidate, three candidates and the plain fit at the rates that were chosen), ``diverges`` and ``raises`` (a
+candidate does, on the last rank alone), ``refused``.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
+from torch import nn
+from torch.utils.data import DataLoader
+
+from lightning_gammabo import SearchHistory
+from tests.helpers.searching import searching
+from tests.integration.identity.ddp_fit import Distributed
+from tests.integration.identity.fingerprint import Calls, fingerprint
+from tests.integration.identity.followers import Follows
+from tests.integration.identity.scenarios import TRAIN, VAL
+
+OWN_PROCESSES = ("ddp_spawn", "ddp_fork")
+PRESENT = 0.05
+
+
+class LeavesSomeUnused(Distributed):
+    """A layer that no loss reaches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(3, 3)
+
+
+class Sharded(Distributed):
+    def configure_model(self) -> None:
+        """Nothing is sharded: the strategy asks for the hook before anything else."""
+
+
+class FailsOnOneRank(Distributed):
+    """From its third batch on, at every rate but the configured one, on the last rank alone."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        trouble = self.trainer.optimizers[0].param_groups[0]["lr"] != PRESENT and batch_idx >= 2
+        if not trouble or self.global_rank != self.trainer.world_size - 1:
+            return loss
+        if self.how == "raises":
+            raise RuntimeError("boom on one rank")
+        return loss * math.nan
+
+
+class Finds(Callback):
+    """Writes each rank's fingerprint at the end of the fit: processes that a strategy starts give nothing back."""
+
+    def __init__(self, out: Path, calls: Calls) -> None:
+        self.out, self.calls = out, calls
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        found = fingerprint(trainer, pl_module, self.calls)
+        self.out.with_suffix(f".{trainer.global_rank}").write_bytes(pickle.dumps(found))
+
+
+def fit(
+    out: Path, strategy: str | Strategy, make: Callable[[], Distributed], *callbacks: Callback
+) -> list[dict[str, Any]]:
+    """What all ranks found, as far as their files can be read here."""
+    seed_everything(1, verbose=False)
+    calls = Calls()
+    devices = int(os.environ.get("WORLD_SIZE", "2"))
+    trainer = Trainer(
+        max_epochs=2, accelerator="cpu", devices=devices, strategy=strategy, logger=False,
+        callbacks=[*callbacks, calls, Finds(out, calls)], enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    trainer.fit(make(), DataLoader(TRAIN, 4, shuffle=True), DataLoader(VAL, 5))
+    if devices > 1 and torch.distributed.is_initialized():
+        torch.distributed.barrier()
+    return [pickle.loads(out.with_suffix(f".{rank}").read_bytes()) for rank in range(devices)]
+
+
+def identity(out: Path, strategy: str) -> None:
+    make = LeavesSomeUnused if "unused" in strategy else Distributed
+    fits = {"plain": fit(out / "plain", strategy, make)}
+    for name, options in {"one": {"first_model": 0}, "many": {}}.items():
+        file = out / f"{name}.jsonl"
+        search = searching(history_file=str(file), min_lr=1e-3, max_lr=0.3, **options)
+        fits[name] = fit(out / name, strategy, make, search)
+    rates = [record.chosen.lr for record in SearchHistory.load(out / "many.jsonl")]
+    fits["followed"] = fit(out / "followed", strategy, make, Follows(rates))
+    (out / f"{os.environ.get('RANK', '0')}.pkl").write_bytes(pickle.dumps(fits))
+
+
+def main(out: str, strategy: str, case: str) -> None:
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    if strategy not in OWN_PROCESSES:
+        torch.distributed.init_process_group("gloo")
+    if case == "identity":
+        identity(Path(out), strategy)
+    elif case == "refused":
+        fit(Path(out, "refused"), ModelParallelStrategy(), Sharded, searching())
+    else:
+        search = searching(history_file=str(Path(out, "history.jsonl")))
+        found = fit(Path(out, "found"), strategy, lambda: FailsOnOneRank(case), search)
+        states = [[result.state.value for result in record.results] for record in search.history]
+        Path(out, f"{os.environ['RANK']}.pkl").write_bytes(pickle.dumps((states, [one["parameters"] for one in found])))
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

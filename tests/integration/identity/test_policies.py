@@ -1,0 +1,47 @@
+"""The contract under policies: an anchored search, also of short candidates, is the plain fit of someone who knew.
+
+The plain fit's rates are written by a callback of the test, from the heights that the search chose.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.helpers.searching import searching, searching_in_part
+from tests.integration.identity.fingerprint import differences
+from tests.integration.identity.fits import fit
+from tests.integration.identity.followers import known
+from tests.integration.identity.scenarios import SCENARIOS
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+POLICIES = ["epochwise", "adaptive", "once", "thorough"]
+FOLLOWS = [name for name, scenario in SCENARIOS.items() if scenario.follows and name != "writes its rate"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("name", ["shuffled", "keeps state", "groups", "stops in mid-epoch"])
+def test_one_candidate_is_the_plain_anchored_fit(name: str, policy: str) -> None:
+    scenario = SCENARIOS[name]
+    search = searching(policy=policy, sampler="gamma", first_model=0, later_candidates=1)
+    searched = fit(scenario, search)
+    assert len(search.history) > 0
+    assert differences(fit(scenario, known(search)), searched) == []
+
+
+@pytest.mark.parametrize("name", FOLLOWS)
+def test_short_candidates_that_go_on_are_the_plain_fit_at_the_chosen_heights(name: str) -> None:
+    scenario = SCENARIOS[name]
+    search = searching_in_part(annealing="cosine")
+    searched = fit(scenario, search)
+    assert [record.epoch for record in search.history] == [rate.epoch for rate in search.rates]
+    assert differences(fit(scenario, known(search)), searched) == []
+
+
+@pytest.mark.parametrize("name", ["shuffled", "keeps state", "persistent workers", "counting callback"])
+def test_replayed_short_candidates_are_the_same(name: str) -> None:
+    scenario = SCENARIOS[name]
+    search = searching_in_part(commit="replay")
+    searched = fit(scenario, search)
+    assert {record.commit for record in search.history} == {"replay"}
+    assert differences(fit(scenario, known(search)), searched) == []

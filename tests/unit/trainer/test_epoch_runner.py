@@ -1,0 +1,216 @@
+"""What a runner says of its candidates, what it keeps of them, and what it trains: in a small fit, without a search."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lightning.pytorch import Callback
+from torch.utils.data import DataLoader
+
+from lightning_gammabo.learning_rate.controller import RateGuard
+from lightning_gammabo.records import TrialState
+from lightning_gammabo.trainer.epoch_loop import arm
+from lightning_gammabo.trainer.epoch_runner import EpochRunner
+from lightning_gammabo.trainer.isolation import Aside
+from tests.helpers.trainers import trainer_of
+from tests.integration.identity.scenarios import TRAIN, VAL, Net, Stream
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+Act = Callable[[EpochRunner], None]
+BATCHES = 5
+TRAINED: list[float] = []
+HEIGHTS: list[float] = []
+
+
+class Counts(Net):
+    """Writes down, of each batch that is trained, the rate and the height of the guard."""
+
+    guard: RateGuard | None = None
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        TRAINED.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+        HEIGHTS.append(self.guard.height if self.guard is not None else math.nan)
+        return super().training_step(batch, batch_idx)
+
+
+class Acts(Callback):
+    """Has a runner at the start of the second epoch: by then the Trainer makes the iterators itself."""
+
+    def __init__(self, act: Act, guarded: bool, **options: Any) -> None:
+        self.act, self.guarded, self.options, self.done = act, guarded, options, 0
+
+    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+        if trainer.current_epoch != 1:
+            return
+        guard = RateGuard([], trainer.optimizers, mode="anchor") if self.guarded else None
+        Counts.guard = guard
+        if guard is not None:
+            guard.follow(0.0)
+
+        def search(fetcher: Any, run: Any) -> None:
+            options = {"replay": False, **self.options}
+            with EpochRunner(trainer, pl_module, fetcher, run, mark=None, guard=guard, **options) as runner:
+                TRAINED.clear()
+                HEIGHTS.clear()
+                self.act(runner)
+                self.done += 1
+            if hasattr(runner, "_start"):  # not committed
+                runner.train_natively(runner.rates.reference)
+
+        arm(trainer, search)
+
+
+def within_a_fit(
+    act: Act, module: Any = Counts, train: Any = None, guarded: bool = False, trainer: Any = None, **options: Any
+) -> None:
+    acts = Acts(act, guarded, **options)
+    loader = train if train is not None else DataLoader(TRAIN, 8)
+    trainer_of(acts, **(trainer or {})).fit(module(), loader, DataLoader(VAL, 10))
+    assert acts.done == 1
+
+
+# ---- what comes of one
+
+
+def test_a_whole_candidate_is_one_pass_and_a_part_its_share() -> None:
+    def whole(runner: EpochRunner) -> None:
+        outcome = runner.train(0.05)
+        assert (outcome.state, outcome.passes, outcome.steps) == (TrialState.COMPLETE, 1.0, BATCHES)
+        assert outcome.val_passes == 1.0
+
+    def part(runner: EpochRunner) -> None:
+        outcome = runner.train(0.05)
+        assert (outcome.state, outcome.passes, outcome.steps) == (TrialState.COMPLETE, 2 / BATCHES, 2)
+
+    within_a_fit(whole)
+    within_a_fit(part, until=2)
+
+
+def test_where_the_length_is_not_known_what_was_trained_is_one_pass() -> None:
+    def act(runner: EpochRunner) -> None:
+        assert runner.train(0.05).passes == 1.0
+
+    within_a_fit(act, train=DataLoader(Stream(), 8))
+
+
+def test_an_epoch_without_batches_is_no_pass() -> None:
+    trainer: Any = SimpleNamespace(callbacks=[], loggers=[], num_training_batches=0, world_size=1, global_step=3)
+    aside = Aside(trainer, None, SimpleNamespace(share=0.0))  # type: ignore[arg-type]
+    aside._steps_at_start = 3
+    probe: Any = SimpleNamespace(batches=0, train_loss=None, val_loss=None, val_batches={})
+    assert aside.outcome(TrialState.COMPLETE, probe).passes == 0.0
+
+
+def test_one_that_is_hopelessly_behind_is_dropped() -> None:
+    def act(runner: EpochRunner) -> None:
+        assert runner.train(0.05).state is TrialState.COMPLETE
+        runner.keep()
+        outcome = runner.train(50.0)
+        assert outcome.state is TrialState.PRUNED
+        assert outcome.behind is not None
+        assert outcome.behind > 1.0
+        assert outcome.passes == 3 / BATCHES
+
+    within_a_fit(act, drop_at=0.5)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError("all of it"), RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 bytes")],
+    ids=lambda error: type(error).__name__,
+)
+def test_one_that_runs_out_of_memory_fails(error: Exception) -> None:
+    class Large(Net):
+        armed = False
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            if self.armed:
+                raise error
+            return super().training_step(batch, batch_idx)
+
+    def act(runner: EpochRunner) -> None:
+        Large.armed = True
+        outcome = runner.train(0.05)
+        Large.armed = False
+        assert outcome.state is TrialState.FAILED
+        assert outcome.message == f"out of memory: {error}"
+
+    within_a_fit(act, Large)
+
+
+def test_candidates_move_the_guards_height_and_nothing_else() -> None:
+    def act(runner: EpochRunner) -> None:
+        assert runner.rates.reference == 0.05
+        runner.train(0.2)
+        assert TRAINED == [0.2] * BATCHES
+        assert HEIGHTS == [4.0] * BATCHES
+
+    within_a_fit(act, guarded=True)
+
+
+def test_rates_follow_the_guard_while_a_candidate_trains() -> None:
+    """An anchor that falls does so within a candidate's batches."""
+
+    def act(runner: EpochRunner) -> None:
+        guard = Counts.guard
+        assert guard is not None
+        guard.anchor = "cosine"
+        runner.train(0.05)
+        assert TRAINED[0] == 0.05
+        assert sorted(set(TRAINED), reverse=True) == TRAINED
+
+    within_a_fit(act, guarded=True)
+
+
+# ---- what is kept
+
+
+def test_what_is_kept_is_committed_without_a_further_batch() -> None:
+    def act(runner: EpochRunner) -> None:
+        runner.train(0.1)
+        runner.keep()
+        assert runner.holds
+        TRAINED.clear()
+        assert runner.commit(0.1) == 0.1
+        assert TRAINED == []
+
+    within_a_fit(act)
+
+
+def test_a_whole_one_is_held_whatever_came_after_it() -> None:
+    def act(runner: EpochRunner) -> None:
+        runner.train(0.1)
+        runner.keep()
+        assert runner.train(1e30).passes < 1.0
+        assert runner.holds
+
+    within_a_fit(act)
+
+
+def test_of_a_part_the_rest_is_trained() -> None:
+    def act(runner: EpochRunner) -> None:
+        runner.train(0.1)
+        runner.keep()
+        assert runner.holds
+        TRAINED.clear()
+        runner.commit(0.1)
+        assert TRAINED == [0.1] * (BATCHES - 2)
+
+    within_a_fit(act, until=2)
+
+
+def test_one_that_is_replayed_is_not_held() -> None:
+    def act(runner: EpochRunner) -> None:
+        runner.train(0.1)
+        runner.keep()
+        assert not runner.holds
+        TRAINED.clear()
+        runner.commit(0.1)
+        assert TRAINED == [0.1] * BATCHES
+
+    within_a_fit(act, replay=True)

@@ -1,0 +1,51 @@
+"""Where a candidate trains unseen: what is set aside and comes back, and the probe that watches."""
+
+from __future__ import annotations
+
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_gammabo.trainer.isolation import Aside
+from lightning_gammabo.trainer.monitor import CHECK_EVERY, Diverged
+
+
+def strategy_of(device: str, *others: bool) -> Any:
+    """Of ranks of which the others say what is given."""
+    return SimpleNamespace(
+        root_device=SimpleNamespace(type=device), reduce_boolean_decision=lambda flag, all: any([flag, *others])
+    )
+
+
+def losses(probe: Any, *values: float) -> None:
+    for value in values:
+        probe.on_train_batch_end(None, None, torch.tensor(value), None, 0)
+
+
+def probe_of(device: str = "cpu", *others: bool) -> Any:
+    trainer: Any = SimpleNamespace(
+        callbacks=[], loggers=[], world_size=1 + len(others), strategy=strategy_of(device, *others)
+    )
+    return Aside(trainer, None, SimpleNamespace()).probe()  # type: ignore[arg-type]
+
+
+def test_a_loss_is_looked_at_where_that_waits_for_nothing() -> None:
+    with pytest.raises(Diverged):
+        losses(probe_of(), 1.0, math.nan)
+    on_a_device = probe_of("cuda")
+    losses(on_a_device, *[math.nan] * (CHECK_EVERY - 1))
+    with pytest.raises(Diverged):
+        losses(on_a_device, 1.0)
+
+
+def test_what_one_rank_sees_all_ranks_do() -> None:
+    here, there, nowhere = (probe_of("cpu", other) for other in (False, True, False))
+    losses(here, math.nan, *[1.0] * (CHECK_EVERY - 2))
+    losses(there, *[1.0] * (CHECK_EVERY - 1))
+    losses(nowhere, *[1.0] * CHECK_EVERY)
+    for probe in (here, there):
+        with pytest.raises(Diverged):
+            losses(probe, 1.0)
