@@ -10,13 +10,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.bayesopt.asktell import Search
-from lightning_gammabo.bayesopt.factory import SearchFactory, make_search, search_name
-from lightning_gammabo.bayesopt.surrogate import SurrogateView
 from lightning_gammabo.bayesopt.baselines import GridSearch, ListSearch, RandomSearch, SobolSearch
+from lightning_gammabo.bayesopt.factory import SearchFactory, make_search, search_name
 from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
 from lightning_gammabo.bayesopt.priors import PlacePrior
 from lightning_gammabo.bayesopt.search import BayesOpt
 from lightning_gammabo.bayesopt.space import LearningRateSpace
+from lightning_gammabo.bayesopt.surrogate import SurrogateView
 
 if TYPE_CHECKING:
     from lightning_gammabo.bayesopt.acquisition import (
