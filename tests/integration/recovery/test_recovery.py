@@ -129,7 +129,7 @@ def test_under_an_anchor_it_is_the_height_that_is_lowered() -> None:
     search = gamma_search(sampler=ListSampler([0.8]), **{**BY_RATE, "annealing": "cosine"}, when="first")
     searched = fit(Scenario(NanLate), search)
     assert search.rates[0].start == 0.2
-    assert [rate.height for rate in search.rates] == pytest.approx([0.2] * 3)
+    assert [rate.peak for rate in search.rates] == pytest.approx([0.2] * 3)
     assert differences(fit(Scenario(NanLate), Knows([0.2, None, None], "cosine")), searched) == []
 
 
@@ -236,10 +236,10 @@ def test_what_is_lost_lowers_the_range_of_the_searches_that_follow() -> None:
     assert first.chosen is not None
     assert first.chosen.lr > 0.3
     assert "the epoch then diverged" in first.reason
-    assert second.lr_high is not None
-    assert second.lr_high <= first.chosen.lr / 2
-    assert third.lr_high is not None
-    assert third.lr_high <= first.chosen.lr / 2
+    assert second.max_lr is not None
+    assert second.max_lr <= first.chosen.lr / 2
+    assert third.max_lr is not None
+    assert third.max_lr <= first.chosen.lr / 2
 
 
 # ---- epochs that end worse than an earlier one
