@@ -52,6 +52,7 @@ class TrainedEpoch:
         value: the objective of these two or of the logged metric, under its own sign; None if it cannot be computed.
         metrics: every scalar that the Trainer had logged by the end of the epoch, by name.
         not_searched: why no rate was searched, in words; empty for a searched epoch.
+        retrained: how often it diverged, was put back to its start and trained again at a lower rate.
     """
 
     epoch: int
@@ -61,6 +62,7 @@ class TrainedEpoch:
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     not_searched: str = ""
+    retrained: int = 0
 
     @property
     def returned_to(self) -> int | None:

@@ -179,7 +179,8 @@ def _shown(searched: dict[int, EpochRecord], ended: dict[int, TrainedEpoch]) -> 
 
 def _marked(epoch: int, end: TrainedEpoch | None, lost: frozenset[int]) -> str:
     back = "" if end is None or end.returned_to is None else f"<{end.returned_to}"
-    return f"{epoch}{back}{'x' if epoch in lost else ''}"
+    again = "r" if end is not None and end.retrained else ""
+    return f"{epoch}{back}{again}{'x' if epoch in lost else ''}"
 
 
 def _rates(end: TrainedEpoch | None, record: EpochRecord | None) -> tuple[str, str]:
@@ -226,7 +227,8 @@ def _legend(records: Sequence[EpochRecord], trained: Sequence[TrainedEpoch], run
 
 
 def _recovery(trained: Sequence[TrainedEpoch]) -> list[str]:
-    return [
+    diverged = ["an epoch marked r diverged and was trained again from its start at the rate shown"]
+    return (diverged if any(end.retrained for end in trained) else []) + [
         f"epoch {end.epoch} went back to the end of epoch {end.returned_to}: "
         f"{count(end.epoch - 1 - end.returned_to, 'epoch')} lost (x)"
         for end in trained

@@ -132,7 +132,7 @@ class EpochSearch:
         self._recovery.last_good = record.chosen.lr
         trained_at = runner.commit(record.chosen.lr)
         if trained_at != record.chosen.lr:
-            times = round(math.log(record.chosen.lr / trained_at, BACK_OFF))
+            times = self._note_retrained(record.chosen.lr, trained_at)
             self._ledger.add(self._trainer, self._recovery.after_rollback(record, trained_at, times=times))
 
     def _search(self, runner: EpochRunner, plan: EpochPlan, progress: SearchProgress) -> EpochRecord:
@@ -206,7 +206,14 @@ class EpochSearch:
             current = runner.rates.reference
         trained_at = runner.train_natively(current)
         if trained_at != current:
+            self._note_retrained(current, trained_at)
             self._recovery.say_rollback(self._trainer.current_epoch, current, trained_at)
+
+    def _note_retrained(self, lr: float, trained_at: float) -> int:
+        # how often the epoch was put back to its start and trained again
+        times = round(math.log(lr / trained_at, BACK_OFF))
+        self._ledger.retrained[self._trainer.current_epoch] = times
+        return times
 
     def _determinant(self, plan: EpochPlan) -> Determinant:
         policy = self._plan.policy
