@@ -22,7 +22,7 @@ from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Aside, Told
 from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
 from lightning_gammabo.trainer.patch import nothing, replaced
-from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, end_threads, threaded, train_loaders, unreplayable
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
@@ -100,7 +100,7 @@ class EpochRunner:
         # another has to be made like it
         made_before = not makes_iterator(trainer)
         self._mark = mark if made_before else None
-        reason = unreplayable(train_loaders(trainer))
+        reason = unreplayable(train_loaders(trainer)) or threaded(trainer)
         if made_before and (mark is None or fetcher.fetched != mark.fetched):
             reason = reason or "the first epoch's iterator was made, or partly used, by something else"
         keeps = reason is not None and not once
@@ -149,6 +149,11 @@ class EpochRunner:
             Rank 0's value.
         """
         return self._trainer.strategy.broadcast(value) if self._trainer.world_size > 1 else value
+
+    def _all(self, value: bool) -> bool:
+        return (
+            value if self._trainer.world_size == 1 else self._trainer.strategy.reduce_boolean_decision(value, all=True)
+        )
 
     def baseline(self) -> Outcome | None:
         """Validate the state at the start of the epoch, and leave no trace of it.
@@ -221,7 +226,7 @@ class EpochRunner:
             return
         older = self._leader.state if self._leader is not None else None
         self._leader = None  # its copies are written over
-        if not self._ended.hold_weights(reuse=older):
+        if not self._all(self._ended.hold_weights(reuse=older)):
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
@@ -270,13 +275,13 @@ class EpochRunner:
     def _natively(self, lr: float, run: Callable[[], object], *, guarded: bool = True) -> float:
         if not (self._watched and guarded):
             self.__dict__.pop("_start", None)  # its memory is the training's again
-            with self._validation.kept():
+            with self._data_kept():
                 run()
             return lr
         raised = False
         for _ in range(_TRIES):
             try:
-                with self._validation.kept(), self._watch():
+                with self._data_kept(), self._watch():
                     run()
             except Diverged:
                 pass
@@ -291,6 +296,12 @@ class EpochRunner:
             self.rates.set(lr)
             run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
         return self._natively(lr, run, guarded=False)
+
+    @contextlib.contextmanager
+    def _data_kept(self) -> Iterator[None]:
+        states = self._tape.loaders_of_the_step() if self._tape is not None else contextlib.nullcontext()
+        with self._validation.kept(), states:
+            yield
 
     def _run_tail(self) -> None:
         """The tail of a batch that is trained: the Trainer's own validation, counters, the end of the batch."""
@@ -352,6 +363,8 @@ class EpochRunner:
     def _rewind(self) -> None:
         if self._tape is not None:
             self._tape.rewind()
+        else:
+            end_threads(self._trainer)
         self._validation.rewind()
         try:
             if self._tape is None and self._mark is not None:
