@@ -5,7 +5,7 @@
 
 Table 2 of the thesis: SGD, ReLU, He initialisation, batches of 50, weight decay 0.001, cross entropy, 20 % held out,
 learning rates up to 0.5. The 10,000 test images are seen by no search. ``--download`` needs torchvision:
-``pip install 'lightning_gammabo[examples]'``.
+``pip install --group examples`` in the clone, pip 25.1 or newer.
 """
 
 from __future__ import annotations

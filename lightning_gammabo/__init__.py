@@ -33,7 +33,7 @@ __all__ = [
     "TrialState",
 ]
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
 
 # what imports torch or Lightning comes when it is asked for: every Trainer of an environment with this package imports
 # it, by the entry point of `cli.environment`, and most of them want nothing of it

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lightning.pytorch import Callback
-from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_gammabo.bayesopt import SamplerFactory
 from lightning_gammabo.determinant.kappa import Kappa
@@ -15,12 +14,11 @@ from lightning_gammabo.learning_rate.schedule import LRSchedule
 from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.report.publish import Pictured
-from lightning_gammabo.report.table import history_table
 from lightning_gammabo.scheduler.arguments import check_arguments
 from lightning_gammabo.scheduler.fit import FitSession
 from lightning_gammabo.trainer.compat import join_namespaces
 from lightning_gammabo.trainer.epoch_loop import arm, disarm
-from lightning_gammabo.trainer.messages import beside_bars
+from lightning_gammabo.trainer.snapshot.shared_checkpoint import fetch_rank_states, store_rank_states
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -209,25 +207,27 @@ class GammaLRSearch(Pictured, Callback):
             self._session.rates.guard.on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Note the rate that the epoch was trained at."""
-        self._session.rates.note_epoch(trainer.current_epoch)
+        """Note what the epoch was trained with and what it ended with."""
+        self._session.note_epoch(trainer)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read what confusion matrices hold, before the module may reset them."""
         if self._trainer is not None:
             self._session.showcase.validated(trainer, pl_module, self.history)
 
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Note what the validation has logged."""
+        if self._trainer is not None:
+            self._session.ends.validated(trainer)
+
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
-        if len(self.history) and (plan := self._session.plan) is not None:
-            with beside_bars():
-                cost = self._session.ledger.cost_in_words(trainer.current_epoch, plan)
-                rank_zero_info(f"{history_table(self.history)}\nGammaLRSearch: {cost}")
-        self._session.showcase.ended(trainer, self.history, self.rates)
+        self._session.show(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Leave the Trainer as it was found."""
+        """Show what was found until then, and leave the Trainer as it was found."""
         self._leave(trainer)
+        self._session.show(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the Trainer as it was found."""
@@ -242,6 +242,15 @@ class GammaLRSearch(Pictured, Callback):
         """
         return self._session.state_dict(self._trainer)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Let the checkpoint hold what each rank needs."""
+        store_rank_states(trainer, checkpoint["callbacks"][self.state_key], checkpoint)
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Take what is this rank's."""
+        if self.state_key in checkpoint.get("callbacks", {}):
+            fetch_rank_states(trainer, checkpoint["callbacks"][self.state_key])
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's state."""
         self._session.load_state_dict(state_dict)
@@ -249,7 +258,7 @@ class GammaLRSearch(Pictured, Callback):
     def __getstate__(self) -> dict[str, Any]:
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self)
-        session.ledger.history = SearchHistory(self.history)
+        session.ledger.history = SearchHistory(self.history, self.history.trained, self.history.run)
         session.showcase.confusion = dict(self.confusion)
         session.rates.by_epoch, session.rates.annealing = self.rates, self._session.rates.annealing
         return {**self.__dict__, "_trainer": None, "_session": session}

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "examples"))
+sys.path.insert(0, str(ROOT))
 
-from pages import table, write_between  # noqa: E402
+from benchmarks.pages import table, write_between  # noqa: E402
 
 CLIENTS = {
     "chemprop_mpnn": ["chemprop~=2.3"],

@@ -10,9 +10,9 @@ import statistics
 from collections.abc import Callable, Sequence
 from typing import Literal, get_args
 
-from lightning_gammabo.records import Result, TrialState
+from lightning_gammabo.records import Result, TrialState, paired_error
 
-__all__ = ["Determinant", "Rule", "leave_one_out", "paired_error"]
+__all__ = ["Determinant", "Rule", "leave_one_out"]
 
 Rule = Literal["best", "largest_within_noise", "keep_unless_better"]
 
@@ -118,29 +118,6 @@ class Determinant:
         if best.loss is not None and all(r.loss is None or best.loss < r.loss for r in tied):
             return f"highest score, shared with {len(tied)}, at the lowest loss"
         return f"highest score, shared with {len(tied)}, tried first"
-
-
-def paired_error(a: Result, b: Result) -> float | None:
-    """Standard error of the difference of two scores, measured on the same validation batches, by the jackknife.
-
-    With ``d_i`` the difference of the scores without batch ``i`` of ``B``:
-    ``sqrt((B - 1) / B * sum((d_i - mean(d))**2))``. What both candidates find hard cancels.
-
-    Args:
-        a: a result with ``parts``.
-        b: another one, of the same epoch.
-
-    Returns:
-        The error, in units of the score; None where there are no pairs, or fewer than two.
-
-    Source: B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM 1982, ch. 3.
-    """
-    pairs = len(a.parts)
-    if pairs < 2 or pairs != len(b.parts):
-        return None
-    differences = [left - right for left, right in zip(a.parts, b.parts, strict=True)]
-    mean = sum(differences) / pairs
-    return math.sqrt((pairs - 1) / pairs * sum((difference - mean) ** 2 for difference in differences))
 
 
 def leave_one_out(

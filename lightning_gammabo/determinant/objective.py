@@ -68,7 +68,8 @@ class Goodness:
 
     Args:
         score: what is ranked, greater is better; None if it is not finite: the candidate diverged.
-        reported: what is shown (the clipped kappa of the thesis for the kappas); None where there is none.
+        reported: what is shown: the objective under its own sign (a loss is positive, a kappa is not clipped, but for
+            ``kappa_thesis``); None where there is none.
         accuracy: the accuracy as a fraction, or None.
     """
 
@@ -222,7 +223,7 @@ class Objective:
         score = None if diverged else self._score(accuracy, loss, measured.metrics)
         if score is not None and not math.isfinite(score):
             score = None
-        return Goodness(score=score, reported=self._reported(accuracy, loss, score), accuracy=accuracy)
+        return Goodness(score=score, reported=self._reported(accuracy, measured, score), accuracy=accuracy)
 
     def _score(self, accuracy: float | None, loss: float | None, metrics: Mapping[str, float]) -> float | None:
         if self.custom is not None:
@@ -243,13 +244,19 @@ class Objective:
         formula = kappa if self.name == "kappa" else kappa_original
         return formula(accuracy, relative, self.kappa_lambda)
 
-    def _reported(self, accuracy: float | None, loss: float | None, score: float | None) -> float | None:
-        if not self.is_kappa or accuracy is None or loss is None or not math.isfinite(loss):
+    def _reported(self, accuracy: float | None, measured: Measured, score: float | None) -> float | None:
+        loss = measured.loss
+        if score is None or self.custom is not None:
             return score
-        if not math.isfinite(accuracy):
-            return None
+        if self.metric is not None:
+            return measured.metrics.get(self.metric)
+        if self.name == "loss" or (self.is_kappa and accuracy is None):
+            return loss
+        if not self.is_kappa or accuracy is None or loss is None:
+            return score
         formula = kappa_original if self.name == "kappa_original" else kappa
-        return max(0.0, formula(accuracy, loss, self.kappa_lambda))
+        value = formula(accuracy, loss, self.kappa_lambda)
+        return max(0.0, value) if self.name == "kappa_thesis" else value
 
 
 def _score_by(custom: CustomObjective, measured: Measured) -> float:

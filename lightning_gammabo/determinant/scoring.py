@@ -71,7 +71,7 @@ class Judge:
         if goodness.score is None:
             return Result(state=TrialState.DIVERGED, message=NOT_FINITE, **common)
         usual = leader.loss if leader is not None else None
-        if finite and usual is not None and has_exploded(measured.loss, usual):
+        if measured.loss is not None and usual is not None and has_exploded(measured.loss, usual):
             said = f"validation loss of {measured.loss:.3g}, the best candidate's is {usual:.3g}"
             return Result(state=TrialState.DIVERGED, message=said, **common)
         self._ranked_before = True

@@ -5,39 +5,100 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
+from lightning_gammabo.records.cost import RunCost, cost_of
+from lightning_gammabo.records.epoch import EpochRecord, TrainedEpoch, lost_epochs
 from lightning_gammabo.records.json_lines import from_lines, to_lines, write_whole
-from lightning_gammabo.records.trial import EpochRecord, Result
+from lightning_gammabo.records.run import RunInfo
+from lightning_gammabo.records.table import EpochTable, epoch_table, table_html, table_text
+from lightning_gammabo.records.trial import Result
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 __all__ = ["SearchHistory"]
 
 
 class SearchHistory(Sequence[EpochRecord]):
-    """The records of one fit, in order of epochs; grows by :meth:`append` and is otherwise read only."""
+    """The records of one fit, in order of epochs: a sequence of the searched epochs' :class:`EpochRecord`.
 
-    def __init__(self, records: Iterable[EpochRecord] = ()) -> None:
+    ``print(history)`` shows it as a table. It grows by :meth:`append` and :meth:`note_epoch` and is otherwise read
+    only.
+
+    Args:
+        records: one for each searched epoch.
+        trained: one for each trained epoch, searched or not.
+        run: what is known of the run; None where nothing is.
+
+    Attributes:
+        run: as given.
+    """
+
+    def __init__(
+        self,
+        records: Iterable[EpochRecord] = (),
+        trained: Iterable[TrainedEpoch] = (),
+        run: RunInfo | None = None,
+    ) -> None:
         self._records = list(records)
+        self._trained = {epoch.epoch: epoch for epoch in trained}
+        self.run = run
+
+    @property
+    def trained(self) -> tuple[TrainedEpoch, ...]:
+        """What each trained epoch ended with, searched or not, in order."""
+        return tuple(self._trained[epoch] for epoch in sorted(self._trained))
+
+    @property
+    def lost(self) -> frozenset[int]:
+        """Epochs whose training was given up, because recovery put the weights of an earlier one back."""
+        return lost_epochs(self.trained)
+
+    @property
+    def cost(self) -> RunCost:
+        """What the run cost so far, all epochs counted."""
+        return cost_of(self, self.trained, self.run)
+
+    @property
+    def table(self) -> EpochTable:
+        """What each epoch ended with, beside what its search found."""
+        return epoch_table(self, self.trained, self.run)
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def __getitem__(self, index: Any) -> Any:
+    @overload
+    def __getitem__(self, index: int) -> EpochRecord: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[EpochRecord]: ...
+
+    def __getitem__(self, index: int | slice) -> EpochRecord | list[EpochRecord]:
         return self._records[index]
 
     def __iter__(self) -> Iterator[EpochRecord]:
         return iter(self._records)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SearchHistory) and self._records == other._records
+        # when it ran, and with what versions, does not count
+        if not isinstance(other, SearchHistory):
+            return False
+        return self._records == other._records and self._trained == other._trained
 
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         return f"SearchHistory({len(self)} epochs)"
+
+    def __str__(self) -> str:
+        return table_text(self.table)
+
+    def _repr_html_(self) -> str:
+        return table_html(self.table)
 
     def append(self, record: EpochRecord) -> None:
         """Add the newest record.
@@ -46,6 +107,23 @@ class SearchHistory(Sequence[EpochRecord]):
             record: the record of the epoch that was just searched.
         """
         self._records.append(record)
+
+    def note_epoch(self, trained: TrainedEpoch) -> None:
+        """Note what an epoch ended with, in place of an older note of the same epoch.
+
+        Args:
+            trained: the epoch.
+        """
+        self._trained[trained.epoch] = trained
+
+    def note_validation(self, price: float) -> None:
+        """Note what one scoring of a candidate costs, once that is known.
+
+        Args:
+            price: in passes over the training data.
+        """
+        if self.run is not None:
+            self.run = replace(self.run, validation=price)
 
     def replace(self, records: Iterable[EpochRecord]) -> None:
         """Have these records instead.
@@ -71,13 +149,57 @@ class SearchHistory(Sequence[EpochRecord]):
                 rows.append(row)
         return rows
 
+    def to_pandas(self) -> DataFrame:
+        """The :meth:`rows` as a data frame.
+
+        Returns:
+            One row for each candidate.
+
+        Raises:
+            ModuleNotFoundError: if pandas is not installed, with what to install.
+        """
+        try:
+            import pandas
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError("history.to_pandas() needs pandas: pip install pandas", name="pandas") from error
+        return pandas.DataFrame(self.rows())
+
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """All of the history as plain values: what a line of the file and a checkpoint hold.
+
+        Returns:
+            Dictionaries whose ``kind`` is ``run`` (at most one), ``search`` or ``epoch``.
+        """
+        run = [] if self.run is None else [{"kind": "run", **self.run.to_dict()}]
+        searches = [{"kind": "search", **record.to_dict()} for record in self]
+        return [*run, *searches, *({"kind": "epoch", **epoch.to_dict()} for epoch in self.trained)]
+
+    @classmethod
+    def from_dicts(cls, plain: Iterable[Mapping[str, Any]]) -> SearchHistory:
+        """The history that :meth:`to_dicts` described.
+
+        Args:
+            plain: what :meth:`to_dicts` gave.
+
+        Returns:
+            An equal history; kinds that this version does not know are left out.
+        """
+        of: dict[str, list[Mapping[str, Any]]] = {"run": [], "search": [], "epoch": []}
+        for one in plain:
+            of.setdefault(one["kind"], []).append(one)
+        return cls(
+            [EpochRecord.from_dict(one) for one in of["search"]],
+            [TrainedEpoch.from_dict(one) for one in of["epoch"]],
+            RunInfo.from_dict(of["run"][-1]) if of["run"] else None,
+        )
+
     def to_jsonl(self) -> str:
-        """JSON lines, one record a line.
+        """JSON lines: the run, each search, each trained epoch.
 
         Returns:
             The text; empty for no records.
         """
-        return to_lines(record.to_dict() for record in self)
+        return to_lines(self.to_dicts())
 
     @classmethod
     def from_jsonl(cls, text: str) -> SearchHistory:
@@ -93,7 +215,7 @@ class SearchHistory(Sequence[EpochRecord]):
             ValueError: if a line is no record of a search.
         """
         try:
-            return cls(EpochRecord.from_dict(_nan(plain)) for plain in from_lines(text))
+            return cls.from_dicts(_nan(plain) for plain in from_lines(text))
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"no history of a search: a record has no fitting {error}") from error
 
@@ -148,6 +270,8 @@ class SearchHistory(Sequence[EpochRecord]):
 
 
 def _nan(plain: dict[str, Any]) -> dict[str, Any]:
-    for result in plain["results"]:
-        result["metrics"] = {k: math.nan if v is None else v for k, v in result["metrics"].items()}
+    # JSON has no NaN: what is null among metrics was one
+    for one in [plain, *plain.get("results", ())]:
+        if "metrics" in one:
+            one["metrics"] = {k: math.nan if v is None else v for k, v in one["metrics"].items()}
     return plain

@@ -1,14 +1,13 @@
-"""Trials, their results, and one record for each epoch: frozen, plain values."""
+"""Trials and their results: frozen, plain values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
-__all__ = ["EpochRate", "EpochRecord", "Outcome", "Result", "Trial", "TrialState", "has_exploded"]
+__all__ = ["Outcome", "Result", "Trial", "TrialState", "has_exploded", "paired_error"]
 
 EXPLODED = 1e6
 """a loss so many times that of a trained or untrained network, or 1 if that is more, is finite only by chance"""
@@ -98,7 +97,7 @@ class Outcome:
     behind: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Result:
     """What became of one trial.
 
@@ -144,119 +143,29 @@ class Result:
         if complete != (self.score is not None and math.isfinite(self.score)):
             raise ValueError(f"Result {self.number}: score={self.score!r} does not fit {self.state.name}")
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochRate:
-    """The learning rate that one epoch was trained with, searched or not.
-
-    Args:
-        epoch: ``trainer.current_epoch``, from 0.
-        start: the reference rate at its first batch.
-        end: the reference rate at its last batch.
-        steps: batches that it trained.
-        peak: the rate at the peak of the annealing schedule (``start`` where the rate is constant).
-        returned_to: the epoch from whose end it went on, where recovery had put that one's weights back; None where
-            it went on from the last one's.
-    """
-
-    epoch: int
-    start: float
-    end: float
-    steps: int
-    peak: float
-    returned_to: int | None = None
+    def __repr__(self) -> str:
+        value = "" if self.value is None else f", value={self.value:.4g}"
+        return f"Result(number={self.number}, lr={self.lr:.2e}, {self.state.value}{value})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EpochRecord:
-    """The search of one epoch.
+def paired_error(a: Result, b: Result) -> float | None:
+    """Standard error of the difference of two scores, measured on the same validation batches, by the jackknife.
+
+    With ``d_i`` the difference of the scores without batch ``i`` of ``B``:
+    ``sqrt((B - 1) / B * sum((d_i - mean(d))**2))``. What both candidates find hard cancels.
 
     Args:
-        epoch: ``trainer.current_epoch``, from 0.
-        results: one for each candidate, in the order in which they were trained.
-        chosen_number: ``number`` of the result whose epoch was committed; None if none could be.
-        reason: why this one, in words.
-        objective: name of the objective that ranked them.
-        commit: ``copy`` or ``replay``.
-        train_passes: passes over the training data, the committed epoch included.
-        val_passes: passes over the validation data, the committed epoch's own included.
-        seconds: wall time of the search, without the committed epoch's own validation.
-        sampler: what proposed the rates; a name that :func:`~lightning_gammabo.bayesopt.make_search` knows.
-        min_lr: lowest rate that could be proposed (rates are those at the epoch's start); None if not known.
-        max_lr: highest rate that could be proposed.
-        n_initial: candidates before a surrogate was asked.
-        seed: of this epoch's search.
-        policy: name of the policy that planned the search.
-        annealing: factor of the annealing schedule at the epoch's start, 1 at its peak: the peak rate is the chosen
-            rate divided by it.
-        share: share of the epoch that each candidate was to train.
-        scorings: validations on what candidates are scored on.
+        a: a result with ``parts``.
+        b: another one, of the same epoch.
 
-    Raises:
-        ValueError: if ``chosen_number`` names no result.
+    Returns:
+        The error, in units of the score; None where there are no pairs, or fewer than two.
+
+    Source: B. Efron, The Jackknife, the Bootstrap and Other Resampling Plans, SIAM 1982, ch. 3.
     """
-
-    epoch: int
-    results: tuple[Result, ...]
-    chosen_number: int | None
-    reason: str
-    objective: str = "kappa"
-    commit: str = "copy"
-    train_passes: float = 0.0
-    val_passes: float = 0.0
-    seconds: float = 0.0
-    sampler: str = "gamma"
-    min_lr: float | None = None
-    max_lr: float | None = None
-    n_initial: int = 2
-    seed: int = 0
-    policy: str = "thesis"
-    annealing: float = 1.0
-    share: float = 1.0
-    scorings: int = 0
-
-    def __post_init__(self) -> None:
-        if self.chosen_number is not None and self.chosen_number not in {r.number for r in self.results}:
-            raise ValueError(f"EpochRecord(epoch={self.epoch}): no result has number {self.chosen_number}")
-
-    @property
-    def chosen(self) -> Result | None:
-        """The result whose epoch was committed, or None if none was."""
-        return next((r for r in self.results if r.number == self.chosen_number), None)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: strings, numbers, lists and dictionaries only.
-
-        Returns:
-            A dictionary from which :meth:`from_dict` makes an equal record.
-        """
-        plain = asdict(self)
-        plain["results"] = [{**asdict(r), "state": r.state.value, "metrics": dict(r.metrics)} for r in self.results]
-        return plain
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> EpochRecord:
-        """The record that :meth:`to_dict` described; keys that this version does not know are left out.
-
-        Args:
-            plain: what :meth:`to_dict` gave.
-
-        Returns:
-            An equal record.
-        """
-        results = tuple(
-            Result(
-                **{
-                    **_known(Result, result),
-                    "state": TrialState(result["state"]),
-                    "parts": tuple(result.get("parts", ())),
-                }
-            )
-            for result in plain["results"]
-        )
-        return cls(**{**_known(cls, plain), "results": results})
-
-
-def _known(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
-    names = {f.name for f in fields(cls)}
-    return {key: value for key, value in plain.items() if key in names}
+    pairs = len(a.parts)
+    if pairs < 2 or pairs != len(b.parts):
+        return None
+    differences = [left - right for left, right in zip(a.parts, b.parts, strict=True)]
+    mean = sum(differences) / pairs
+    return math.sqrt((pairs - 1) / pairs * sum((difference - mean) ** 2 for difference in differences))

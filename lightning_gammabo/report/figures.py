@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, get_args
 
-from lightning_gammabo.records import EpochRate, EpochRecord, SearchHistory
+from lightning_gammabo.records import EpochRecord, SearchHistory
 from lightning_gammabo.report.heatmap import plot_confusion
-from lightning_gammabo.report.plots import plot_cost, plot_landscape, plot_schedule
+from lightning_gammabo.report.landscape import plot_landscape
+from lightning_gammabo.report.plots import plot_cost, plot_schedule
 from lightning_gammabo.report.surrogate import plot_surrogate
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ def plot(
     epoch: int | None = None,
     ax: Axes | None = None,
     *,
-    rates: Sequence[EpochRate] = (),
     confusion: Confusion | None = None,
 ) -> Axes:
     """A picture of a search.
@@ -34,11 +34,10 @@ def plot(
     Args:
         history: the records of one fit.
         kind: ``surrogate`` (belief and acquisition over the rate, in one epoch), ``landscape`` (score, accuracy and
-            loss over the rate, in one epoch), ``schedule`` (rates and objective by epoch), ``cost`` (passes by epoch),
-            ``confusion`` (errors by class after one epoch, the diagonal left out).
+            loss over the rate, in one epoch), ``schedule`` (rates by epoch, and what each ended with), ``cost``
+            (passes by epoch), ``confusion`` (errors by class after one epoch, the diagonal left out).
         epoch: which epoch's, for the kinds of one epoch; None for the last one that there is.
         ax: draw here; None for a figure of its own.
-        rates: what each epoch was trained with, searched or not; drawn into ``schedule``.
         confusion: what ``confusion`` draws; the first matrix of the epoch.
 
     Returns:
@@ -54,7 +53,7 @@ def plot(
     if kind in ("schedule", "cost") and epoch is not None:
         raise ValueError(f"plot({kind!r}, epoch={epoch!r}): this picture shows all epochs; leave epoch out")
     if kind == "schedule":
-        return plot_schedule(history, ax, rates=rates)[0]
+        return plot_schedule(history, ax)[0]
     if kind == "cost":
         return plot_cost(history, ax)
     draw = plot_surrogate if kind == "surrogate" else plot_landscape

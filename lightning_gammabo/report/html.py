@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHistory
+from lightning_gammabo.records import EpochRecord, Result, SearchHistory
+from lightning_gammabo.records.words import percent
 from lightning_gammabo.report.extras import check_extras
 from lightning_gammabo.report.figures import Confusion, Kind, plot
-from lightning_gammabo.report.summary import percent, summary
+from lightning_gammabo.report.glossary import GLOSSARY
+from lightning_gammabo.report.summary import summary
 from lightning_gammabo.report.svg import inline_svg, page_style
-from lightning_gammabo.report.table import EPOCH_HEADER, epoch_cells
 
 __all__ = ["write_report"]
 
@@ -51,7 +52,6 @@ def write_report(
     title: str = "Learning rates found while training",
     cost: Mapping[str, float | str] | None = None,
     notes: Sequence[str] = (),
-    rates: Sequence[EpochRate] = (),
     confusion: Confusion | None = None,
 ) -> Path:
     """Write what a search did: in words, in pictures, and every candidate in a table.
@@ -62,7 +62,6 @@ def write_report(
         title: of the report.
         cost: further lines on what was paid, by name, such as ``{"seconds of the whole fit": 81.5}``.
         notes: sentences of your own below the summary.
-        rates: what each epoch was trained with, searched or not (``callback.rates``).
         confusion: confusion matrices by epoch and name (``callback.confusion``).
 
     Returns:
@@ -73,18 +72,19 @@ def write_report(
     """
     check_extras("A report", "matplotlib", "jinja2")
     with page_style(_WIDTH):
-        overview = list(_overview(history, rates, confusion or {}))
+        overview = list(_overview(history, confusion or {}))
         epochs = [(record, list(_of_epoch(history, record))) for record in _spread(history)]
     page = _render(
         title=title,
-        summary=summary(history, len(rates) or None),
+        summary=summary(history),
+        run=_run(history),
+        glossary=GLOSSARY,
         cost={name: value if isinstance(value, str) else f"{value:.4g}" for name, value in (cost or {}).items()},
         notes=list(notes),
         overview=overview,
         epochs=epochs,
         epochs_left=len(history) - len(epochs),
-        epoch_header=EPOCH_HEADER,
-        epoch_rows=[epoch_cells(record) for record in history],
+        epoch_table=history.table if history else None,
         **_table(history),
     )
     path = Path(path)
@@ -103,12 +103,22 @@ def _render(**values: Any) -> str:
     return environment.get_template("report.html.j2").render(script=script, script_hash=digest, **values)
 
 
-def _overview(history: SearchHistory, rates: Sequence[EpochRate], confusion: Confusion) -> Iterator[_Picture]:
+def _run(history: SearchHistory) -> dict[str, str]:
+    # date, versions and settings, by name
+    run = history.run
+    if run is None:
+        return {}
+    settings = {name: str(value) for name, value in run.settings.items() if value is not None}
+    return {"started": run.started, **{f"{name} version": text for name, text in run.versions.items()}, **settings}
+
+
+def _overview(history: SearchHistory, confusion: Confusion) -> Iterator[_Picture]:
     if history:
-        yield _picture(
-            history, "schedule", None, "Rates that were tried and kept, and what they came to, by epoch.", rates=rates
+        words = (
+            "Rates that were tried, committed and trained with; below, what epochs ended with and the search scores."
         )
-        yield _picture(history, "cost", None, "Passes over the training data by epoch, against a plain run's one.")
+        yield _picture(history, "schedule", None, words)
+        yield _picture(history, "cost", None, "Passes over the training data by epoch, against a plain fit's one.")
     for epoch in sorted({min(confusion), max(confusion)}) if confusion else ():
         words = f"Which classes were taken for which others after epoch {epoch}; right answers are left out."
         yield _picture(history, "confusion", epoch, words, confusion=confusion)
@@ -120,7 +130,8 @@ def _of_epoch(history: SearchHistory, record: EpochRecord) -> Iterator[_Picture 
         yield _picture(history, "surrogate", record.epoch, words)
     except ValueError as error:  # a search without a surrogate says so
         yield str(error)
-    yield _picture(history, "landscape", record.epoch, f"Epoch {record.epoch}: what each rate came to.")
+    words = f"Epoch {record.epoch}: what each rate came to in the search; bars are the noise beside the committed one."
+    yield _picture(history, "landscape", record.epoch, words)
 
 
 def _picture(history: SearchHistory, kind: Kind, epoch: int | None, caption: str, **more: Any) -> _Picture:
@@ -136,27 +147,25 @@ def _spread(history: SearchHistory) -> list[EpochRecord]:
     return [history[round(k * (n - 1) / (_MOST_EPOCHS - 1))] for k in range(_MOST_EPOCHS)]
 
 
-_HEADER = (
-    "epoch", "candidate", "kept", "rate", "state", "score", "kappa", "loss", "accuracy", "passes", "seconds", "origin",
-    "message",
-)  # fmt: skip
-
-
 def _table(history: SearchHistory) -> dict[str, Any]:
     named = _metric_names(history)
-    header = [*_HEADER, *named]
-    rows = [_row(record, result, named) for record in history for result in record.results]
-    # a column in which nothing stands says nothing
-    told = [k for k in range(len(header)) if any(row[k].key for row in rows)]
+    objective = history[-1].ranked_by if history else "objective"
+    header = (
+        "epoch", "candidate", "committed", "rate", "state", "score", objective, "loss", "accuracy", "passes", "seconds",
+        "origin", "message", *named,
+    )  # fmt: skip
+    rows = [_row(record, result, named, history.lost) for record in history for result in record.results]
+    # a column in which nothing stands says nothing, nor does one that stands there under its name already
+    told = [k for k in range(len(header)) if any(row[k].key for row in rows) and header[k] not in header[k + 1 :]]
     return {"header": [header[k] for k in told], "rows": [[row[k] for k in told] for row in rows]}
 
 
-def _row(record: EpochRecord, result: Result, named: Sequence[str]) -> list[_Cell]:
-    kept = result.number == record.chosen_number
+def _row(record: EpochRecord, result: Result, named: Sequence[str], lost: frozenset[int]) -> list[_Cell]:
+    chosen, given_up = result.number == record.chosen_number, record.epoch in lost
     return [
-        _Cell(str(record.epoch), str(record.epoch), kept=kept),
+        _Cell(str(record.epoch), str(record.epoch), kept=chosen and not given_up),
         _Cell(str(result.number), str(result.number)),
-        _Cell("kept" if kept else "", "0" if kept else "", number=False),
+        _Cell(("lost" if given_up else "committed") if chosen else "", "0" if chosen else "", number=False),
         _number(result.lr, "{:.2e}"),
         _Cell(result.state.value, result.state.value, number=False),
         _number(result.score),

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lightning_gammabo.records import EpochRate, SearchHistory
+from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.report.figures import Confusion, Kind, plot
 from lightning_gammabo.report.style import apart
 
@@ -34,7 +34,6 @@ def log_figures(
     *,
     step: int | None = None,
     kinds: Sequence[Kind] | None = None,
-    rates: Sequence[EpochRate] = (),
     confusion: Confusion | None = None,
 ) -> None:
     """Send the pictures of an epoch that was just searched, each as ``gamma/KIND``.
@@ -46,7 +45,6 @@ def log_figures(
         step: the step they stand at; None for the epoch.
         kinds: which pictures; None for those of the search (``surrogate`` where the search has one, ``landscape``,
             ``schedule``, ``cost``).
-        rates: what each epoch was trained with; drawn into ``schedule``.
         confusion: what the kind ``confusion`` draws.
     """
     senders = [sender for logger in loggers if (sender := _sender(logger)) is not None]
@@ -54,7 +52,7 @@ def log_figures(
         if not senders:
             return
         try:
-            figure = _draw(history, kind, epoch, rates, confusion)
+            figure = _draw(history, kind, epoch, confusion)
         except ValueError as error:  # nothing to draw: a search without a surrogate, an epoch that is not there
             log.debug("No figure %r: %s", kind, error)
             continue
@@ -68,11 +66,9 @@ def log_figures(
                 log.warning("The figure %r of epoch %d cannot be logged", kind, epoch, exc_info=True)
 
 
-def _draw(
-    history: SearchHistory, kind: Kind, epoch: int, rates: Sequence[EpochRate], confusion: Confusion | None
-) -> Figure:
+def _draw(history: SearchHistory, kind: Kind, epoch: int, confusion: Confusion | None) -> Figure:
     with apart():
-        axes = plot(history, kind, None if kind in _OF_ALL else epoch, rates=rates, confusion=confusion)
+        axes = plot(history, kind, None if kind in _OF_ALL else epoch, confusion=confusion)
     figure: Figure = axes.figure  # type: ignore[assignment]
     return figure
 

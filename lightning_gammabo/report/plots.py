@@ -1,4 +1,4 @@
-"""Pictures of a search: the schedule that it found, one epoch's landscape, what it cost.
+"""Pictures of a whole run: the schedule that it found, what it cost.
 
 matplotlib is an extra and is imported when a picture is asked for. Every function takes axes to draw on, or makes a
 figure of its own, and returns the axes, so that the caller goes on with plain matplotlib::
@@ -10,46 +10,43 @@ figure of its own, and returns the axes, so that the caller goes on with plain m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHistory, TrialState
+from lightning_gammabo.records import EpochRate, EpochRecord, SearchHistory, TrialState
+from lightning_gammabo.records.words import count
 from lightning_gammabo.report.style import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
     by_epoch,
+    end_at_one,
+    how_lost,
     ink,
     legend_above,
     log_scale,
     panels,
     plain,
     scatter,
-    score_label,
+    value_label,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_cost", "plot_landscape", "plot_schedule"]
+__all__ = ["plot_cost", "plot_schedule"]
 
-_NAMES = {"value": "kappa", "score": "score", "accuracy": "validation accuracy", "loss": "validation loss"}
 _BELOW = 3.0
 """how far below the lowest rate tried a rate is still shown"""
-_WIDE = 20.0
-"""losses further apart than this factor need a log scale: one rate that all but diverged hides all others"""
 
 
-def plot_schedule(
-    history: SearchHistory, ax: Axes | None = None, *, rates: Sequence[EpochRate] = ()
-) -> tuple[Axes, Axes]:
-    """The rate that each epoch was committed with, among its candidates, and the objective that it reached.
+def plot_schedule(history: SearchHistory, ax: Axes | None = None) -> tuple[Axes, Axes]:
+    """The rate that each epoch was trained with, among its candidates, and what it ended with.
 
     Args:
         history: the records of one fit.
         ax: draw the rate here, and the objective on an axis of its own at the right; None for a figure of two panels.
-        rates: what each epoch was trained with, searched or not (``callback.rates``); empty to show searches alone.
 
     Returns:
         The axes of the rate and those of the objective.
@@ -60,61 +57,25 @@ def plot_schedule(
     if not history:
         raise ValueError("plot_schedule: the history has no epochs")
     rate, value = panels(5.0, (3, 2)) if ax is None else (ax, ax.twinx())
-    chosen = [(record.epoch, record.chosen) for record in history if record.chosen is not None]
-    epochs = [epoch for epoch, _ in chosen]
-
-    tried = [(record.epoch, result.lr, result.state) for record in history for result in record.results]
-    complete = [(epoch, lr) for epoch, lr, state in tried if state is TrialState.COMPLETE]
-    lost = [(epoch, lr) for epoch, lr, state in tried if state is not TrialState.COMPLETE]
-    scatter(rate, complete, marker="o", s=14, color=GREY, alpha=0.7, label="tried", zorder=1)
-    scatter(rate, lost, marker="x", s=20, color=GREY, label=_how_lost(history), zorder=1)
-    rate.plot(
-        epochs, [result.lr for _, result in chosen], "o" if rates else "o-", color=BLUE, label="committed", zorder=3
-    )
-    _draw_rates(rate, rates)
-    shown = [*(lr for _, lr, _ in tried), *(lr for r in rates for lr in (r.start, r.end))]
-    if min(shown) > 0.0:
-        log_scale(rate.yaxis, min(shown), max(shown))
-        # a schedule that ends near zero would squeeze all others
-        rate.set_ylim(bottom=max(min(shown), min(lr for _, lr, _ in tried) / _BELOW) / 1.5)
+    _draw_candidates(rate, history)
+    _draw_rates(rate, history)
+    _scale_rates(rate, history)
     rate.set_ylabel("learning rate", color=ink() if ax is None else BLUE)
-    legend_above(rate)
-
-    name = _first_logged([result for _, result in chosen], ("value", "accuracy", "loss", "score"))
-    value.plot(epochs, [getattr(result, name) for _, result in chosen], "s--", color=ORANGE, markersize=5, zorder=2)
-    value.set_ylabel(_NAMES[name], color=ink() if ax is None else ORANGE)
+    _draw_values(value, history)
+    value.set_ylabel(value_label(history[-1].ranked_by), color=ink() if ax is None else ORANGE, parse_math=False)
+    _draw_recoveries(rate, history, label="went back")
+    if ax is None:
+        _draw_recoveries(value, history)
+        value.legend(frameon=False, fontsize="small", loc="best")
     by_epoch(value if ax is None else rate, history)
-    if rates:
-        rate.set_xlim(min(history[0].epoch, rates[0].epoch) - 0.6, max(history[-1].epoch, rates[-1].epoch) + 1.1)
+    legend_above(rate)
     plain(rate, keep_right=ax is not None)
     plain(value, keep_right=ax is not None, grid=ax is None)
     return rate, value
 
 
-def plot_landscape(record: EpochRecord, ax: Axes | None = None) -> tuple[Axes, ...]:
-    """What each learning rate came to in one epoch; the winner is marked.
-
-    Args:
-        record: the search of one epoch.
-        ax: draw the score here; None for a figure with a panel each for score, accuracy and loss, as far as logged.
-
-    Returns:
-        The axes, the score's first.
-    """
-    complete = [result for result in record.results if result.state is TrialState.COMPLETE]
-    names = [name for name in ("score", "accuracy", "loss") if any(getattr(r, name) is not None for r in complete)]
-    names = names[: 1 if ax is not None else None] or ["score"]
-    drawn = panels(1.2 + 1.9 * len(names), [1.0] * len(names)) if ax is None else (ax,)
-    for axes, name in zip(drawn, names, strict=True):
-        _draw_landscape(axes, record, name)
-    drawn[-1].set_xlabel("learning rate")
-    noun = "candidate" if len(record.results) == 1 else "candidates"
-    legend_above(drawn[0], f"epoch {record.epoch}: {len(record.results)} {noun}")
-    return drawn
-
-
 def plot_cost(history: SearchHistory, ax: Axes | None = None) -> Axes:
-    """Passes over the training data by epoch, against the one pass of a plain run.
+    """Passes over the training data by epoch, searched or not, against the one pass of a plain fit.
 
     Args:
         history: the records of one fit.
@@ -129,72 +90,105 @@ def plot_cost(history: SearchHistory, ax: Axes | None = None) -> Axes:
     if not history:
         raise ValueError("plot_cost: the history has no epochs")
     axes = panels(3.5)[0] if ax is None else ax
-    epochs = [record.epoch for record in history]
-    through = [_passes(record, lost=False) for record in history]
-    short = [_passes(record, lost=True) for record in history]
-    left = [max(0.0, r.train_passes - a - b) for r, a, b in zip(history, through, short, strict=True)]
-    rest = [passes * (record.commit == "copy") for passes, record in zip(left, history, strict=True)]
-    again = [passes * (record.commit != "copy") for passes, record in zip(left, history, strict=True)]
+    searched = {record.epoch: record for record in history}
+    epochs = sorted({*searched, *(end.epoch for end in history.trained)})
+    parts = [_parts(searched.get(epoch)) for epoch in epochs]
     base = [0.0] * len(epochs)
-    kinds = (
-        ("candidates", through, BLUE),
-        ("cut short", short, ORANGE),
-        ("rest of the kept epoch", rest, GREEN),
-        ("trained again", again, GREY),
-    )
-    for label, passes, colour in kinds:
+    kinds = (("candidates", BLUE), ("cut short", ORANGE), ("the epoch itself", GREEN), ("trained again", GREY))
+    for kind, (label, colour) in enumerate(kinds):
+        passes = [part[kind] for part in parts]
         if any(passes):
             axes.bar(epochs, passes, bottom=base, color=colour, label=label, width=0.7)
             base = [low + high for low, high in zip(base, passes, strict=True)]
-    axes.axhline(1.0, color=ink(), linewidth=1.0, linestyle=":", label="a plain run")
+    lost = [(epoch, height) for epoch, height in zip(epochs, base, strict=True) if epoch in history.lost]
+    if lost:
+        at, heights = zip(*lost, strict=True)
+        axes.bar(at, heights, width=0.7, fill=False, edgecolor=ink(), hatch="//", label="lost")
+    axes.axhline(1.0, color=ink(), linewidth=1.0, linestyle=":", label="a plain fit")
     axes.set_ylabel("passes over the training data")
-    noun = "epoch" if len(epochs) == 1 else "epochs"
-    legend_above(axes, f"{sum(base):.1f} passes for {len(epochs)} {noun}")
+    legend_above(axes, f"{sum(base):.1f} passes for {count(len(epochs), 'epoch')}")
     by_epoch(axes, history)
     plain(axes)
     return axes
 
 
-def _draw_landscape(axes: Axes, record: EpochRecord, name: str) -> None:
-    points = [(r.lr, getattr(r, name)) for r in record.results if getattr(r, name) is not None]
-    lost = [result.lr for result in record.results if result.state is not TrialState.COMPLETE]
-    if points:
-        axes.plot(*zip(*sorted(points), strict=True), color=GREY, linewidth=1.0, zorder=1)
-    scatter(axes, points, color=BLUE, s=28, zorder=2)
-    for k, lr in enumerate(lost):
-        axes.axvline(lr, color=ORANGE, linewidth=1.0, linestyle=":", zorder=1, label=None if k else _how_lost([record]))
-    chosen = record.chosen
-    if chosen is not None and getattr(chosen, name) is not None:
-        best = [(chosen.lr, getattr(chosen, name))]
-        scatter(
-            axes, best, marker="*", color=ORANGE, edgecolor="white", linewidth=0.8, s=220, zorder=3, label="committed"
-        )
-    lrs = [result.lr for result in record.results]
-    if min(lrs) > 0.0:
-        log_scale(axes.xaxis, min(lrs), max(lrs))
-    values = [value for _, value in points]
-    if name == "loss" and min(values) > 0.0 and max(values) > _WIDE * min(values):
-        log_scale(axes.yaxis, min(values), max(values))
-    axes.set_ylabel(score_label(record.objective) if name == "score" else _NAMES[name], parse_math=False)
-    plain(axes)
+def _draw_candidates(axes: Axes, history: SearchHistory) -> None:
+    tried = [(record.epoch, result.lr, result.state) for record in history for result in record.results]
+    complete = [(epoch, lr) for epoch, lr, state in tried if state is TrialState.COMPLETE]
+    lost = [(epoch, lr) for epoch, lr, state in tried if state is not TrialState.COMPLETE]
+    scatter(axes, complete, marker="o", s=14, color=GREY, alpha=0.7, label="tried", zorder=1)
+    scatter(axes, lost, marker="x", s=20, color=GREY, label=how_lost(history), zorder=1)
+    chosen = [(record.epoch, record.chosen.lr, record.epoch in history.lost) for record in history if record.chosen]
+    kept = [(epoch, lr) for epoch, lr, gone in chosen if not gone]
+    gone = [(epoch, lr) for epoch, lr, gone in chosen if gone]
+    # between searches that are not known to be all of the run, a line leads from one to the next
+    line = "o" if history.trained else "o-"
+    axes.plot([e for e, _ in kept], [lr for _, lr in kept], line, color=BLUE, label="committed", zorder=3)
+    scatter(axes, gone, marker="o", s=30, facecolor="none", edgecolor=BLUE, label="lost", zorder=3)
 
 
-def _passes(record: EpochRecord, *, lost: bool) -> float:
-    return sum(result.passes for result in record.results if (result.state is not TrialState.COMPLETE) == lost)
+def _draw_rates(axes: Axes, history: SearchHistory) -> None:
+    rates = [end.rate for end in history.trained if end.rate is not None]
+    if not rates:
+        return
+    kept = [rate for rate in rates if rate.epoch not in history.lost]
+    gone = [rate for rate in rates if rate.epoch in history.lost]
+    axes.plot(*_path(kept), color=BLUE, linewidth=1.5, alpha=0.8, label="trained with", zorder=2)
+    if gone:
+        axes.plot(*_path(gone), color=GREY, linewidth=1.5, linestyle="--", label="trained and lost", zorder=2)
+    if any(rate.peak != rate.start for rate in rates):
+        x = [at for rate in rates for at in (rate.epoch, rate.epoch + 1)]
+        peaks = [rate.peak for rate in rates for _ in range(2)]
+        axes.plot(x, peaks, color=GREEN, linewidth=1.0, linestyle=":", label="peak of the schedule", zorder=2)
 
 
-def _how_lost(records: Iterable[EpochRecord]) -> str:
-    states = {result.state for record in records for result in record.results}
-    return " or ".join(s.value for s in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED) if s in states)
-
-
-def _first_logged(results: Sequence[Result], names: Sequence[str]) -> str:
-    return next((name for name in names if any(getattr(result, name) is not None for result in results)), names[-1])
-
-
-def _draw_rates(axes: Axes, rates: Sequence[EpochRate]) -> None:
+def _path(rates: Sequence[EpochRate]) -> tuple[list[float], list[float]]:
     # an epoch e lies between e and e + 1; so does the way of its rate
     x = [at for rate in rates for at in (rate.epoch, rate.epoch + 1, math.nan)]
-    y = [lr for rate in rates for lr in (rate.start, rate.end, math.nan)]
-    if rates:
-        axes.plot(x, y, color=BLUE, linewidth=1.5, alpha=0.8, label="trained with", zorder=2)
+    return x, [lr for rate in rates for lr in (rate.start, rate.end, math.nan)]
+
+
+def _scale_rates(axes: Axes, history: SearchHistory) -> None:
+    tried = [result.lr for record in history for result in record.results]
+    trained = [lr for end in history.trained if end.rate is not None for lr in (end.rate.start, end.rate.end)]
+    shown = [*tried, *trained]
+    if min(shown) > 0.0:
+        log_scale(axes.yaxis, min(shown), max(shown))
+        # a schedule that ends near zero would squeeze all others
+        axes.set_ylim(bottom=max(min(shown), min(tried) / _BELOW) / 1.5)
+
+
+def _draw_values(axes: Axes, history: SearchHistory) -> None:
+    ranked_by = history[-1].ranked_by
+    name = ranked_by if ranked_by in ("loss", "accuracy") else "value"
+    ended = [(end.epoch, getattr(end, name)) for end in history.trained if getattr(end, name) is not None]
+    kept = [(epoch, value) for epoch, value in ended if epoch not in history.lost]
+    if kept:
+        axes.plot(*zip(*kept, strict=True), "s-", color=ORANGE, markersize=5, label="epoch's end", zorder=3)
+    lost = [(epoch, value) for epoch, value in ended if epoch in history.lost]
+    scatter(axes, lost, marker="s", s=25, facecolor="none", edgecolor=ORANGE, label="lost", zorder=3)
+    chosen = [(record.epoch, getattr(record.chosen, name)) for record in history if record.chosen is not None]
+    scores = [(epoch, value) for epoch, value in chosen if value is not None]
+    if ended:
+        scatter(axes, scores, marker="+", s=45, color=GREY, label="search score", zorder=2)
+    elif scores:
+        axes.plot(*zip(*scores, strict=True), "s--", color=ORANGE, markersize=5, label="search score", zorder=2)
+    if ranked_by == "accuracy":
+        end_at_one(axes)
+
+
+def _draw_recoveries(axes: Axes, history: SearchHistory, label: str | None = None) -> None:
+    for end in history.trained:
+        if end.returned_to is not None:
+            axes.axvline(end.epoch, color=ORANGE, linewidth=1.2, linestyle="--", label=label, zorder=1)
+            label = None  # one entry in the legend
+
+
+def _parts(record: EpochRecord | None) -> tuple[float, float, float, float]:
+    # passes: through to a score, cut short, the committed epoch's own, trained again
+    if record is None:
+        return 0.0, 0.0, 1.0, 0.0
+    through = sum(result.passes for result in record.results if result.state is TrialState.COMPLETE)
+    short = sum(result.passes for result in record.results if result.state is not TrialState.COMPLETE)
+    rest = max(0.0, record.train_passes - through - short)
+    return (through, short, rest, 0.0) if record.commit == "copy" else (through, short, 0.0, rest)

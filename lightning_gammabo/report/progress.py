@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 from lightning_gammabo.records import Result
+from lightning_gammabo.records.epoch import ranked_by
+from lightning_gammabo.records.words import short_time
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -24,6 +27,13 @@ if TYPE_CHECKING:
 __all__ = ["SearchProgress", "make_progress", "shielded"]
 
 log = logging.getLogger(__name__)
+
+_PAUSE = 0.2
+"""seconds between two drawings while a candidate trains"""
+_PARTS = 100
+"""steps of a bar for each candidate: in a notebook a bar moves by whole numbers"""
+_LONGEST = 12
+"""characters of an objective's name that a line of 80 has room for"""
 
 
 class _Trainer(Protocol):
@@ -41,16 +51,23 @@ class SearchProgress:
 
     A display overrides ``_open``, ``_show`` and ``_close``. ``finish`` may be called twice or without ``start``, and an
     exception of the display (a closed stream, another live display) ends the display, not the training.
+
+    Args:
+        batches: batches that each candidate trains; None, or infinite, where that is not known.
+        objective: name of what candidates are ranked by.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, batches: float | None = None, objective: str = "score") -> None:
+        self._batches = batches if batches is not None and 0 < batches < math.inf else None
+        self._objective = objective
         self._epoch = 0
         self._total = 0
-        self._fraction = 1.0
-        self._began = 0.0
+        self._text = ""
+        self._number = 0
+        self._began = self._drawn = 0.0
         self._open_now = False
 
-    def start(self, epoch: int, total: int, fraction: float = 1.0) -> None:
+    def start(self, epoch: int, total: int) -> None:
         """Begin the search of an epoch; a search that was not finished is finished first.
 
         To be called before the user's callbacks are set aside; until ``finish`` the user's own display bears that.
@@ -58,10 +75,10 @@ class SearchProgress:
         Args:
             epoch: ``trainer.current_epoch``, from 0.
             total: candidates that will be trained.
-            fraction: share of the epoch that each of them trains.
         """
         self.finish()
-        self._epoch, self._total, self._fraction = epoch, total, fraction
+        self._epoch, self._total, self._number = epoch, total, 0
+        self._text = f"search epoch {epoch}"
         self._began = time.monotonic()
         self._open_now = True
         self._safely(self._open)
@@ -74,8 +91,18 @@ class SearchProgress:
             lr: its learning rate.
             leader: the best result so far, if there is one.
         """
-        if self._open_now:
-            self._safely(lambda: self._show(number, lr, leader))
+        self._number = number
+        self._text = f"search epoch {self._epoch}: {number + 1}/{self._total} lr {lr:.1e}{self._best(leader)}"
+        self._draw(float(number))
+
+    def batch(self, trained: int) -> None:
+        """Show that the present candidate has trained a batch; drawn a few times a second.
+
+        Args:
+            trained: how many it has trained.
+        """
+        if self._batches is not None and time.monotonic() - self._drawn >= _PAUSE:
+            self._draw(self._number + min(trained / self._batches, 1.0))
 
     def finish(self) -> None:
         """Take the display away."""
@@ -83,19 +110,24 @@ class SearchProgress:
             self._safely(self._close)
             self._open_now = False
 
-    def _text(self, number: int, lr: float, leader: Result | None) -> str:
-        share = f" of {self._fraction:.0%} epoch" if self._fraction < 1.0 else ""
-        text = f"epoch {self._epoch}: candidate {number + 1}/{self._total}{share}  lr {lr:.1e}"
+    def _best(self, leader: Result | None) -> str:
         if leader is None:
-            return text
-        text += f"  leader {leader.lr:.1e}"
-        values = ((name, getattr(leader, name)) for name in ("value", "loss", "score"))
-        return next((f"{text} ({name} {value:.4g})" for name, value in values if value is not None), text)
+            return ""
+        name = ranked_by(self._objective, [leader])
+        value = leader.value if leader.value is not None else leader.score
+        return f" (best {leader.lr:.1e}: {name[:_LONGEST]} {value:.3g})"
 
-    # seconds that the search will still take, going by the candidates that are done
-    def _left(self, number: int) -> float | None:
+    def _draw(self, done: float) -> None:
+        if self._open_now:
+            self._drawn = time.monotonic()
+            self._safely(lambda: self._show(done, self._text, self._left(done)))
+
+    # time that the search will still take, going by the candidates and the batches that are done
+    def _left(self, done: float) -> str:
         passed = time.monotonic() - self._began
-        return passed / number * (self._total - number) if number else None
+        if done <= 0.0 or passed < _PAUSE:
+            return ""
+        return f"{short_time(passed / done * (self._total - done))} left"
 
     def _safely(self, show: Callable[[], None]) -> None:
         try:
@@ -107,7 +139,7 @@ class SearchProgress:
 
     def _open(self) -> None: ...
 
-    def _show(self, number: int, lr: float, leader: Result | None) -> None: ...
+    def _show(self, done: float, text: str, left: str) -> None: ...
 
     def _close(self) -> None: ...
 
@@ -115,8 +147,8 @@ class SearchProgress:
 class _TqdmProgress(SearchProgress):
     """One bar in the line below Lightning's training bar; it leaves nothing behind."""
 
-    def __init__(self, position: int) -> None:
-        super().__init__()
+    def __init__(self, position: int, **options: Any) -> None:
+        super().__init__(**options)
         self._position = position
         self._bar: Any = None
 
@@ -127,20 +159,19 @@ class _TqdmProgress(SearchProgress):
         else:
             from tqdm import tqdm
         self._bar = tqdm(
-            desc=f"epoch {self._epoch}: search",
-            total=self._total,
+            desc=self._text,
+            total=_PARTS * self._total,
             position=self._position,
             leave=False,
             dynamic_ncols=True,
             file=sys.stdout,  # Lightning's bars are there; positions count within one stream
-            bar_format="{desc} {bar} {elapsed}{postfix}",
+            bar_format="{desc} {bar}{postfix}",
         )
 
-    def _show(self, number: int, lr: float, leader: Result | None) -> None:
-        self._bar.n = number
-        left = self._left(number)
-        self._bar.set_postfix_str("" if left is None else f"{_clock(left)} left", refresh=False)
-        self._bar.set_description_str(self._text(number, lr, leader), refresh=True)
+    def _show(self, done: float, text: str, left: str) -> None:
+        self._bar.n = round(_PARTS * done)
+        self._bar.set_postfix_str(left, refresh=False)
+        self._bar.set_description_str(text, refresh=True)
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -155,8 +186,8 @@ class _RichProgress(SearchProgress):
     user's ``Progress``: the rows share their columns, and our text would squeeze Lightning's bar.
     """
 
-    def __init__(self, callback: Any) -> None:
-        super().__init__()
+    def __init__(self, callback: Any, **options: Any) -> None:
+        super().__init__(**options)
         self._callback = callback
         self._line: Progress | None = None
         self._task: TaskID | None = None
@@ -164,12 +195,12 @@ class _RichProgress(SearchProgress):
         self._undo: Callable[[], None] = lambda: None
 
     def _open(self) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, Progress, TextColumn
 
         text, left = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[left]"))
-        columns = (text, BarColumn(bar_width=None), TimeElapsedColumn(), left)
+        columns = (text, BarColumn(bar_width=None), left)
         self._line = Progress(*columns, transient=True, expand=True)
-        self._task = self._line.add_task(f"epoch {self._epoch}: search", total=self._total, left="")
+        self._task = self._line.add_task(self._text, total=self._total, left="")
         theirs = getattr(self._callback, "progress", None)  # made when the fit starts, and anew for some epochs
         if isinstance(theirs, Progress) and theirs.live.is_started:
             self._theirs = theirs
@@ -178,11 +209,9 @@ class _RichProgress(SearchProgress):
         else:
             self._line.start()
 
-    def _show(self, number: int, lr: float, leader: Result | None) -> None:
+    def _show(self, done: float, text: str, left: str) -> None:
         if self._line is not None and self._task is not None:
-            left = self._left(number)
-            words = "" if left is None else f"{_clock(left)} left"
-            self._line.update(self._task, completed=number, description=self._text(number, lr, leader), left=words)
+            self._line.update(self._task, completed=done, description=text, left=left)
             (self._theirs or self._line).refresh()
 
     def _close(self) -> None:
@@ -214,11 +243,12 @@ def shielded(trainer: _Trainer) -> Iterator[None]:
         undo()
 
 
-def make_progress(trainer: _Trainer) -> SearchProgress:
+def make_progress(trainer: _Trainer, **options: Any) -> SearchProgress:
     """The display that suits the user's own progress bar.
 
     Args:
         trainer: the running Trainer, of ``lightning.pytorch`` or of ``pytorch_lightning``.
+        **options: arguments of :class:`SearchProgress`.
 
     Returns:
         A silent one on other ranks than the first and where there is no bar or a disabled one; a row in the user's
@@ -229,14 +259,9 @@ def make_progress(trainer: _Trainer) -> SearchProgress:
         return SearchProgress()
     # by name: each namespace has a class of its own, and importing either only to compare would cost seconds
     if any(base.__name__ == "RichProgressBar" for base in type(callback).__mro__):
-        return _RichProgress(callback)
+        return _RichProgress(callback, **options)
     # Lightning's formula, then one line further down, where its validation bar stands at other times
-    return _TqdmProgress(position=2 * getattr(callback, "process_position", 0) + 1)
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+    return _TqdmProgress(position=2 * getattr(callback, "process_position", 0) + 1, **options)
 
 
 def _replace_rows(theirs: Progress, rows: Callable[[], Iterable[RenderableType]]) -> Callable[[], None]:

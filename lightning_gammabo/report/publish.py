@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
-
-from lightning_utilities.core.rank_zero import rank_zero_warn
 
 from lightning_gammabo.records import EpochRate, SearchHistory
 from lightning_gammabo.report.confusion import read_confusion
@@ -53,7 +51,7 @@ class Pictured:
         Returns:
             The main axes.
         """
-        return plot(self.history, kind, epoch, ax, rates=self.rates, confusion=self.confusion)
+        return plot(self.history, kind, epoch, ax, confusion=self.confusion)
 
 
 class Showcase:
@@ -61,33 +59,34 @@ class Showcase:
 
     Args:
         log_figures: whether pictures go to the user's loggers.
-        report_file: where the report is written; None for none.
+        report: where the report is written; None for none.
+        warn: says what a user should look at.
 
     Attributes:
         confusion: by epoch and name: confusion matrices as the user's metrics held them.
     """
 
-    def __init__(self, *, log_figures: bool, report_file: str | None) -> None:
+    def __init__(self, *, log_figures: bool, report: str | None, warn: Callable[[str], object]) -> None:
         self.confusion: dict[int, dict[str, list[list[float]]]] = {}
         self._log_figures = log_figures
-        self._report_file = report_file
+        self._report = report
+        self._warn = warn
 
     def check(self) -> None:
         """Refuse to begin what could not be ended for want of a package."""
-        if self._report_file is not None:
-            check_extras(f"GammaLRSearch(report={str(self._report_file)!r})", "matplotlib", "jinja2")
+        if self._report is not None:
+            check_extras(f"GammaLRSearch(report={str(self._report)!r})", "matplotlib", "jinja2")
         if self._log_figures:
             check_extras("GammaLRSearch(log_figures=True)", "matplotlib")
 
-    def searched(self, trainer: Any, history: SearchHistory, rates: Sequence[EpochRate]) -> None:
+    def searched(self, trainer: Any, history: SearchHistory) -> None:
         """Log the pictures of the epoch that was just searched.
 
         Args:
             trainer: the Trainer, with the user's loggers in their places.
             history: with this epoch's record.
-            rates: what the epochs before were trained with.
         """
-        self._log(trainer, history, rates=rates)
+        self._log(trainer, history)
 
     def validated(self, trainer: Any, pl_module: Any, history: SearchHistory) -> None:
         """Read the confusion matrices of the committed epoch, and log the first one's picture.
@@ -102,30 +101,22 @@ class Showcase:
             self.confusion[trainer.current_epoch] = found
             self._log(trainer, history, kinds=("confusion",))
 
-    def ended(self, trainer: Any, history: SearchHistory, rates: Sequence[EpochRate]) -> None:
+    def ended(self, trainer: Any, history: SearchHistory) -> None:
         """Write the report, if one is wanted.
 
         Args:
-            trainer: the Trainer, in ``on_train_end``.
+            trainer: the Trainer, when its training has ended.
             history: all records.
-            rates: what each epoch was trained with.
         """
-        path = self._report_file
+        path = self._report
         if path is None or not trainer.is_global_zero:
             return
         try:
-            write_report(history, path, rates=rates, confusion=self.confusion)
+            write_report(history, path, confusion=self.confusion)
         except Exception as error:
-            rank_zero_warn(f"GammaLRSearch(report={str(path)!r}): the report could not be written ({error})")
+            self._warn(f"GammaLRSearch(report={str(path)!r}): the report could not be written ({error})")
 
-    def _log(
-        self,
-        trainer: Any,
-        history: SearchHistory,
-        *,
-        kinds: Sequence[Kind] | None = None,
-        rates: Sequence[EpochRate] = (),
-    ) -> None:
+    def _log(self, trainer: Any, history: SearchHistory, *, kinds: Sequence[Kind] | None = None) -> None:
         if self._log_figures and trainer.is_global_zero:
             epoch, step, matrices = trainer.current_epoch, trainer.global_step, self.confusion
-            log_figures(trainer.loggers, history, epoch, step=step, kinds=kinds, rates=rates, confusion=matrices)
+            log_figures(trainer.loggers, history, epoch, step=step, kinds=kinds, confusion=matrices)

@@ -7,11 +7,12 @@ matplotlib is an extra and is imported when a picture is asked for. A figure tha
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from lightning_gammabo.records import TrialState
 from lightning_gammabo.report.extras import check_extras
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ __all__ = [
     "ORANGE",
     "apart",
     "by_epoch",
+    "end_at_one",
+    "how_lost",
     "ink",
     "legend_above",
     "log_scale",
@@ -35,6 +38,7 @@ __all__ = [
     "plain",
     "scatter",
     "score_label",
+    "value_label",
 ]
 
 # three of the colours of Okabe and Ito, which stay apart for the colour-blind, and a grey that reads on light and dark
@@ -142,19 +146,61 @@ def log_scale(axis: Axis, low: float, high: float) -> None:
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
-def score_label(objective: str) -> str:
-    """The label of an axis of scores.
+def score_label(record: EpochRecord) -> str:
+    """The label of an axis of scores, of which greater ones are better.
 
     Args:
-        objective: its name; a user's metric may have a long one.
+        record: the search whose scores are shown.
 
     Returns:
-        Such as ``score (kappa)``.
+        Such as ``score (kappa)`` or, where the objective's own sign is turned round, ``score (-loss)``.
     """
-    return f"score ({objective if len(objective) <= _LONGEST else objective[: _LONGEST - 3] + '...'})"
+    scored = [result for result in record.results if result.score and result.value is not None]
+    turned = bool(scored) and all(result.value == -(result.score or 0.0) for result in scored)
+    return f"score ({'-' * turned}{_shortened(record.ranked_by)})"
 
 
-def by_epoch(axes: Axes, history: SearchHistory | Sequence[EpochRecord]) -> None:
+def value_label(name: str) -> str:
+    """The label of an axis of values, under their own name.
+
+    Args:
+        name: ``loss``, ``accuracy`` or an objective's name; a user's metric may have a long one.
+
+    Returns:
+        Such as ``validation loss``.
+    """
+    named = {"loss": "validation loss", "accuracy": "validation accuracy"}
+    return named.get(name, _shortened(name))
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _LONGEST else name[: _LONGEST - 3] + "..."
+
+
+def end_at_one(axes: Axes) -> None:
+    """Let an axis of shares end at 1 where the margin would show more.
+
+    Args:
+        axes: whose y axis it is.
+    """
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(bottom, 0.0), min(top, 1.0))
+
+
+def how_lost(records: Iterable[EpochRecord]) -> str:
+    """How candidates ended that have no score.
+
+    Args:
+        records: the searches that are shown.
+
+    Returns:
+        Such as ``pruned or diverged``; empty where all have one.
+    """
+    states = {result.state for record in records for result in record.results}
+    return " or ".join(s.value for s in (TrialState.PRUNED, TrialState.DIVERGED, TrialState.FAILED) if s in states)
+
+
+def by_epoch(axes: Axes, history: SearchHistory) -> None:
     """An x axis of epochs: whole numbers, with room for the first and the last.
 
     Args:
@@ -164,7 +210,9 @@ def by_epoch(axes: Axes, history: SearchHistory | Sequence[EpochRecord]) -> None
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
-    axes.set_xlim(history[0].epoch - 0.6, history[-1].epoch + 0.6)
+    epochs = [*(record.epoch for record in history), *(end.epoch for end in history.trained)]
+    # the way of a trained epoch's rate leads to where the next one begins
+    axes.set_xlim(min(epochs) - 0.6, max(epochs) + (1.1 if history.trained else 0.6))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 

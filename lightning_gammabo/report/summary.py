@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from lightning_gammabo.records import EpochRecord, Result, SearchHistory, TrialState
+from lightning_gammabo.records import EpochRecord, SearchHistory, TrainedEpoch, TrialState
+from lightning_gammabo.records.words import count, percent
 
-__all__ = ["count", "duration", "percent", "summary"]
+__all__ = ["duration", "summary"]
 
-_SEARCHES = {
+_SAMPLERS = {
     "gamma": "Bayesian optimisation with a Gamma posterior of the precision",
     "gamma_thesis": "Bayesian optimisation by the thesis's equations 13 to 15",
     "gaussian": "Bayesian optimisation with a Gaussian process",
@@ -24,12 +25,11 @@ _AT_THE_EDGE = 1.05
 """a rate within this factor of the range's end lies at it"""
 
 
-def summary(history: SearchHistory, trained: int | None = None) -> dict[str, list[str]]:
+def summary(history: SearchHistory) -> dict[str, list[str]]:
     """What a reader wants to know first.
 
     Args:
         history: the records of one fit.
-        trained: epochs that were trained, searched or not; None if not known.
 
     Returns:
         Sentences by heading, in the order of reading.
@@ -42,111 +42,10 @@ def summary(history: SearchHistory, trained: int | None = None) -> dict[str, lis
         return {"What was searched": ["No epoch was searched."]}
     return {
         "What was searched": _searched(history),
-        "What was found": _found(history),
-        "What it cost": _cost(history, trained),
+        "What was found": [*_rates(history), *_ended(history), *_scores(history), *_edges(history)],
+        "What it cost": _cost(history),
         "What was left out": _left_out(history),
     }
-
-
-def count(n: int, noun: str) -> str:
-    """A number and its noun.
-
-    Args:
-        n: how many.
-        noun: in the singular; its plural ends on s.
-
-    Returns:
-        Such as ``1 epoch`` or ``2 epochs``.
-    """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def percent(share: float) -> str:
-    """A share in percent.
-
-    Args:
-        share: from 0 to 1.
-
-    Returns:
-        Such as ``97.2 %``.
-    """
-    return f"{100.0 * share:.1f} %"
-
-
-def _searched(history: SearchHistory) -> list[str]:
-    numbers = [len(record.results) for record in history]
-    each = f"{numbers[0]} each" if len(set(numbers)) == 1 else f"{min(numbers)} to {max(numbers)} each"
-    words = f"{count(len(history), 'epoch').capitalize()} ({_epochs(history)}) searched"
-    words += f" with {count(sum(numbers), 'candidate')}" + (f", {each}." if len(history) > 1 else ".")
-    last = history[-1]
-    proposed = sorted({_SEARCHES.get(r.sampler, f"the search {r.sampler}") for r in history})
-    sentences = [words, f"Rates were proposed by {' and '.join(proposed)}, and ranked by {last.objective}."]
-    lows = [r.min_lr for r in history if r.min_lr is not None]
-    highs = [r.max_lr for r in history if r.max_lr is not None]
-    if lows and highs:
-        sentences.append(f"The range went from {min(lows):g} to {max(highs):g}.")
-    if any(record.share < 1.0 for record in history):
-        shares = sorted({record.share for record in history})
-        span = " or ".join(percent(s) for s in shares) if len(shares) < 4 else f"{percent(shares[0])} or more"
-        sentences.append(f"A candidate trained {span} of its epoch.")
-    return [*sentences, f"Policy: {last.policy}."]
-
-
-def _found(history: SearchHistory) -> list[str]:
-    chosen = [(record.epoch, record.chosen) for record in history if record.chosen is not None]
-    if not chosen:
-        return ["In no epoch a candidate could be committed."]
-    (first_epoch, first), (last_epoch, last) = chosen[0], chosen[-1]
-    if len(chosen) == 1:
-        sentences = [f"Epoch {first_epoch} was committed with the rate {first.lr:.1e}."]
-    else:
-        sentences = [
-            f"The rate began at {first.lr:.1e} (epoch {first_epoch}) and ended at {last.lr:.1e} (epoch {last_epoch}); "
-            f"it lay between {min(r.lr for _, r in chosen):.1e} and {max(r.lr for _, r in chosen):.1e}."
-        ]
-    objective = history[-1].objective
-    values = {"loss": "validation loss", "accuracy": "validation accuracy"}
-    for name, noun in values.items() if objective in values else [("value", f"objective {objective}"), *values.items()]:
-        sentences += _moved(name, noun, first, last)
-    edges = [(record.epoch, side) for record in history for side in _edges(record)]
-    for side, remedy in (("lower", "lr_min"), ("upper", "lr_max")):
-        epochs = [epoch for epoch, s in edges if s == side]
-        if epochs:
-            sentences.append(
-                f"In {_numbers(epochs)} the committed rate lay at the {side} end of the range: {remedy} widens it."
-            )
-    return sentences
-
-
-def _moved(name: str, noun: str, first: Result, last: Result) -> list[str]:
-    before, after = getattr(first, name), getattr(last, name)
-    if before is None or after is None:
-        return []
-    form = percent if name == "accuracy" else lambda value: f"{value:.4g}"
-    if first is last:
-        return [f"Its {noun} was {form(after)}."]
-    return [f"The {noun} went from {form(before)} to {form(after)}."]
-
-
-def _edges(record: EpochRecord) -> list[str]:
-    chosen, low, high = record.chosen, record.min_lr, record.max_lr
-    narrow = any(result.origin == "region" for result in record.results)  # a later search moves on from its end
-    if chosen is None or low is None or high is None or narrow:
-        return []
-    at = {"lower": chosen.lr <= low * _AT_THE_EDGE, "upper": chosen.lr >= high / _AT_THE_EDGE}
-    return [side for side, lies in at.items() if lies]
-
-
-def _cost(history: SearchHistory, trained: int | None) -> list[str]:
-    n = max(len(history), trained or 0)
-    passes = sum(r.train_passes for r in history) + n - len(history)
-    plain = "the one epoch" if n == 1 else f"the {n} epochs"
-    return [
-        f"{passes:.1f} passes over the training data; a plain run takes {n} for {plain}, so the search made training "
-        f"{passes / n:.2f} times as costly.",
-        f"{sum(r.val_passes for r in history):.1f} passes over the validation data.",
-        f"Searching took {duration(sum(r.seconds for r in history))}.",
-    ]
 
 
 def duration(seconds: float) -> str:
@@ -170,12 +69,122 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def _searched(history: SearchHistory) -> list[str]:
+    numbers = [len(record.results) for record in history]
+    each = f"{numbers[0]} each" if len(set(numbers)) == 1 else f"{min(numbers)} to {max(numbers)} each"
+    words = f"{count(len(history), 'epoch').capitalize()} ({_epochs(history)}) searched"
+    words += f" with {count(sum(numbers), 'candidate')}" + (f", {each}." if len(history) > 1 else ".")
+    last = history[-1]
+    proposed = sorted({_SAMPLERS.get(r.sampler, f"the sampler {r.sampler}") for r in history})
+    sentences = [words, f"Rates were proposed by {' and '.join(proposed)}, and ranked by {last.ranked_by}."]
+    lows = [r.min_lr for r in history if r.min_lr is not None]
+    highs = [r.max_lr for r in history if r.max_lr is not None]
+    if lows and highs:
+        sentences.append(f"The range went from {min(lows):.3g} to {max(highs):.3g}.")
+    if any(record.share < 1.0 for record in history):
+        shares = sorted({record.share for record in history})
+        span = " or ".join(percent(s) for s in shares) if len(shares) < 4 else f"{percent(shares[0])} or more"
+        sentences.append(f"A candidate trained {span} of its epoch.")
+    if last.score_samples is not None:
+        sentences.append(f"A candidate was scored on {last.score_samples} validation samples.")
+    return [*sentences, f"Policy: {last.policy}."]
+
+
+def _rates(history: SearchHistory) -> list[str]:
+    peaks = [(record.epoch, record.peak) for record in history if record.peak is not None]
+    if not peaks:
+        return ["In no epoch a candidate could be committed."]
+    (first_epoch, first), (last_epoch, last) = peaks[0], peaks[-1]
+    noun = "The peak rate" if any(record.annealing != 1.0 for record in history) else "The rate"
+    if len(peaks) == 1:
+        return [f"{noun} found in epoch {first_epoch} is {first:.1e}."]
+    return [
+        f"{noun} began at {first:.1e} (epoch {first_epoch}) and ended at {last:.1e} (epoch {last_epoch}); "
+        f"it lay between {min(peak for _, peak in peaks):.1e} and {max(peak for _, peak in peaks):.1e}."
+    ]
+
+
+def _ended(history: SearchHistory) -> list[str]:
+    # what the epochs ended with, as the Trainer logged it
+    sentences = []
+    named = {"loss": "validation loss", "accuracy": "validation accuracy"}
+    objective = history[-1].ranked_by
+    for name in named if objective in named else (*named, "value"):
+        kept = [end for end in history.trained if end.epoch not in history.lost and getattr(end, name) is not None]
+        if not kept:
+            continue
+        noun, ended = named.get(name, objective), getattr(kept[-1], name)
+        words = f"The run ended with a {noun} of {_value(name, ended)} (epoch {kept[-1].epoch}"
+        if name != "value":
+            best = (min if name == "loss" else max)(kept, key=lambda end, name=name: getattr(end, name))  # type: ignore[misc]
+            at = f"; best: {_value(name, getattr(best, name))}, epoch {best.epoch}"
+            words += at if best.epoch != kept[-1].epoch else ", its best"
+        sentences.append(f"{words}).")
+    return sentences
+
+
+def _scores(history: SearchHistory) -> list[str]:
+    chosen = [record.chosen for record in history if record.chosen is not None]
+    if not chosen or chosen[0].value is None or chosen[-1].value is None:
+        return []
+    name = "accuracy" if history[-1].ranked_by == "accuracy" else "value"
+    first, last = _value(name, chosen[0].value), _value(name, chosen[-1].value)
+    moved = f"went from {first} to {last}" if len(chosen) > 1 else f"was {first}"
+    return [f"The search score, {history[-1].ranked_by} of the chosen candidate as the search measured it, {moved}."]
+
+
+def _value(name: str, value: float) -> str:
+    return percent(value) if name == "accuracy" else f"{value:.4g}"
+
+
+def _edges(history: SearchHistory) -> list[str]:
+    found: dict[tuple[str, bool], list[int]] = {}
+    for record in history:
+        side = _edge(record)
+        if side is not None:
+            found.setdefault((side, _is_narrow(record)), []).append(record.epoch)
+    sentences = []
+    for (side, narrow), epochs in sorted(found.items()):
+        end = "lower" if side == "min_lr" else "upper"
+        where = "trust region: the next search goes on from there" if narrow else f"range: {side} widens it"
+        sentences.append(f"In {_numbers(epochs)} the best score lay at the {end} end of the {where}.")
+    return sentences
+
+
+def _edge(record: EpochRecord) -> str | None:
+    # the bound at which the best score lies, if it does
+    scored = [result for result in record.results if result.score is not None]
+    if len(scored) < 2 or record.min_lr is None or record.max_lr is None:
+        return None
+    best = max(scored, key=lambda result: result.score or 0.0)
+    if best.lr <= record.min_lr * _AT_THE_EDGE:
+        return "min_lr"
+    return "max_lr" if best.lr >= record.max_lr / _AT_THE_EDGE else None
+
+
+def _is_narrow(record: EpochRecord) -> bool:
+    # whether rates were proposed in a trust region around the present one
+    return any(result.origin == "region" for result in record.results)
+
+
+def _cost(history: SearchHistory) -> list[str]:
+    cost = history.cost
+    plain = "the one epoch" if cost.epochs == 1 else f"the {cost.epochs} epochs"
+    words = cost.in_words()
+    return [
+        f"{words[0].upper()}{words[1:]}.",
+        f"{cost.train_passes:.1f} passes over the training data; a plain fit takes {cost.epochs} for {plain}.",
+        f"{cost.val_passes:.1f} passes over the validation data.",
+        f"Searching took {duration(cost.seconds)}.",
+    ]
+
+
 def _left_out(history: SearchHistory) -> list[str]:
     states = Counter(result.state for record in history for result in record.results)
     total = sum(states.values())
     sentences = []
     for state, words in (
-        (TrialState.PRUNED, "cut short because they fell hopelessly behind"),
+        (TrialState.PRUNED, "were pruned: their training loss fell hopelessly behind"),
         (TrialState.DIVERGED, "diverged"),
         (TrialState.FAILED, "failed"),
     ):
@@ -183,15 +192,34 @@ def _left_out(history: SearchHistory) -> list[str]:
             sentences.append(f"{states[state]} of {count(total, 'candidate')} {words}.")
     none = [record.epoch for record in history if record.chosen is None]
     if none:
-        sentences.append(f"No candidate could be committed in {_numbers(none)}: trained was a lower rate instead.")
-    between = sorted(set(range(history[0].epoch, history[-1].epoch)) - {record.epoch for record in history})
-    if between:
-        sentences.append(f"Not searched between the first and the last search: {_numbers(between)}.")
+        sentences.append(f"No candidate could be committed in {_numbers(none)}: a lower rate was trained instead.")
+    sentences += [*_recoveries(history.trained), *_unsearched(history)]
     return [
-        *(sentences or ["Every candidate came to its end, and every epoch in between was searched."]),
+        *(sentences or ["Every candidate came to its end, and every epoch was searched."]),
         "The scores are those on which the winners were chosen, so they are optimistic: judge the result on data that "
         "no search has seen.",
     ]
+
+
+def _recoveries(trained: Iterable[TrainedEpoch]) -> list[str]:
+    return [
+        f"Recovery: at the start of epoch {end.epoch} the run went back to the end of epoch {end.returned_to}, at half "
+        f"the rate; {count(end.epoch - 1 - end.returned_to, 'epoch')} lost."
+        for end in trained
+        if end.returned_to is not None
+    ]
+
+
+def _unsearched(history: SearchHistory) -> list[str]:
+    searched = {record.epoch for record in history}
+    why: dict[str, list[int]] = {}
+    for end in history.trained:
+        if end.epoch not in searched:
+            why.setdefault(end.not_searched, []).append(end.epoch)
+    if not history.trained:
+        between = sorted(set(range(history[0].epoch, history[-1].epoch)) - searched)
+        why = {"": between} if between else {}
+    return [f"Not searched: {_numbers(epochs)}{f' ({reason})' if reason else ''}." for reason, epochs in why.items()]
 
 
 def _epochs(history: Sequence[EpochRecord]) -> str:
@@ -200,5 +228,13 @@ def _epochs(history: Sequence[EpochRecord]) -> str:
 
 
 def _numbers(epochs: Sequence[int]) -> str:
-    shown = ", ".join(map(str, epochs[:10])) + (f" and {len(epochs) - 10} more" if len(epochs) > 10 else "")
-    return f"epoch {shown}" if len(epochs) == 1 else f"epochs {shown}"
+    # consecutive epochs as spans: 1 to 4, 7
+    spans: list[list[int]] = []
+    for epoch in epochs:
+        if spans and epoch == spans[-1][1] + 1:
+            spans[-1][1] = epoch
+        else:
+            spans.append([epoch, epoch])
+    shown = ", ".join(str(a) if a == b else f"{a} and {b}" if b == a + 1 else f"{a} to {b}" for a, b in spans[:8])
+    more = f" and {len(spans) - 8} spans more" if len(spans) > 8 else ""
+    return f"epoch {shown}" if len(epochs) == 1 else f"epochs {shown}{more}"

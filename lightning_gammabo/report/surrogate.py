@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lightning_gammabo.records import EpochRecord, Result, TrialState
+from lightning_gammabo.records.words import count
 from lightning_gammabo.report.style import (
     BLUE,
     GREEN,
@@ -36,6 +37,8 @@ __all__ = ["plot_surrogate", "rebuild_search"]
 
 Array = npt.NDArray[np.float64]
 
+_FEWEST = 3
+"""scores from which on a belief is drawn: through two points it would be a made-up line"""
 _PLACES = 241
 """places at which curves are drawn"""
 _BAND = 0.95
@@ -83,7 +86,7 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
         search = None
     if not isinstance(search, BayesOpt):
         raise ValueError(
-            f"{where}: the search {record.sampler!r} has no surrogate to show; 'landscape' shows its scores"
+            f"{where}: the sampler {record.sampler!r} has no surrogate to show; 'landscape' shows its scores"
         )
     for result in results:
         score = result.score if result.score is not None else result.estimate
@@ -107,10 +110,16 @@ def plot_surrogate(record: EpochRecord, ax: Axes | None = None, *, after: int | 
         The axes of the belief and, in a figure of its own, those of the acquisition.
 
     Raises:
-        ValueError: if the search has no surrogate that can be rebuilt, or no candidate has a score.
+        ValueError: if the search has no surrogate that can be rebuilt, or fewer than three candidates have a score.
     """
     search = rebuild_search(record, after=after)
     results = record.results[:after]
+    scored = sum(result.score is not None for result in results)
+    if scored < _FEWEST:
+        raise ValueError(
+            f"epoch {record.epoch}: only {count(scored, 'candidate')} with a score; a belief from fewer than {_FEWEST} "
+            "is the prior's, not the data's. 'landscape' shows the scores"
+        )
     shown = [lr for lr in (search.space.low, search.space.high, *(r.lr for r in results)) if lr > 0.0]
     view = search.surrogate_at(np.geomspace(min(shown), max(shown), _PLACES))
     drawn = panels(4.6, (3, 1)) if ax is None else (ax,)
@@ -119,8 +128,7 @@ def plot_surrogate(record: EpochRecord, ax: Axes | None = None, *, after: int | 
         _draw_acquisition(drawn[1], view, search)
     log_scale(drawn[0].xaxis, min(shown), max(shown))
     drawn[-1].set_xlabel("learning rate")
-    noun = "candidate" if len(results) == 1 else "candidates"
-    legend_above(drawn[0], f"epoch {record.epoch}: belief after {len(results)} {noun}")
+    legend_above(drawn[0], f"epoch {record.epoch}: belief after {count(len(results), 'candidate')}")
     return drawn
 
 
@@ -143,7 +151,7 @@ def _draw_belief(axes: Axes, view: SurrogateView, record: EpochRecord, results: 
             axes, star, color=ORANGE, marker="*", edgecolor="white", linewidth=0.8, s=220, label="committed", zorder=4
         )
     axes.set_ylim(bottom, top)
-    axes.set_ylabel(score_label(record.objective), parse_math=False)
+    axes.set_ylabel(score_label(record), parse_math=False)
     plain(axes)
 
 

@@ -15,7 +15,7 @@ from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.scheduler.arguments import Cap
 
-__all__ = ["Budget", "RunPlan", "extra_passes"]
+__all__ = ["Budget", "RunPlan"]
 
 FORWARD = 1.0 / 3.0
 """a forward pass, in units of a forward and backward pass"""
@@ -247,7 +247,7 @@ class Budget:
         present = sum(result.passes + validation for result in results) + plan.fraction + scorings * validation
         if held and not self._plan.shape.replays:
             present -= 1.0
-        return present + sum(extra_passes(record, validation) for record in history) <= allowed
+        return present + sum(record.extra_passes(validation) for record in history) <= allowed
 
     @staticmethod
     def _seconds(history: Sequence[EpochRecord], results: Sequence[Result]) -> float:
@@ -260,19 +260,6 @@ def _seconds_of_a_pass(history: Sequence[EpochRecord], results: Sequence[Result]
     trained = [*results, *(result for record in history for result in record.results)]
     passes = sum(result.passes for result in trained)
     return sum(result.seconds for result in trained) / passes if passes > 0.0 else 0.0
-
-
-def extra_passes(record: EpochRecord, validation: float) -> float:
-    """What a search cost beyond the epoch itself.
-
-    Args:
-        record: the search.
-        validation: what one scoring costs, in passes.
-
-    Returns:
-        Passes.
-    """
-    return record.train_passes - 1.0 + record.scorings * validation
 
 
 def _less(policy: SearchPolicy) -> int:

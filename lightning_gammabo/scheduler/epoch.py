@@ -13,7 +13,8 @@ from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.records import EpochRecord
-from lightning_gammabo.report.progress import make_progress
+from lightning_gammabo.records.table import search_line
+from lightning_gammabo.report.progress import SearchProgress, make_progress
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import Budget, RunPlan
 from lightning_gammabo.scheduler.recorder import Ledger
@@ -25,6 +26,7 @@ from lightning_gammabo.trainer.epoch_runner import BACK_OFF, EpochRunner
 from lightning_gammabo.trainer.inspection import needs_native_batches
 from lightning_gammabo.trainer.messages import Voice
 from lightning_gammabo.trainer.snapshot.loaders import unreplayable, val_loaders
+from lightning_gammabo.trainer.validation_subset import ScoringSet
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -45,6 +47,7 @@ class EpochSearch:
         rates: the rates of the fit.
         search_range: where rates are searched.
         recovery: what is done about divergences.
+        scoring: what candidates are scored on.
         ledger: the records so far.
         objective: what candidates are ranked by.
         keys: reads loss and accuracy off what candidates log.
@@ -60,6 +63,7 @@ class EpochSearch:
         rates: RunRates,
         search_range: SearchRange,
         recovery: Recovery,
+        scoring: ScoringSet,
         ledger: Ledger,
         objective: Objective,
         keys: MetricKeys,
@@ -71,6 +75,7 @@ class EpochSearch:
         self._rates = rates
         self._range = search_range
         self._recovery = recovery
+        self._scoring = scoring
         self._ledger = ledger
         self._objective = objective
         self._keys = keys
@@ -96,7 +101,10 @@ class EpochSearch:
         epoch, policy = self._trainer.current_epoch, self._plan.policy
         plan, replay = self._epoch_plan(), self._replays()
         several = plan.n_trials > 1
+        progress = self._progress(plan)
         runner = make_runner(
+            scoring=self._scoring,
+            on_batch=progress.batch,
             replay=replay,
             once=not several and not replay,
             until=self._plan.until(plan) if several else None,
@@ -111,11 +119,12 @@ class EpochSearch:
             proposals, around = self._range.proposals(
                 epoch, plan, current, annealing=annealing, optimizers=self._trainer.optimizers
             )
-            scheduler = self._scheduler(plan)
+            scheduler = self._scheduler(plan, progress)
             record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around)
             record = self._completed(record, plan, proposals, annealing)
         self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
         self._ledger.add(self._trainer, record)
+        self._voice.inform(search_line(record))
         if record.chosen is None:
             runner.train_natively(self._recovery.without_winner(record))
             return
@@ -152,7 +161,7 @@ class EpochSearch:
     def _budget(self) -> Budget:
         return Budget(Cap.parse(self._given.max_overhead), self._plan)
 
-    def _scheduler(self, plan: EpochPlan) -> HyperparameterScheduler:
+    def _scheduler(self, plan: EpochPlan, progress: SearchProgress) -> HyperparameterScheduler:
         epoch, history = self._trainer.current_epoch, self._ledger.history
         budget = self._budget
         return HyperparameterScheduler(
@@ -160,13 +169,18 @@ class EpochSearch:
             self._keys,
             self._determinant(plan),
             n_trials=plan.n_trials,
-            fraction=plan.fraction,
             # the first search alone; a list of rates is the user's own choice
             settles=self._plan.policy.smooth_first and not history and self._range.n_listed is None,
-            progress=make_progress(self._trainer) if self._given.progress else None,
+            progress=progress,
             affords=lambda results: budget.affords(history, results, plan, epoch),
             ranked_before=any(old.chosen is not None for old in history),
         )
+
+    def _progress(self, plan: EpochPlan) -> SearchProgress:
+        if not self._given.progress:
+            return SearchProgress()
+        batches = self._plan.until(plan) or self._trainer.num_training_batches
+        return make_progress(self._trainer, batches=batches, objective=self._objective.name)
 
     def _epoch_plan(self) -> EpochPlan:
         plan = self._plan.epoch_plan(first=not self._ledger.history)
@@ -188,6 +202,9 @@ class EpochSearch:
             policy=self._plan.policy.name,
             annealing=annealing,
             share=plan.fraction,
+            score_samples=self._scoring.scored,
+            rule=self._determinant(plan).rule,
+            n_sigma=self._plan.policy.n_sigma,
         )
 
     def _replays(self) -> bool:

@@ -12,13 +12,14 @@ from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.learning_rate.annealing import progress_of
 from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
 from lightning_gammabo.policy import make_policy
-from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
+from lightning_gammabo.records import Outcome, SearchHistory, TrialState
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.report.publish import Showcase
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch import EpochSearch
+from lightning_gammabo.scheduler.epoch_end import EpochEnds, logged_scalars, run_info, why_not
 from lightning_gammabo.scheduler.recorder import Ledger
 from lightning_gammabo.scheduler.recovery import HALF, Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
@@ -27,13 +28,14 @@ from lightning_gammabo.trainer.compat import remarks
 from lightning_gammabo.trainer.epoch_loop import make_iterator, watch_loader
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
 from lightning_gammabo.trainer.inspection import (
+    batches_done,
     check_lightning,
     goes_on_inside,
     needs_native_batches,
     shape_of_run,
     trains_weights,
 )
-from lightning_gammabo.trainer.messages import Voice
+from lightning_gammabo.trainer.messages import Voice, inform, warn
 from lightning_gammabo.trainer.snapshot.checkpoint import ResumePoint
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark
 from lightning_gammabo.trainer.validation_subset import ScoringSet, scoring_loader
@@ -55,12 +57,13 @@ class FitSession:
         rates: the rates of the fit.
         idle: why nothing is searched in this fit, or None.
         showcase: pictures and report.
+        ends: what epochs end with.
         plan: which epochs are searched and how; None before training starts.
     """
 
     def __init__(self, given: SearchArguments) -> None:
         self.idle: str | None = None
-        self.showcase = Showcase(log_figures=given.log_figures, report_file=given.report)
+        self.showcase = Showcase(log_figures=given.log_figures, report=given.report, warn=warn)
         self.plan: RunPlan | None = None
         self._voice = Voice()
         self.ledger = Ledger(given.history_file, self._voice, logs=given.log_metrics != "off")
@@ -71,6 +74,7 @@ class FitSession:
         self.rates = RunRates(self._policy.annealing, given.lr_schedulers, self._voice)
         self._range = SearchRange(min_lr=given.min_lr, max_lr=given.max_lr, sampler=given.sampler, seed=given.seed)
         self._recovery = Recovery(self._range, self._objective, self._keys, self._voice)
+        self.ends = EpochEnds(self._objective, self._keys)
         self._scoring: ScoringSet | None = None
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
@@ -78,6 +82,7 @@ class FitSession:
         # of a plateau: the epoch at whose start it saw a loss last, and the loss that a checkpoint left to be seen
         self._seen = 0
         self._resumed_loss: float | None = None
+        self._shown = False
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the Trainer before it trains.
@@ -128,6 +133,7 @@ class FitSession:
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
+        self.ledger.history.run = run_info(self._given, policy, self.plan, trainer)
         if self.plan.search_epochs == []:
             self._voice.warn(
                 f"no epoch is searched: start_epoch={policy.start_epoch}, stop_epoch={policy.stop_epoch!r}, and the "
@@ -151,7 +157,7 @@ class FitSession:
         if self.ledger.history and trainer.current_epoch > self._seen:
             self._see(trainer, guard)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
-        guard.follow(progress_of(trainer, 0))
+        guard.follow(progress_of(trainer, batches_done(trainer)))
         watched = self._policy.recover and bool(self.ledger.history)
         return self._resume is not None or watched or self.plan.searches(trainer.current_epoch)
 
@@ -188,6 +194,7 @@ class FitSession:
             rates=self.rates,
             search_range=self._range,
             recovery=self._recovery,
+            scoring=self._scoring or ScoringSet(None),
             ledger=self.ledger,
             objective=self._objective,
             keys=self._keys,
@@ -195,19 +202,46 @@ class FitSession:
         )
         reason = (self._nothing_to_search(trainer) or search.too_dear()) if searched else None
         if reason is not None:
+            self.ends.not_searched(trainer.current_epoch, reason)
             self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
         make_runner = functools.partial(
             EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
         )
         self._mark = None
         if searched and reason is None:
-            search.run(functools.partial(make_runner, scoring=self._scoring))
+            search.run(make_runner)
             self._learn_shape(trainer)
-            self.showcase.searched(trainer, self.ledger.history, self.rates.by_epoch)
+            self.showcase.searched(trainer, self.ledger.history)
         elif self._policy.recover and self.ledger.history and trains_weights(trainer):
             search.train_watched(make_runner)
         else:
             run(fetcher)
+
+    def note_epoch(self, trainer: Trainer) -> None:
+        """Note what an epoch was trained with and what it ended with.
+
+        Args:
+            trainer: the Trainer, in ``on_train_epoch_end``.
+        """
+        epoch, history, plan = trainer.current_epoch, self.ledger.history, self.plan
+        self.rates.note_epoch(epoch)
+        if plan is not None and history:
+            rate = next((rate for rate in self.rates.by_epoch if rate.epoch == epoch), None)
+            why = "" if plan.searches(epoch) else why_not(plan, epoch)
+            self.ledger.note_epoch(trainer, self.ends.ended(trainer, rate, not_searched=why))
+
+    def show(self, trainer: Trainer) -> None:
+        """Show what was found, once: the table with the cost, and the report.
+
+        Args:
+            trainer: the Trainer, when its training has ended or was stopped.
+        """
+        if self._shown:
+            return
+        self._shown = True
+        if self.ledger.history:
+            inform(f"GammaLRSearch: what was found\n{self.ledger.history}")
+        self.showcase.ended(trainer, self.ledger.history)
 
     def end(self) -> None:
         """Leave the Trainer as it was found; safe to call twice."""
@@ -227,7 +261,8 @@ class FitSession:
             What :meth:`load_state_dict` takes.
         """
         return {
-            "history": [record.to_dict() for record in self.ledger.history],
+            "history": self.ledger.history.to_dicts(),
+            "ends": self.ends.state_dict(),
             "rates": self.rates.state_dict(),
             "confusion": dict(self.showcase.confusion),
             "reference_loss": self._objective.reference_loss,
@@ -243,7 +278,8 @@ class FitSession:
         Args:
             state: that dictionary.
         """
-        self.ledger.history = SearchHistory(EpochRecord.from_dict(record) for record in state["history"])
+        self.ledger.history = SearchHistory.from_dicts(state["history"])
+        self.ends.load_state_dict(state["ends"])
         self.rates.load_state_dict(state["rates"])
         self.showcase.confusion = dict(state.get("confusion", {}))
         self._objective.reference_loss = state["reference_loss"]
@@ -288,8 +324,7 @@ class FitSession:
 
     def _loss_of(self, trainer: Trainer) -> float | None:
         # the validation loss that the Trainer has logged last
-        logged = {k: float(v) for k, v in trainer.callback_metrics.items() if v.numel() == 1}
-        return self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged))
+        return self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged_scalars(trainer)))
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._given.commit == "replay" or needs_native_batches(trainer) is not None
@@ -301,6 +336,7 @@ class FitSession:
         if self.plan is not None:
             shape = self._shape_of(trainer)
             self.plan.shape = replace(self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays)
+            self.ledger.history.note_validation(self.plan.validation)
 
     def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:
         step = trainer.global_step

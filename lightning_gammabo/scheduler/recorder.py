@@ -1,11 +1,11 @@
-"""The book of a fit's searches: its history, the file it is written to, the loggers, and what it all cost."""
+"""The book of a fit: its history, the file it is written to, the loggers."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lightning_gammabo.records import EpochRecord, SearchHistory
-from lightning_gammabo.scheduler.budget import RunPlan, extra_passes
+from lightning_gammabo.records import EpochRecord, SearchHistory, TrainedEpoch
+from lightning_gammabo.records.epoch import KAPPAS
 from lightning_gammabo.trainer.inspection import log_to_loggers
 from lightning_gammabo.trainer.messages import Voice
 
@@ -43,30 +43,25 @@ class Ledger:
         self.history.replace([*(old for old in self.history if old.epoch != record.epoch), record])
         if self._logs:
             log_to_loggers(trainer, _summary(record))
+        self._save(trainer)
+
+    def note_epoch(self, trainer: Trainer, trained: TrainedEpoch) -> None:
+        """Note what an epoch ended with; tell the file.
+
+        Args:
+            trainer: the Trainer.
+            trained: the epoch.
+        """
+        self.history.note_epoch(trained)
+        self._save(trainer)
+
+    def _save(self, trainer: Trainer) -> None:
         if self._path is None or not trainer.is_global_zero:
             return
         try:
             self.history.save(self._path)
         except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
             self._voice.warn(f"history_file={str(self._path)!r} could not be written ({error}); training goes on")
-
-    def cost_in_words(self, epochs: int, plan: RunPlan) -> str:
-        """What the searches cost the whole run, beside what was planned.
-
-        Args:
-            epochs: epochs that were trained, searched or not.
-            plan: the run's plan.
-
-        Returns:
-            A sentence.
-        """
-        counted = sum(extra_passes(record, plan.validation) for record in self.history)
-        planned = plan.planned
-        beside = "" if planned is None else f"; planned were {1.0 + planned / (plan.shape.epochs or 1):.2f} at the most"
-        return (
-            f"the whole run cost {1.0 + counted / max(epochs, 1):.2f} passes for each plain one, validations of "
-            f"candidates included{beside}"
-        )
 
 
 def _summary(record: EpochRecord) -> dict[str, float]:
@@ -79,6 +74,6 @@ def _summary(record: EpochRecord) -> dict[str, float]:
     chosen = record.chosen
     if chosen is not None:
         values = {"lr": chosen.lr, "score": chosen.score, "loss": chosen.loss, "accuracy": chosen.accuracy}
-        values["kappa" if record.objective.startswith("kappa") else "objective"] = chosen.value
+        values["kappa" if record.ranked_by in KAPPAS else "objective"] = chosen.value
         summary |= {f"gamma/{name}": float(value) for name, value in values.items() if value is not None}
     return summary

@@ -75,7 +75,6 @@ class HyperparameterScheduler:
             trained.
         ranked_before: whether candidates were ranked earlier in this fit: then one that logs nothing to rank it by
             fails, instead of ending the run.
-        fraction: share of the epoch that each candidate trains, to show.
         settles: whether the last candidate is the centre of the rates that scored well
             (:func:`~lightning_gammabo.determinant.smoothing.smoothed_argmax`); the determinant then prefers it.
     """
@@ -90,7 +89,6 @@ class HyperparameterScheduler:
         progress: SearchProgress | None = None,
         affords: Callable[[Sequence[Result]], bool] | None = None,
         ranked_before: bool = False,
-        fraction: float = 1.0,
         settles: bool = False,
     ) -> None:
         self._objective = objective
@@ -100,7 +98,6 @@ class HyperparameterScheduler:
         self._progress = progress or SearchProgress()
         self._affords = affords or (lambda results: True)
         self._judge = Judge(objective, keys, alone=n_trials == 1, ranked_before=ranked_before)
-        self._fraction = fraction
         self._settles = settles and n_trials > FEWEST
         self._baselines = 0
 
@@ -131,7 +128,7 @@ class HyperparameterScheduler:
         kept: Result | None = None
         starved = 0
         # the display comes first: while callbacks are set aside, Lightning's own bars lean on it
-        self._progress.start(epoch, self._n_trials, self._fraction)
+        self._progress.start(epoch, self._n_trials)
         try:
             val_passes = self._learn_reference(runner)
             proposals.enqueue(current_lr)

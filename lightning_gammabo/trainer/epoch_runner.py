@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
-from lightning.pytorch.utilities.memory import is_oom_error
 from torch import Tensor
 
 from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
@@ -16,6 +16,7 @@ from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
 from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
+from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
 from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
 from lightning_gammabo.trainer.hook_dispatch import these_called_too
 from lightning_gammabo.trainer.inspection import overrides
@@ -23,6 +24,8 @@ from lightning_gammabo.trainer.isolation import Aside, Told
 from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
 from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, end_threads, threaded, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
+from lightning_gammabo.trainer.snapshot.tensors import is_finite
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
@@ -65,6 +68,7 @@ class EpochRunner:
         drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
         watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
         sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
+        on_batch: called with the number of batches that a candidate has trained, after each of them.
 
     Attributes:
         rates: the learning rates at the start of the epoch.
@@ -87,6 +91,7 @@ class EpochRunner:
         drop_at: float | None = None,
         watched: bool = False,
         sane: Sane | None = None,
+        on_batch: Callable[[int], object] = nothing,
     ) -> None:
         self.rates = LearningRates(trainer.optimizers, guard)
         self.stateful: list[str] = []
@@ -106,7 +111,7 @@ class EpochRunner:
         keeps = reason is not None and not once
         self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
-        self._aside = Aside(trainer, guard, self._validation)
+        self._aside = Aside(trainer, guard, self._validation, on_batch)
         self._errors = CandidateErrors(trainer, self.rates.reference)
         self._until = until
         self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
@@ -150,10 +155,8 @@ class EpochRunner:
         """
         return self._trainer.strategy.broadcast(value) if self._trainer.world_size > 1 else value
 
-    def _all(self, value: bool) -> bool:
-        return (
-            value if self._trainer.world_size == 1 else self._trainer.strategy.reduce_boolean_decision(value, all=True)
-        )
+    def _all(self, flag: bool) -> bool:
+        return bool(self._trainer.strategy.reduce_boolean_decision(flag, all=True))
 
     def baseline(self) -> Outcome | None:
         """Validate the state at the start of the epoch, and leave no trace of it.
@@ -191,6 +194,7 @@ class EpochRunner:
             outcome = self._outcome(lr, probe)
         self._errors.note_end(lr, outcome.state)
         if outcome.state is TrialState.FAILED:
+            forget_interrupted_step(self._module)
             torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
         return outcome
 
@@ -205,7 +209,7 @@ class EpochRunner:
             return self._aside.outcome(TrialState.PRUNED, probe, message=str(dropped), behind=dropped.ratio)
         except Exception as error:
             # where others train along, they wait for this one: the launcher has to end them all
-            if _is_out_of_memory(error) and self._trainer.world_size == 1:
+            if out_of_memory_everywhere(error, self._trainer.world_size):
                 return self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
             if self._errors.counts_as_diverged(error, lr):
                 return self._aside.outcome(TrialState.DIVERGED, probe, message=in_words(error))
@@ -337,8 +341,7 @@ class EpochRunner:
     def _ends_sanely(self, probe: Probe) -> bool:
         probe.check()
         # the last step's loss is of the weights before it
-        trained = [p for p in self._module.parameters() if p.requires_grad]
-        if not self.agree(all(bool(p.detach().isfinite().all()) for p in trained)):
+        if not self._all(all(is_finite(p) for p in self._module.parameters() if p.requires_grad)):
             return False
         if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
             return True
@@ -420,20 +423,14 @@ class EpochRunner:
                 bar.on_train_batch_end(self._trainer, self._module, None, None, last)
 
 
+@dataclass(slots=True)
 class _EndState:
-    __slots__ = ("at", "done", "lr", "state", "tail", "told")
-
-    def __init__(self, state: TrainerState, told: Told, tail: bool, at: int, done: bool, lr: float) -> None:
-        self.state = state
-        self.told = told
-        self.tail = tail
-        self.at = at
-        self.done = done
-        self.lr = lr
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, (MemoryError, torch.cuda.OutOfMemoryError)) or is_oom_error(error)
+    state: TrainerState
+    told: Told
+    tail: bool
+    at: int
+    done: bool
+    lr: float
 
 
 def _share_of(share: float | None, batches: float) -> int | None:

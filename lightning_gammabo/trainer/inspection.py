@@ -6,6 +6,8 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
+from torch import nn
+
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.trainer.callback_hooks import has_batch_hooks, hook_owner
 from lightning_gammabo.trainer.snapshot.loaders import samples_of, train_loaders, val_loaders
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "batches_done",
     "call_module",
     "check_lightning",
     "goes_on_inside",
@@ -37,13 +40,14 @@ def check_lightning(trainer: Trainer) -> None:
 
     Raises:
         RuntimeError: naming what is missing.
-        ValueError: if the strategy is none of those whose state can be put back.
+        ValueError: if the strategy keeps weights where they cannot be held and put back in place.
     """
-    strategies = [base.__name__ for base in type(trainer.strategy).__mro__]
-    if not {"SingleDeviceStrategy", "DDPStrategy"} & set(strategies):
+    reason = _weights_out_of_reach(trainer)
+    if reason is not None:
         raise ValueError(
-            f"GammaLRSearch cannot put back the state of {strategies[0]}: choose Trainer(strategy='ddp') or a single "
-            "device, or remove the callback for this run"
+            f"GammaLRSearch cannot put back the state of {type(trainer.strategy).__name__}: {reason}. To shard the "
+            "model choose ModelParallelStrategy with PyTorch's fully_shard (FSDP2); else Trainer(strategy='ddp') or a "
+            "single device, or remove the callback for this run"
         )
     epoch_loop = getattr(trainer.fit_loop, "epoch_loop", None)
     wanted: dict[str, tuple[object, tuple[str, ...]]] = {
@@ -181,6 +185,19 @@ def goes_on_inside(trainer: Trainer) -> bool:
     return loop.restarting and loop.batch_progress.current.ready > 0
 
 
+def batches_done(trainer: Trainer) -> int:
+    """Batches of the present epoch that were trained before this process took over.
+
+    Args:
+        trainer: the Trainer, in ``on_train_epoch_start``.
+
+    Returns:
+        Above 0 only after a resume whose checkpoint was written within the epoch.
+    """
+    ready: int = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return ready if goes_on_inside(trainer) and ready < trainer.num_training_batches else 0
+
+
 def module_of(loop: object, method: str) -> Any:
     """The module whose functions a loop's method calls by name; a user's subclass lives elsewhere.
 
@@ -205,6 +222,26 @@ def call_module(trainer: Trainer) -> Any:
         The module, or None where this Lightning has another way.
     """
     return getattr(module_of(trainer.fit_loop, "setup_data"), "call", None)
+
+
+_FLAT_WEIGHTS = ("FullyShardedDataParallel", "XlaFullyShardedDataParallel")
+
+
+def _weights_out_of_reach(trainer: Trainer) -> str | None:
+    # why what the strategy trains is not all in the module's tensors and the optimizers' state; None where it is
+    strategy: Any = trainer.strategy
+    missing = [
+        name for name in ("model", "optimizers", "broadcast", "reduce_boolean_decision") if not hasattr(strategy, name)
+    ]
+    if missing:
+        return f"it has no {', '.join(missing)}"
+    if getattr(strategy, "handles_gradient_accumulation", False):
+        return "an engine of its own accumulates gradients and keeps weights besides the module's"
+    for part in strategy.model.modules() if isinstance(strategy.model, nn.Module) else ():
+        flat = [base.__name__ for base in type(part).__mro__ if base.__name__ in _FLAT_WEIGHTS]
+        if flat:
+            return f"{flat[0]} (FSDP1) lays the weights into flat tensors, of which the module's are passing views"
+    return None
 
 
 def _looks_at_epochs_only(callback: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -12,11 +12,11 @@ from torch import Tensor
 from lightning_gammabo.learning_rate.controller import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.callback_hooks import for_candidates, only_shows, takes_part
-from lightning_gammabo.trainer.distributed import joined_over_ranks, mean_over_ranks
+from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks, mean_over_ranks
 from lightning_gammabo.trainer.hook_dispatch import only_these_called
 from lightning_gammabo.trainer.logger_writes import LoggerWrites, Written
 from lightning_gammabo.trainer.monitor import PROBED, Probe
-from lightning_gammabo.trainer.patch import replaced
+from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.objects import ObjectImage
 from lightning_gammabo.trainer.snapshot.roots import is_lightning, named
 from lightning_gammabo.trainer.validation import Validation
@@ -38,6 +38,7 @@ class Aside:
         trainer: the Trainer, at the start of the epoch.
         guard: the guard of the rates, which candidates need as well; None for none.
         validation: the validations of the epoch.
+        on_batch: called with the number of batches that a candidate has trained, after each of them.
 
     Attributes:
         taking_part: objects whose state the candidates move.
@@ -45,11 +46,18 @@ class Aside:
         saves: whether user code asked for a checkpoint while a candidate trained; its validation comes once more.
     """
 
-    def __init__(self, trainer: Trainer, guard: RateGuard | None, validation: Validation) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        guard: RateGuard | None,
+        validation: Validation,
+        on_batch: Callable[[int], object] = nothing,
+    ) -> None:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         self._trainer = trainer
         self._guard = guard
         self._validation = validation
+        self._on_batch = on_batch
         self._observed = [callback for callback in callbacks if takes_part(callback)]
         self._silent = [one for one in callbacks if not takes_part(one) and not only_shows(one)]
         self.taking_part: list[object] = [*self._observed, *([guard] if guard is not None else [])]
@@ -108,7 +116,7 @@ class Aside:
         self.saves = self.saves or not self._scoring
 
     def _candidate_probe(self, **options: Any) -> Probe:
-        return self.probe(read_sums=lambda: running_sums(self._trainer), **options)
+        return self.probe(read_sums=lambda: running_sums(self._trainer), on_batch=self._on_batch, **options)
 
     def probe(self, **options: Any) -> Probe:
         """What watches an epoch.
@@ -183,7 +191,7 @@ class Aside:
         if scored:
             metrics = mean_over_ranks(metrics, ranks)
             losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, ranks)
-            batches = joined_over_ranks(probe.val_batches, ranks)
+            batches = joined_over_ranks(probe.val_batches, ranks, data_part(self._trainer)[0])
         return Outcome(
             state=state,
             metrics=metrics,

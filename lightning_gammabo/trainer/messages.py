@@ -1,16 +1,21 @@
-"""What a fit says to its user: each thing once, on rank 0."""
+"""What a fit says to its user: each thing once, on rank 0; what is no warning goes to standard output."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, TextIO
 
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
-__all__ = ["Voice", "beside_bars"]
+from lightning_gammabo.trainer.patch import replaced
+
+__all__ = ["Voice", "beside_bars", "inform", "warn"]
+
+log = logging.getLogger("lightning_gammabo")
 
 
 class Voice:
@@ -26,8 +31,7 @@ class Voice:
             message: the words.
         """
         if self._is_new(message):
-            with beside_bars():
-                rank_zero_info(f"GammaLRSearch: {message}")
+            inform(f"GammaLRSearch: {message}")
 
     def warn(self, message: str) -> None:
         """Say what a user should look at.
@@ -36,13 +40,55 @@ class Voice:
             message: the words.
         """
         if self._is_new(message):
-            with beside_bars():
-                rank_zero_warn(f"GammaLRSearch: {message}")
+            warn(f"GammaLRSearch: {message}")
 
     def _is_new(self, message: str) -> bool:
         new = message not in self._said
         self._said.add(message)
         return new
+
+
+@rank_zero_only
+def inform(message: str) -> None:
+    """Say something on rank 0: to standard output, and to what the user's logging is configured for.
+
+    Args:
+        message: the words.
+    """
+    with beside_bars():
+        log.info(message)
+
+
+@rank_zero_only
+def warn(message: str) -> None:
+    """Warn on rank 0, without the place in this package that the words come from.
+
+    Args:
+        message: the words.
+    """
+    with beside_bars(), replaced(warnings, "formatwarning", lambda words, *_, **__: f"Warning: {words}\n"):
+        rank_zero_warn(message, stacklevel=3)
+
+
+class _Screen(logging.StreamHandler[TextIO]):
+    """Writes to standard output as it is now, unless the user's own logging writes to the console already."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stdout
+
+    def filter(self, record: logging.LogRecord) -> Any:
+        consoles = (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)
+        roots = (handler for handler in logging.root.handlers if isinstance(handler, logging.StreamHandler))
+        return not any(handler.stream in consoles for handler in roots) and super().filter(record)
+
+
+log.addHandler(_Screen())
+if log.level == logging.NOTSET:
+    log.setLevel(logging.INFO)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from lightning_gammabo.records import has_exploded
+from lightning_gammabo.trainer.patch import nothing
 
 __all__ = ["CHECK_EVERY", "HOPELESS", "PROBED", "Diverged", "Dropped", "Probe", "mean_loss"]
 
@@ -49,6 +50,7 @@ class Probe:
         drop_after: batches after which the candidate is compared with ``rival``; None for never.
         rival: the leader's training losses, batch by batch.
         read_sums: what a validation has added up so far, as ``(sum, weight)`` by the metric's name.
+        on_batch: called with the number of batches that were trained, after each of them.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Probe:
         drop_after: int | None = None,
         rival: Sequence[Tensor] = (),
         read_sums: Callable[[], Sums] = dict,
+        on_batch: Callable[[int], object] = nothing,
     ) -> None:
         self.batches = 0
         self.losses: list[Tensor] = []
@@ -69,6 +72,7 @@ class Probe:
         self._drop_after = drop_after if rival else None
         self._rival = rival
         self._read_sums = read_sums
+        self._on_batch = on_batch
         self._checked = 0
         self._validation: list[Tensor] = []
         self._sums: list[Sums] = []
@@ -88,6 +92,7 @@ class Probe:
             Dropped: likewise.
         """
         self.batches += 1
+        self._on_batch(self.batches)
         loss = _loss_of(outputs)
         if loss is not None:
             self.losses.append(loss)

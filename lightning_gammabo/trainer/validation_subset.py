@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler, Subset
 from torch.utils.data.distributed import DistributedSampler
 
+from lightning_gammabo.trainer.distributed import data_part
 from lightning_gammabo.trainer.patch import replaced
 
 if TYPE_CHECKING:
@@ -35,11 +36,13 @@ class ScoringSet:
 
     Attributes:
         share: share of the user's validation data that a scoring reads.
+        scored: samples that a scoring reads, on all ranks together; None for the user's whole validation.
         active: whether the validation loop reads these data now.
     """
 
     def __init__(self, samples: int | None, own: Any = None, *, seed: int = 0) -> None:
         self.share = 1.0
+        self.scored: int | None = None
         self.active = False
         self._samples = samples
         self._own = own
@@ -90,7 +93,7 @@ class ScoringSet:
         if self._made_for is not None and all(map(operator.is_, users.flattened, self._made_for)):
             return self._combined is not None
         self._made_for = list(users.flattened)
-        self._combined, self.share = None, 1.0
+        self._combined, self.share, self.scored = None, 1.0, None
         loaders, limits = self._owns, [math.inf] * len(self._owns)
         if self._own is None:
             pairs = list(zip(users.flattened, loop._max_batches, strict=True))
@@ -102,6 +105,7 @@ class ScoringSet:
             limits = [limit if part is None else math.inf for part, (_, limit) in zip(parts, pairs, strict=True)]
         mine, theirs = _size_of(loaders), _size_of(users.flattened)
         self.share = mine / theirs if mine is not None and theirs else 1.0
+        self.scored = None if mine is None else int(mine) * trainer.world_size
         # the user's own class of combination, of whichever Lightning this is
         self._combined = type(users)(loaders if len(loaders) > 1 else loaders[0], "sequential")
         self._limits = [min(limit, _batches_of(loader)) for loader, limit in zip(loaders, limits, strict=True)]
@@ -121,8 +125,8 @@ class ScoringSet:
         draw = torch.Generator().manual_seed(self._seed)
         chosen = torch.randperm(total, generator=draw)[:samples].sort().values.tolist()
         if isinstance(loader.sampler, DistributedSampler):
-            ranks = trainer.world_size
-            chosen = chosen[: max(len(chosen) // ranks, 1) * ranks][trainer.global_rank :: ranks]
+            part, parts = data_part(trainer)
+            chosen = chosen[: max(len(chosen) // parts, 1) * parts][part::parts]
         return DataLoader(
             Subset(loader.dataset, chosen),
             batch_size=max(1, min(loader.batch_size, len(chosen) // PAIRS)),

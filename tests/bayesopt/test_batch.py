@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from scipy import stats
-
-from lightning_gammabo.bayesopt import BayesOpt, GammaPrecisionGP, HyperNodes, LearningRateSpace
 from lightning_gammabo.bayesopt._batch import draw, fantasies
 from lightning_gammabo.bayesopt._criterion import log_ei
 from lightning_gammabo.bayesopt._process import Fit, HyperGrid, Mixture, fit, predict
+from scipy import stats
+
+from lightning_gammabo.bayesopt import BayesOpt, GammaPrecisionGP, HyperNodes, LearningRateSpace
 
 SPACE = LearningRateSpace(1e-3, 1.0)
 X, Y = np.array([0.1, 0.4, 0.9]), np.array([-0.8, 1.1, -0.3])

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
-
 from lightning_gammabo.bayesopt._beliefs import WarmPrior, inside_log_prior
 from lightning_gammabo.bayesopt._bounds import Bounds, away_from, space_filling
+from scipy import stats
 
 GRID = np.linspace(0.0, 1.0, 101)
 

@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.landscapes import tables
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
 
-EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 NAMES = ("cifar", "digits", "mnist500")
 SPACE = LearningRateSpace(1e-4, 1.0)
 
 
-@pytest.fixture(scope="module")
-def tables() -> Any:
-    sys.path.insert(0, str(EXAMPLES / "landscapes"))
-    try:
-        yield importlib.import_module("tables")
-    finally:
-        sys.path.remove(str(EXAMPLES / "landscapes"))
-        sys.modules.pop("tables", None)
-
-
-def test_there_is_a_table_of_each_task(tables: Any) -> None:
+def test_there_is_a_table_of_each_task() -> None:
     assert tables.names() == sorted(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_table_is_sane(tables: Any, name: str) -> None:
+def test_table_is_sane(name: str) -> None:
     table = tables.load(name)
     shape = (len(table.seeds), 6, 121)
     assert table.loss.shape == table.accuracy.shape == table.held_loss.shape == table.held_accuracy.shape == shape
@@ -50,12 +36,12 @@ def test_table_is_sane(tables: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_training_gets_better_from_epoch_to_epoch(tables: Any, name: str) -> None:
+def test_training_gets_better_from_epoch_to_epoch(name: str) -> None:
     best = np.nanmin(tables.load(name).loss, axis=2).mean(axis=0)
     assert best[0] > best[2] > best[5]
 
 
-def test_kappa_is_zero_for_guessing_and_floored(tables: Any) -> None:
+def test_kappa_is_zero_for_guessing_and_floored() -> None:
     assert float(tables.kappa(np.array(math.log(10)), np.array(0.0), 10)) == pytest.approx(0.0)
     assert float(tables.kappa(np.array(1e30), np.array(0.0), 10)) == pytest.approx(tables.FLOOR)
     assert np.isnan(tables.kappa(np.array(np.nan), np.array(np.nan), 10))
@@ -75,7 +61,7 @@ def regret(score: np.ndarray, floor: float, kind: str, seed: int) -> float:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_search_beats_random_search(tables: Any, name: str) -> None:
+def test_search_beats_random_search(name: str) -> None:
     score = tables.load(name).score
     cases = [(score[s, e], 10 * s + e) for s in range(len(score)) for e in range(4)]
     ours = np.mean([regret(values, tables.FLOOR, "gamma", seed) for values, seed in cases])

@@ -11,11 +11,11 @@ import torch
 from botorch.exceptions.errors import UnsupportedError
 from botorch.sampling.get_sampler import get_sampler
 from botorch.sampling.normal import IIDNormalSampler, SobolQMCNormalSampler
+from lightning_gammabo.bayesopt._linalg import cholesky
 from scipy import stats
 from torch import Tensor
 
 from lightning_gammabo.bayesopt import StudentTPosterior, _torch_t
-from lightning_gammabo.bayesopt._linalg import cholesky
 
 DF = 5.0
 

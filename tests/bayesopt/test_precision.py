@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 import torch
+from lightning_gammabo.bayesopt._nodes import log_marginal
 from scipy import integrate, stats
 
 from lightning_gammabo.bayesopt import precision
-from lightning_gammabo.bayesopt._nodes import log_marginal
 
 
 def test_gamma_posterior_is_bayes_rule() -> None:

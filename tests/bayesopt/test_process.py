@@ -8,10 +8,10 @@ import math
 import numpy as np
 import pytest
 import torch
-
-from lightning_gammabo.bayesopt import GammaPrecisionGP
 from lightning_gammabo.bayesopt._criterion import gaussian_log_ei, log_ei, log_pi
 from lightning_gammabo.bayesopt._process import HyperGrid, Mixture, fit, predict
+
+from lightning_gammabo.bayesopt import GammaPrecisionGP
 from tests.bayesopt import reference
 
 X = np.array([0.05, 0.3, 0.42, 0.9])

@@ -17,9 +17,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from lightning_gammabo.bayesopt._factory import SEARCHES
 
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
-from lightning_gammabo.bayesopt._factory import SEARCHES
 from lightning_gammabo.records import Trial
 
 KINDS = [kind for kind in SEARCHES if kind != "list"]

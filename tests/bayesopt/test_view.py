@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lightning_gammabo.bayesopt._view import Units
 from scipy import integrate, stats
 
 from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace
-from lightning_gammabo.bayesopt._view import Units
 
 SPACE = LearningRateSpace(1e-3, 0.5)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lightning_gammabo.trainer.snapshot.digest import digest
 
-__all__ = ["TensorImage"]
+__all__ = ["TensorImage", "is_finite", "wrapped_parts"]
 
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
@@ -19,6 +19,9 @@ class TensorImage:
 
     The image also remembers the tensor's *storage*: a tensor that was pointed elsewhere since (``p.data = other``) is
     pointed back before it is written, so that the other one is not written over.
+
+    A wrapper around other tensors, such as a sharded parameter (``DTensor``), is held part by part: each process holds
+    and compares its own shard, and no process waits for another.
 
     Args:
         tensor: any tensor; a leaf or not, strided, expanded or sparse, sharded (``DTensor``), on any device.
@@ -30,15 +33,20 @@ class TensorImage:
         held: whether the values have been copied.
     """
 
-    __slots__ = ("_alias", "_digest", "_requires_grad", "_tensor", "_values", "_version", "_with_grad", "grad")
+    __slots__ = (
+        "_alias", "_digest", "_parts", "_requires_grad", "_tensor", "_values", "_version", "_with_grad", "grad",
+    )  # fmt: skip
 
     def __init__(self, tensor: Tensor, *, grads: bool = True, deferred: bool = False) -> None:
         self._tensor = tensor
-        self._alias = _plain(tensor)  # same storage, at no cost
+        self._parts = {
+            name: TensorImage(part, grads=False, deferred=deferred) for name, part in wrapped_parts(tensor).items()
+        }
+        self._alias = tensor if self._parts else _plain(tensor)  # same storage, at no cost
         self._values: Tensor | None = None
         self._version = _version(tensor)
         # writes through ``.data`` are not counted in the version
-        self._digest = digest(self._alias) if deferred else None
+        self._digest = digest(self._alias) if deferred and not self._parts else None
         self._requires_grad = tensor.requires_grad
         self._with_grad = tensor.is_leaf
         self.grad: Tensor | None = tensor.grad if grads and self._with_grad else None
@@ -51,7 +59,7 @@ class TensorImage:
     @property
     def held(self) -> bool:
         """Whether the values have been copied."""
-        return self._values is not None
+        return all(part.held for part in self._parts.values()) if self._parts else self._values is not None
 
     def hold(self, reuse: TensorImage | None = None) -> bool:
         """Copy the values as they are now.
@@ -64,6 +72,9 @@ class TensorImage:
         """
         if _version(self._tensor) != self._version or not _same_values(self._digest, self._tensor):
             return False
+        if self._parts:
+            spares = reuse._parts if reuse is not None else {}
+            return all(part.hold(spares.get(name)) for name, part in self._parts.items())
         with torch.no_grad():
             source = _written_part(self._alias)
             spare = reuse._values if reuse is not None else None
@@ -77,7 +88,35 @@ class TensorImage:
 
     def restore(self) -> None:
         """Write the values back, and the gradient, and whether one is asked for."""
-        assert self._values is not None, "hold() comes before restore()"
+        assert self.held, "hold() comes before restore()"
+        if self._parts:
+            self._restore_parts()
+        else:
+            self._restore_values()
+        if self._with_grad and not self._tensor.is_leaf:
+            # written in place by something with a graph (``total += loss``); a view is told by its base
+            with contextlib.suppress(RuntimeError):
+                self._tensor.detach_()
+        if self._with_grad and self._tensor.is_leaf:
+            if self._tensor.requires_grad != self._requires_grad:
+                self._tensor.requires_grad_(self._requires_grad)
+            if self._tensor.grad is not self.grad:
+                self._tensor.grad = self.grad
+
+    def _restore_parts(self) -> None:
+        for name, part in self._parts.items():
+            present = getattr(self._tensor, name)
+            if present is part._tensor:
+                part.restore()
+            elif part._values is not None and _same_form(present, part._tensor):
+                # FSDP has laid its shard anew (``module.to``) and reads this one from now on
+                present.copy_(part._values)
+            else:
+                setattr(self._tensor, name, part._tensor)
+                part.restore()
+
+    def _restore_values(self) -> None:
+        assert self._values is not None
         context = torch.inference_mode() if self._alias.is_inference() else contextlib.nullcontext()
         if self._alias.layout is not torch.strided:
             # a sparse tensor's indices and values are exchanged as it is written: no alias could follow
@@ -90,15 +129,34 @@ class TensorImage:
                 self._tensor.data = self._alias
             with context:
                 _written_part(self._alias).copy_(self._values)
-        if self._with_grad and not self._tensor.is_leaf:
-            # written in place by something with a graph (``total += loss``); a view is told by its base
-            with contextlib.suppress(RuntimeError):
-                self._tensor.detach_()
-        if self._with_grad and self._tensor.is_leaf:
-            if self._tensor.requires_grad != self._requires_grad:
-                self._tensor.requires_grad_(self._requires_grad)
-            if self._tensor.grad is not self.grad:
-                self._tensor.grad = self.grad
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """Whether all of a tensor's values, as far as this process holds them, are finite.
+
+    Args:
+        tensor: any tensor.
+
+    Returns:
+        False if one is infinite or no number.
+    """
+    parts = wrapped_parts(tensor).values()
+    return all(map(is_finite, parts)) if parts else bool(tensor.detach().isfinite().all())
+
+
+def wrapped_parts(tensor: Tensor) -> dict[str, Tensor]:
+    """The tensors that a wrapper holds its values in.
+
+    Args:
+        tensor: any tensor.
+
+    Returns:
+        The inner tensors by the wrapper's attribute: of a ``DTensor``, the local shard; empty for a tensor that has a
+        storage of its own. Source: ``__tensor_flatten__``, PyTorch's protocol of traceable wrapper subclasses.
+    """
+    flatten = getattr(tensor, "__tensor_flatten__", None)
+    attributes = {name: getattr(tensor, name) for name in flatten()[0]} if flatten is not None else {}
+    return {name: part for name, part in attributes.items() if isinstance(part, Tensor)}
 
 
 def _plain(tensor: Tensor) -> Tensor:
@@ -111,7 +169,7 @@ def _plain(tensor: Tensor) -> Tensor:
         tensor: any tensor.
 
     Returns:
-        A tensor on the same storage; a wrapper without storage of its own, such as DTensor, stays one.
+        A tensor on the same storage.
     """
     with torch.DisableTorchFunctionSubclass():
         return Tensor.detach(tensor)

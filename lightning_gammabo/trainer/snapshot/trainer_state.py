@@ -12,6 +12,7 @@ from lightning_gammabo.trainer.snapshot.loaders import train_loaders, val_loader
 from lightning_gammabo.trainer.snapshot.objects import ObjectImage
 from lightning_gammabo.trainer.snapshot.rng import RngState
 from lightning_gammabo.trainer.snapshot.roots import data_image, is_lightning, named
+from lightning_gammabo.trainer.snapshot.sharding import reshard
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -44,6 +45,8 @@ class TrainerState:
         defer: bool = False,
         grads: bool = True,
     ) -> None:
+        self._module: LightningModule = trainer.lightning_module
+        reshard(self._module)
         self._loops = [_Attributes(loop, _is_loop_state) for loop in _loops(trainer)]
         self._loops += [_Attributes(obj, _is_plain) for obj in _plain_owners(trainer, data)]
         held = [*(train_loaders(trainer) if data else []), *(val_loaders(trainer) if validation else [])]
@@ -84,6 +87,7 @@ class TrainerState:
 
     def restore(self) -> None:
         """Put everything back, in place."""
+        reshard(self._module)
         for attributes in self._loops:
             attributes.restore()
         self._image.restore()

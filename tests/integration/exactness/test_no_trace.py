@@ -11,7 +11,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, Logger
 
-from lightning_gammabo import GammaLRSearch, ListSampler, TrialState
+from lightning_gammabo import GammaLRSearch, ListSampler, SearchPolicy, TrialState
 from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.fingerprint import differences, fingerprint, plain
 from tests.integration.identity.scenarios import KeepsState, Net
@@ -167,7 +167,7 @@ def test_all_candidates_diverged() -> None:
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
             records.extend(self.history)
 
-    search = Keeps("thesis", lr_min=1e24, lr_max=1e30, n_initial=1, n_iterations=2, search="grid")
+    search = Keeps(SearchPolicy(base="thesis", first_random=1, first_model=2), min_lr=1e24, max_lr=1e30, sampler="grid")
     module = Net(lr=1e25)
     with pytest.warns(UserWarning, match=r"all 3 candidates diverged.*rates above .* are not proposed any more"):
         trainer_of(search).fit(module, *loaders())

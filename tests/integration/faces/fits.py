@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch, ListSampler
 from lightning_gammabo.learning_rate.controller import LearningRates
-from tests.integration.identity.fingerprint import differences, fingerprint
 from tests.helpers.searching import gamma_search
+from tests.integration.identity.fingerprint import differences, fingerprint
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
 
 QUIET = {

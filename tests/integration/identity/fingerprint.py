@@ -11,12 +11,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.trainer.snapshot.rng import RngState
+from lightning_gammabo.trainer.snapshot.tensors import wrapped_parts
 
 
 def plain(tree: Any) -> Any:
     """Tensors as bytes, so that ``==`` is exact (NaN equals NaN, 0.0 is not -0.0)."""
     if isinstance(tree, torch.Tensor):
-        values = tree.detach().cpu().contiguous()
+        if parts := wrapped_parts(tree):  # a sharded tensor: this rank's shard
+            return plain(parts)
+        values = tree.detach().cpu().contiguous().clone()  # a storage that NumPy shares cannot be freed by FSDP
         return str(values.dtype), tuple(values.shape), values.reshape(-1).view(torch.uint8).numpy().tobytes()
     if isinstance(tree, dict):
         return {str(key): plain(value) for key, value in tree.items()}

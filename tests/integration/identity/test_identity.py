@@ -16,7 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_one_candidate_is_the_plain_fit(name: str) -> None:
     scenario = SCENARIOS[name]
-    check_one_candidate(partial(fit, scenario), search="gamma", **scenario.search)
+    check_one_candidate(partial(fit, scenario), sampler="gamma", **scenario.search)
 
 
 @pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if scenario.follows])

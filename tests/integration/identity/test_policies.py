@@ -32,7 +32,7 @@ def test_one_candidate_is_the_plain_anchored_fit(name: str, policy: str) -> None
 @pytest.mark.parametrize("name", FOLLOWS)
 def test_short_candidates_that_go_on_are_the_plain_fit_at_the_chosen_heights(name: str) -> None:
     scenario = SCENARIOS[name]
-    search = searching_in_part(anchor="cosine")
+    search = searching_in_part(annealing="cosine")
     searched = fit(scenario, search)
     assert [record.epoch for record in search.history] == [rate.epoch for rate in search.rates]
     assert differences(fit(scenario, known(search)), searched) == []

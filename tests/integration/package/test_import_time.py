@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_package_adds_little_to_lightning() -> None:
     """At most 0.3 s, and nothing that Lightning has not imported: BoTorch, SciPy and matplotlib come later."""
-    command = [sys.executable, str(ROOT / "examples" / "import_time.py")]
+    command = [sys.executable, str(ROOT / "benchmarks" / "speed" / "import_time.py")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["others"] == []

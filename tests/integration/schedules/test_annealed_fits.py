@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch, ListSampler
-from lightning_gammabo.determinant.smoothing import settled_rate
+from lightning_gammabo.determinant.smoothing import smoothed_argmax
 from lightning_gammabo.learning_rate.annealing import shape
 from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import differences
@@ -99,7 +99,7 @@ def test_the_first_search_ends_amid_the_rates_that_scored_well_and_the_schedule_
     first, *later = search.history
     assert len(later) == 3
     *others, centre = first.results
-    assert (centre.origin, centre.lr) == ("centre", settled_rate(others))
+    assert (centre.origin, centre.lr) == ("centre", smoothed_argmax(others))
     assert first.chosen is centre
     assert search.rates[0].peak == pytest.approx(centre.lr, rel=1e-12)
     assert later[0].results[0].lr == pytest.approx(centre.lr * shape(anchor, later[0].epoch / 4), rel=1e-12)

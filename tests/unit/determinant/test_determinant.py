@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_gammabo.determinant.determinant import Determinant, leave_one_out, paired_error
+from lightning_gammabo.determinant.determinant import Determinant, leave_one_out
 from lightning_gammabo.determinant.objective import kappa
-from lightning_gammabo.records import Result, TrialState
+from lightning_gammabo.records import Result, TrialState, paired_error
 
 
 def result(number: int, score: float | None = 1.0, loss: float | None = 0.5, **fields: object) -> Result:

@@ -67,13 +67,13 @@ def test_a_candidate_that_did_not_come_to_its_end_keeps_its_reason_and_has_no_es
 def test_a_hopeless_candidate_is_estimated_by_how_far_it_was_behind(
     leader: Result | None, behind: float | None, estimate: float | None
 ) -> None:
-    outcome = Outcome(state=TrialState.DROPPED, behind=behind)
+    outcome = Outcome(state=TrialState.PRUNED, behind=behind)
     assert judge().result(TRIAL, outcome, leader).estimate == estimate
 
 
 def test_where_only_a_metric_is_ranked_its_score_falls_behind_by_the_same_share() -> None:
     leader = Result(number=1, lr=0.2, state=TrialState.COMPLETE, score=0.8)
-    outcome = Outcome(state=TrialState.DROPPED, behind=1.5)
+    outcome = Outcome(state=TrialState.PRUNED, behind=1.5)
     assert judge("val_f1", mode="max").result(TRIAL, outcome, leader).estimate == pytest.approx(0.4)
 
 

@@ -141,7 +141,7 @@ def test_an_empty_history_is_a_page_of_words(tmp_path: Path) -> None:
 
 def test_a_search_without_surrogate_says_so(tmp_path: Path) -> None:
     page = Reader(write_report(SearchHistory([searched_epoch(0, "grid")]), tmp_path / "report.html"))
-    assert "epoch 0: the search 'grid' has no surrogate to show" in page.words
+    assert "epoch 0: the sampler 'grid' has no surrogate to show" in page.words
     assert len(page.all("svg")) == 3
 
 
@@ -149,7 +149,7 @@ def test_pictures_of_many_epochs_are_spread(tmp_path: Path) -> None:
     grid = searched_epoch(0, "grid", n=3)
     history = SearchHistory(dataclasses.replace(grid, epoch=epoch) for epoch in range(30))
     page = Reader(write_report(history, tmp_path / "report.html"))
-    shown = [int(n) for n in re.findall(r"epoch (\d+): the search", page.words)]
+    shown = [int(n) for n in re.findall(r"epoch (\d+): the sampler", page.words)]
     assert (len(shown), shown[0], shown[-1]) == (8, 0, 29)
     assert "Pictures are shown of 8 epochs" in page.words
     assert [len(table) for table in page.tables] == [31, 91]

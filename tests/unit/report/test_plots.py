@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHistory, TrialState
-from lightning_gammabo.report.plots import plot_cost, plot_landscape, plot_schedule
+from lightning_gammabo.records import EpochRate, EpochRecord, Result, SearchHistory, TrainedEpoch, TrialState
+from lightning_gammabo.report.landscape import plot_landscape
+from lightning_gammabo.report.plots import plot_cost, plot_schedule
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -35,6 +36,11 @@ def history() -> SearchHistory:
         epoch=4, results=(lost(0, 0.5),), chosen_number=None, reason="diverged", train_passes=1.25, commit="replay"
     )
     return SearchHistory([first, second, nothing])
+
+
+def trained(*epochs: dict[str, Any]) -> SearchHistory:
+    """The searches among all epochs, as they were trained."""
+    return SearchHistory(history(), [TrainedEpoch(epoch=k, **epoch) for k, epoch in enumerate(epochs)])
 
 
 def labels(axes: Any) -> list[str]:
@@ -67,9 +73,10 @@ def test_the_schedule_on_given_axes_has_the_objective_at_the_right() -> None:
 
 def test_the_schedule_shows_what_every_epoch_was_trained_with() -> None:
     rates = [EpochRate(epoch=e, start=0.1 / (e + 1), end=0.1 / (e + 2), steps=5, peak=0.1) for e in range(5)]
-    rate, _ = plot_schedule(history(), rates=rates)
-    (trained,) = [line for line in rate.lines if line.get_label() == "trained with"]
-    points = [tuple(point) for point in trained.get_xydata().tolist() if point[0] == point[0]]
+    rate, _ = plot_schedule(trained(*({"rate": rate} for rate in rates)))
+    lines = {line.get_label(): line for line in rate.lines}
+    points = [tuple(point) for point in lines["trained with"].get_xydata().tolist() if point[0] == point[0]]
+    assert set(lines["peak of the schedule"].get_ydata()) == {0.1}
     assert points[:4] == [(0, 0.1), (1, 0.05), (1, 0.05), (2, 0.1 / 3)]
     assert len(points) == 10
     assert drawn(rate).get_xlim() == (-0.6, 5.1)
@@ -81,14 +88,8 @@ def test_rates_are_plain_numbers() -> None:
     assert {"0.01", "0.1"} <= shown
 
 
-def test_a_pruned_candidate_is_named() -> None:
-    results = (complete(0, 0.1), lost(1, 0.5, TrialState.PRUNED), lost(2, 0.9))
-    record = EpochRecord(epoch=0, results=results, chosen_number=0, reason="best score")
-    assert labels(plot_landscape(record)[0]) == ["pruned or diverged", "committed"]
-
-
 def test_epochs_are_whole_numbers() -> None:
-    _, value = plot_schedule(history()[1:2])  # type: ignore[arg-type]
+    _, value = plot_schedule(SearchHistory(history()[1:2]))
     low, high = value.get_xlim()
     assert [tick for tick in drawn(value).get_xticks() if low <= tick <= high] == [2.0]
 
@@ -105,49 +106,19 @@ def test_a_rate_of_zero_needs_a_linear_scale() -> None:
     assert drawn(plot_landscape(record)[0]).get_xscale() == "linear"
 
 
-def test_the_landscape_has_a_panel_for_each_value() -> None:
-    panels = plot_landscape(history()[0])
-    assert [axes.get_ylabel() for axes in panels] == ["score (kappa)", "validation accuracy", "validation loss"]
-    assert labels(panels[0]) == ["diverged", "committed"]
-    assert panels[0].get_title(loc="left") == "epoch 0: 3 candidates"
-    for axes in panels:
-        assert axes.collections[-1].get_offsets().tolist()[0][0] == 0.01  # the star
-        assert drawn(axes).get_xscale() == "log"
-
-
-def test_the_landscape_on_given_axes_is_the_scores() -> None:
-    _, ax = plt.subplots()
-    assert plot_landscape(history()[0], ax) == (ax,)
-    assert ax.get_ylabel() == "score (kappa)"
-
-
-def test_a_landscape_where_all_are_lost_shows_where() -> None:
-    results = (lost(0, 0.1), lost(1, 0.5, TrialState.FAILED))
-    record = EpochRecord(epoch=0, results=results, chosen_number=None, reason="none is left")
-    (axes,) = plot_landscape(record)
-    assert [line.get_xdata()[0] for line in drawn(axes).lines] == [0.1, 0.5]
-    assert labels(axes) == ["diverged or failed"]
-
-
-def test_one_huge_loss_does_not_hide_the_others() -> None:
-    results = (complete(0, 0.1), complete(1, 0.5, loss=1e5))
-    record = EpochRecord(epoch=0, results=results, chosen_number=0, reason="best score")
-    assert [axes.get_yscale() for axes in plot_landscape(record)] == ["linear", "linear", "log"]
-
-
 def test_the_cost_counts_every_pass() -> None:
     axes = plot_cost(history())
     heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
     assert heights == [[2.0, 1.0, 0.0], [0.25, 0.0, 0.25], [0.0, 1.0, 1.0]]
     assert axes.get_title(loc="left") == "5.5 passes for 3 epochs"
-    assert labels(drawn(axes)) == ["a plain run", "candidates", "cut short", "trained again"]
+    assert labels(drawn(axes)) == ["a plain fit", "candidates", "cut short", "trained again"]
 
 
 def test_the_rest_of_a_kept_epoch_is_not_trained_again() -> None:
     part = complete(0, 0.1, passes=0.25)
     record = EpochRecord(epoch=0, results=(part, part), chosen_number=0, reason="best", train_passes=1.25)
     axes = plot_cost(SearchHistory([record]))
-    assert labels(drawn(axes)) == ["a plain run", "candidates", "rest of the kept epoch"]
+    assert labels(drawn(axes)) == ["a plain fit", "candidates", "the epoch itself"]
     assert [bars[0].get_height() for bars in axes.containers] == [0.5, 0.75]
 
 
@@ -156,8 +127,54 @@ def test_a_schedule_that_ends_near_zero_does_not_squeeze_the_others() -> None:
         EpochRate(epoch=0, start=0.1, end=0.1, steps=5, peak=0.1),
         EpochRate(epoch=1, start=0.1, end=1e-9, steps=5, peak=0.1),
     ]
-    rate, _ = plot_schedule(history(), rates=rates)
+    rate, _ = plot_schedule(trained(*({"rate": rate} for rate in rates)))
     assert 1e-3 < rate.get_ylim()[0] < 0.01
+
+
+def lost_ground() -> SearchHistory:
+    """Epoch 3 went back to the end of epoch 0: epochs 1 and 2 are lost, the search of 2 among them."""
+    rates = [
+        EpochRate(epoch=e, start=0.1, end=0.1, steps=5, peak=0.1, returned_to=0 if e == 3 else None) for e in range(5)
+    ]
+    return trained(*({"rate": rate, "value": 1.0 + rate.epoch} for rate in rates))
+
+
+def test_the_schedule_marks_recovery_and_what_it_lost() -> None:
+    rate, value = plot_schedule(lost_ground())
+    lines = {line.get_label(): line for line in rate.lines}
+    assert list(lines["went back"].get_xdata()) == [3, 3]
+    assert lines["committed"].get_xydata().tolist() == [[0, 0.01]]  # that of epoch 2 is lost
+    assert {x for x in lines["trained and lost"].get_xdata() if x == x} == {1, 2, 3}
+    assert {x for x in lines["trained with"].get_xdata() if x == x} == {0, 1, 3, 4, 5}
+    ended = next(line for line in value.lines if line.get_label() == "epoch's end")
+    assert ended.get_xydata().tolist() == [[0, 1.0], [3, 4.0], [4, 5.0]]
+    lost_ends = next(points for points in value.collections if points.get_label() == "lost")
+    assert lost_ends.get_offsets().tolist() == [[1, 2.0], [2, 3.0]]
+
+
+def test_the_schedule_shows_the_epochs_ends_beside_the_search_scores() -> None:
+    _, value = plot_schedule(trained(*({"value": 0.5 * e} for e in range(5))))
+    (ended,) = value.lines
+    assert ended.get_ydata().tolist() == [0.0, 0.5, 1.0, 1.5, 2.0]
+    (scores,) = [points for points in value.collections if points.get_label() == "search score"]
+    assert scores.get_offsets().tolist() == [[0, 1.49], [2, 1.48]]
+
+
+def test_the_cost_counts_epochs_that_were_not_searched_and_marks_the_lost() -> None:
+    axes = plot_cost(lost_ground())
+    heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in axes.containers}
+    assert heights["the epoch itself"] == [0.0, 1.0, 0.0, 1.0, 0.0]
+    assert heights["lost"] == [1.0, 2.0]
+    assert axes.get_title(loc="left") == "7.5 passes for 5 epochs"
+
+
+def test_an_axis_of_accuracies_ends_at_one() -> None:
+    best = complete(0, 0.1, accuracy=1.0, value=1.0)
+    record = EpochRecord(
+        epoch=0, results=(best, complete(1, 0.2)), chosen_number=0, reason="best", objective="accuracy"
+    )
+    ends = [TrainedEpoch(epoch=0, accuracy=1.0), TrainedEpoch(epoch=1, accuracy=0.5)]
+    assert plot_schedule(SearchHistory([record], ends))[1].get_ylim()[1] == 1.0
 
 
 @pytest.mark.parametrize("plot", [plot_schedule, plot_cost])

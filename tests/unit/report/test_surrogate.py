@@ -31,10 +31,10 @@ def test_the_search_is_rebuilt_to_the_bit(search: str) -> None:
     assert again.ask() == first.ask()
 
 
-def test_a_dropped_candidate_is_not_told_and_a_diverged_one_is() -> None:
+def test_a_pruned_candidate_is_not_told_and_a_diverged_one_is() -> None:
     record = searched_epoch(0)
-    dropped = dataclasses.replace(record.results[2], state=TrialState.PRUNED, score=None)
-    diverged = dataclasses.replace(dropped, state=TrialState.DIVERGED)
+    pruned = dataclasses.replace(record.results[2], state=TrialState.PRUNED, score=None)
+    diverged = dataclasses.replace(pruned, state=TrialState.DIVERGED)
 
     def told(result: Result) -> list[tuple[float, float | None]]:
         results = (*record.results[:2], result, *record.results[3:])
@@ -42,25 +42,34 @@ def test_a_dropped_candidate_is_not_told_and_a_diverged_one_is() -> None:
         return [(told.trial.lr, told.score) for told in search.told]
 
     others = [(r.lr, r.score) for k, r in enumerate(record.results) if k != 2]
-    assert told(dropped) == others
-    assert told(diverged) == [*others[:2], (dropped.lr, None), *others[2:]]
+    assert told(pruned) == others
+    assert told(diverged) == [*others[:2], (pruned.lr, None), *others[2:]]
 
 
 def test_fewer_candidates_know_less() -> None:
     record = searched_epoch(0)
     assert [t.trial.lr for t in rebuild_search(record, after=3).told] == [r.lr for r in record.results[:3]]
-    belief, _ = plot_surrogate(record, after=3)
-    assert belief.get_title(loc="left") == "epoch 0: belief after 3 candidates"
+    belief, _ = plot_surrogate(record, after=4)
+    assert belief.get_title(loc="left") == "epoch 0: belief after 4 candidates"
+
+
+def test_no_belief_is_made_up_from_two_scores() -> None:
+    record = searched_epoch(0)
+    assert [result.score is None for result in record.results[:3]] == [True, False, False]
+    with pytest.raises(
+        ValueError, match="epoch 0: only 2 candidates with a score; a belief from fewer than 3 is the prior's"
+    ):
+        plot_surrogate(record, after=3)
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (searched_epoch(4, "grid"), r"epoch 4: the search 'grid' has no surrogate to show; 'landscape' shows"),
-        (searched_epoch(4, "sobol"), r"the search 'sobol' has no surrogate"),
-        (searched_epoch(4, "list"), r"the search 'list' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), sampler="gaussian"), r"the search 'gaussian' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), sampler="mine.Search"), r"the search 'mine.Search' has no surrogate"),
+        (searched_epoch(4, "grid"), r"epoch 4: the sampler 'grid' has no surrogate to show; 'landscape' shows"),
+        (searched_epoch(4, "sobol"), r"the sampler 'sobol' has no surrogate"),
+        (searched_epoch(4, "list"), r"the sampler 'list' has no surrogate"),
+        (dataclasses.replace(searched_epoch(4), sampler="gaussian"), r"the sampler 'gaussian' has no surrogate"),
+        (dataclasses.replace(searched_epoch(4), sampler="mine.Search"), r"the sampler 'mine.Search' has no surrogate"),
         (dataclasses.replace(searched_epoch(4), min_lr=None), r"does not say between which rates was searched"),
         (
             dataclasses.replace(searched_epoch(4), results=searched_epoch(4).results[:1], chosen_number=None),

@@ -16,7 +16,7 @@ from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.scheduler.arguments import Cap
-from lightning_gammabo.scheduler.budget import Budget, RunPlan, extra_passes
+from lightning_gammabo.scheduler.budget import Budget, RunPlan
 
 SHAPE = RunShape(epochs=10, batches=100, val_ratio=0.3)
 # like the named ones, whose numbers are tuned and change
@@ -315,7 +315,7 @@ def run(
             scorings=len(ended) + (not history),
         )
         history.append(record)
-    return sum(extra_passes(record, validation) for record in history), cap * epochs
+    return sum(record.extra_passes(validation) for record in history), cap * epochs
 
 
 def spent(number: int, fraction: float, dice: random.Random, complete: float, cut: bool) -> Result:

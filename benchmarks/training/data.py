@@ -1,0 +1,105 @@
+"""The data of the workloads: for each seed other samples to train and to choose by, and one test split for all.
+
+Text and tables ship with packages: the reference of the Python language (``pydoc_data.topics`` of the standard
+library) and scikit-learn's diabetes. Images lie in the folder given by ``--data-dir``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from images import read_cifar, read_digits, read_mnist
+from torch import Tensor
+
+from benchmarks.batches import Pair
+
+TEXT_LENGTH = 32
+"""characters that the Transformer sees"""
+
+
+class Pool(NamedTuple):
+    """Samples from which a seed draws, and the test split that no choice sees."""
+
+    draw: Pair
+    test: Pair
+
+
+class Splits(NamedTuple):
+    """What one seed trains on and chooses by."""
+
+    train: Pair
+    val: Pair
+
+
+def split_fixed(x: Tensor, y: Tensor, test: int) -> Pool:
+    """Take the same ``test`` samples away whatever the run's seed."""
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(0))
+    return Pool((x[order[test:]], y[order[test:]]), (x[order[:test]], y[order[:test]]))
+
+
+def fashion(folder: Path) -> Pool:
+    def scaled(pair: Pair) -> Pair:
+        return pair[0].flatten(1).float() / 255, pair[1]
+
+    train, test = (read_mnist(folder, "FashionMNIST", train=split) for split in (True, False))
+    return Pool(scaled((train[0][:20_000], train[1][:20_000])), scaled((test[0][:5000], test[1][:5000])))
+
+
+def cifar(folder: Path) -> Pool:
+    return Pool(read_cifar(folder, 20_000), read_cifar(folder, 5000, train=False))
+
+
+def digits(folder: Path) -> Pool:
+    return split_fixed(*read_digits(), test=397)
+
+
+def diabetes(folder: Path) -> Pool:
+    """Columns are standardised in the package; the target with its own mean and deviation."""
+    from sklearn.datasets import load_diabetes
+
+    x, y = load_diabetes(return_X_y=True)
+    target = torch.from_numpy((y - y.mean()) / y.std()).float().unsqueeze(1)
+    return split_fixed(torch.from_numpy(x).float() * len(y) ** 0.5, target, test=102)
+
+
+@cache
+def corpus() -> tuple[Tensor, int]:
+    """The text as numbers of characters, and how many different ones there are."""
+    from pydoc_data.topics import topics
+
+    text = "\n".join(topics[name] for name in sorted(topics))
+    number = {character: i for i, character in enumerate(sorted(set(text)))}
+    return torch.tensor([number[character] for character in text]), len(number)
+
+
+def text(folder: Path) -> Pool:
+    """Windows of the first 80 % of the text to draw from, of its last 20 % to test: each character's next one."""
+    codes = corpus()[0].unfold(0, TEXT_LENGTH + 1, TEXT_LENGTH)
+    cut = len(codes) * 4 // 5
+    draw, test = codes[:cut], codes[cut:]
+    return Pool((draw[:, :-1], draw[:, 1:]), (test[:, :-1], test[:, 1:]))
+
+
+SOURCES = {"fashion": fashion, "cifar": cifar, "digits": digits, "diabetes": diabetes, "text": text}
+
+
+@cache
+def pool(source: str, folder: Path) -> Pool:
+    """One source, read once in a process."""
+    return SOURCES[source](folder)
+
+
+def draw(source: str, folder: Path, seed: int, train: int, val: int) -> Splits:
+    """The samples of one seed."""
+    x, y = pool(source, folder).draw
+    order = torch.randperm(len(y), generator=torch.Generator().manual_seed(seed))
+    parts = (order[:train], order[train : train + val])
+    return Splits(*((x[part], y[part]) for part in parts))
+
+
+def chunks(pair: Pair, size: int = 1000) -> Iterator[Pair]:
+    yield from zip(pair[0].split(size), pair[1].split(size), strict=True)

@@ -1,0 +1,201 @@
+"""From the noted runs to the tables and pictures of ``docs/results.md``; nothing there is typed by hand.
+
+python -m benchmarks.training.report
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import operator
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from benchmarks.pages import table, write_between
+from benchmarks.training.entries import DEFAULT, ORACLE, Entry, difference, entries, paired, shared, untuned, within
+from benchmarks.training.methods import POLICIES
+from benchmarks.training.pictures import draw_costs, draw_rates
+from benchmarks.training.run import RESULTS, read
+from benchmarks.training.workloads import WORKLOADS
+
+DOCS = RESULTS.parent
+BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+Found = dict[str, dict[str, Entry]]
+"""workload -> label -> entry"""
+
+STARTS = {1.0: "right", 0.01: "100x too small", 100.0: "100x too large"}
+
+UNSEEN = 5
+"""Seeds from here on were first run when the rules that are reported on had been settled on the others."""
+
+
+def percent(entry: Entry) -> str:
+    if "test_acc" not in next(iter(entry.runs.values())):
+        return "-"
+    return f"{100 * entry.mean('test_acc'):.2f} ± {100 * entry.deviation('test_acc'):.2f}"
+
+
+def cost(entry: Entry) -> tuple[str, str]:
+    """Training alone and with validation; of a tuned entry also what finding it cost."""
+    total = f"{entry.mean('passes_all'):.2f}"
+    if entry.search:
+        total += f" ({sum(entry.search.values()) / len(entry.search):.1f} to find)"
+    return f"{entry.mean('passes'):.2f}", total
+
+
+def workload_table(found: dict[str, Entry]) -> str:
+    header = ["method", "seeds", "passes", "with validation", "test accuracy %", "test loss"]
+    header += [f"{kind} against {who}" for who in ("tuned cosine", "default cosine") for kind in ("accuracy", "loss %")]
+    rows = []
+    for entry in found.values():
+        name = f"**{entry.label}**" if entry.ours else entry.label
+        lost = f" ({entry.lost} lost)" if entry.lost else ""
+        row = [name, f"{len(entry.runs)}{lost}", *cost(entry), percent(entry)]
+        row.append(f"{entry.mean('test_loss'):.3f} ± {entry.deviation('test_loss'):.3f}")
+        for other in (ORACLE, DEFAULT):
+            for kind in ("accuracy", "loss"):
+                gap = difference(entry, found[other], kind) if other in found and entry.label != other else None
+                row.append(str(gap) if gap else "-")
+        rows.append(row)
+    return table(header, rows)
+
+
+def pooled(found: Found, label: str, kind: str, other: str) -> str:
+    """Mean over workloads of the mean differences, and their median."""
+    gaps = [
+        gap.mean
+        for here in found.values()
+        if label in here and other in here and (gap := difference(here[label], here[other], kind))
+    ]
+    return f"{mean(gaps):+.2f} ({median(gaps):+.2f})" if gaps else "-"
+
+
+def summary_table(found: Found) -> str:
+    """All methods over all workloads on which each was run."""
+    header = [
+        "method",
+        "workloads",
+        "passes",
+        "with validation",
+        *(f"{kind} against {who}" for who in ("tuned", "default") for kind in ("points", "loss %")),
+    ]
+    header += ["loss within the oracle's spread", "accuracy within it"]
+    rows = []
+    for label in dict.fromkeys(label for here in found.values() for label in here):
+        here = [entries_[label] for entries_ in found.values() if label in entries_]
+        oracles = [entries_.get(ORACLE) for entries_ in found.values() if label in entries_]
+        passes = sum(entry.mean("passes") for entry in here) / len(here)
+        total = sum(entry.mean("passes_all") for entry in here) / len(here)
+        gaps = [pooled(found, label, kind, who) for who in (ORACLE, DEFAULT) for kind in ("accuracy", "loss")]
+        row = [f"**{label}**" if here[0].ours else label, str(len(here)), f"{passes:.2f}", f"{total:.2f}"]
+        row += gaps
+        pairs = [(one, oracle) for one, oracle in zip(here, oracles, strict=True) if oracle]
+        good = [within(*pair, "test_loss", operator.lt) for pair in pairs]
+        row.append(f"{sum(good)} of {len(good)}")
+        scored = [pair for pair in pairs if "test_acc" in next(iter(pair[0].runs.values()))]
+        row.append(f"{sum(within(*pair, 'test_acc', operator.gt) for pair in scored)} of {len(scored)}")
+        rows.append(row)
+    return table(header, rows)
+
+
+def gap(mine: Entry, peer: Entry, name: str) -> float:
+    """Mean difference over the seeds that both have."""
+    ours, theirs = paired(mine, peer, name)
+    return float((ours - theirs).mean())
+
+
+def of_unseen_seeds(found: Found) -> Found:
+    return {
+        workload: {
+            label: replace(entry, **{part: from_unseen(getattr(entry, part)) for part in ("runs", "search")})
+            for label, entry in here.items()
+            if from_unseen(entry.runs)
+        }
+        for workload, here in found.items()
+    }
+
+
+def from_unseen(by_seed: dict[int, Any]) -> dict[int, Any]:
+    return {seed: value for seed, value in by_seed.items() if seed >= UNSEEN}
+
+
+def standing_table(found: Found) -> str:
+    """On how many workloads a policy's mean beats every peer that a user has who does not tune."""
+    rows = []
+    for policy in POLICIES:
+        for start, words in STARTS.items():
+            ahead: dict[str, int] = {"test_loss": 0, "test_acc": 0}
+            asked = dict(ahead)
+            for here in found.values():
+                mine = next((e for e in here.values() if e.method == policy and e.start == start), None)
+                peers = [peer for peer in untuned(here, start) if mine and shared(mine, peer)]
+                for name in ahead if mine and peers else ():
+                    if name in next(iter(mine.runs.values())):
+                        sign = -1 if name == "test_loss" else 1
+                        asked[name] += 1
+                        ahead[name] += all(sign * gap(mine, peer, name) > 0 for peer in peers)
+            if asked["test_loss"]:
+                shown = [f"{ahead[name]} of {asked[name]}" for name in ahead]
+                rows.append([policy, words, *shown])
+    return table(["policy", "configured rate", "ahead of all untuned peers in loss", "in accuracy"], rows)
+
+
+def section(epochs: int, found: Found, images: Path) -> str:
+    text = [f"## {epochs} epochs\n"]
+    if any(ORACLE in here for here in found.values()):
+        text += [
+            "Means (medians) over workloads of differences by seed, against the tuned and the default cosine:\n",
+            summary_table(found),
+        ]
+        text += [standing_table(found)]
+        unseen = of_unseen_seeds(found)
+        if any(entry.ours for here in unseen.values() for entry in here.values()):
+            text += [
+                f"The same of seeds from {UNSEEN} on alone, on which no rule was chosen:\n",
+                summary_table(unseen),
+            ]
+        picture = draw_costs(found, images / f"benchmarks-{epochs}.svg")
+        text += [f"![Test loss against cost, {epochs} epochs](images/{picture.name})\n"]
+    for workload, here in found.items():
+        text += [f"### {WORKLOADS[workload].title}, {epochs} epochs\n", workload_table(here)]
+    return "\n".join(text)
+
+
+def page(rows: list[dict[str, Any]], images: Path) -> str:
+    images.mkdir(parents=True, exist_ok=True)
+    lengths: dict[int, Found] = {}
+    for epochs in sorted({row["epochs"] for row in rows}):
+        of_length = [row for row in rows if row["epochs"] == epochs]
+        lengths[epochs] = {
+            name: entries(row for row in of_length if row["workload"] == name)
+            for name in WORKLOADS
+            if any(row["workload"] == name for row in of_length)
+        }
+    text = [section(epochs, found, images) for epochs, found in lengths.items()]
+    rates = draw_rates(rows, images / "rates.svg")
+    if rates:
+        text += [
+            "## Rates over a run\n",
+            "Short-horizon bias: what is best for the next epoch (`thesis`) is soon the lowest rate that may be tried.",
+            "The default follows its schedule. What each ended with stands in the tables of that length.\n",
+            f"![Rates chosen by policy](images/{rates.name})\n",
+        ]
+    return "\n".join(text)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the noted runs")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder with results.md and images/")
+    args = parser.parse_args()
+    text = page(list(read(args.results).values()), args.docs / "images")
+    used = json.loads((args.results / "versions.json").read_text(encoding="utf-8"))
+    text += "\nVersions: " + ", ".join(f"{name} {version}" for name, version in used.items()) + ".\n"
+    write_between(args.docs / "results.md", BEGIN, END, text)
+    print(args.docs / "results.md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""What is trained: data, network, optimizer and the rate that people would start with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
+
+from benchmarks.batches import Pair, loader
+from benchmarks.training.data import Splits, chunks, draw, pool
+from benchmarks.training.networks import (
+    CharTransformer,
+    Counted,
+    Optimizer,
+    Regressor,
+    adamw,
+    cnn,
+    cnn_norm,
+    digits_cnn,
+    mlp,
+    sgd,
+    tabular_mlp,
+)
+
+GRID = tuple(float(f"{10 ** (k / 2):.4g}") for k in range(-4, 4))
+"""Eight half-decades about the default rate, as factors of it: 1e-4 ... 0.3 for SGD, 1e-5 ... 0.03 for AdamW."""
+
+VAL_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One task; ``batch`` is chosen for 100 steps an epoch, or 25 where there is little data."""
+
+    title: str
+    source: str
+    network: Callable[[], nn.Module]
+    optimizer: Optimizer
+    train: int = 4000
+    val: int = 1000
+    batch: int = 40
+    module: type[Counted] = Counted
+
+    @property
+    def lr(self) -> float:
+        """The default rate."""
+        return 0.01 if self.optimizer is sgd else 1e-3
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """Rates among which methods with a range of their own search."""
+        return (1e-4, 1.0) if self.optimizer is sgd else (1e-5, 0.1)
+
+    def splits(self, folder: Path, seed: int) -> Splits:
+        return draw(self.source, folder, seed, self.train, self.val)
+
+    def loaders(self, folder: Path, seed: int) -> tuple[DataLoader[Pair], DataLoader[Pair]]:
+        train, val = self.splits(folder, seed)
+        return loader(train, self.batch, shuffle=True), loader(val, VAL_BATCH)
+
+    def judge(self, module: Counted, folder: Path) -> dict[str, float]:
+        """Test loss and accuracy; called by the runner alone, after a method has made its last choice."""
+        return judged(module, pool(self.source, folder).test)
+
+
+def judged(module: Counted, pair: Pair) -> dict[str, float]:
+    """Mean loss, and accuracy where there is one; leaves the network in evaluation."""
+    module.eval()
+    total: dict[str, float] = {}
+    with torch.no_grad():
+        for batch in chunks(pair):
+            for name, value in module.measure(batch).items():
+                total[name] = total.get(name, 0.0) + float(value) * len(batch[1])
+    return {name: value / len(pair[1]) for name, value in total.items()}
+
+
+WORKLOADS = {
+    "digits-sgd": Workload("digits, CNN, SGD", "digits", digits_cnn, sgd, train=1000, val=400),
+    "fashion-sgd": Workload("Fashion-MNIST, MLP, SGD", "fashion", mlp, sgd),
+    "fashion-adamw": Workload("Fashion-MNIST, MLP, AdamW", "fashion", mlp, adamw),
+    "cifar-norm-sgd": Workload("CIFAR-10 (16x16), CNN with BatchNorm, SGD", "cifar", cnn_norm, sgd),
+    "cifar-adamw": Workload("CIFAR-10 (16x16), CNN, AdamW", "cifar", cnn, adamw),
+    "text-adamw": Workload(
+        "Python's reference, Transformer, AdamW", "text", CharTransformer, adamw, train=2000, val=500, batch=20
+    ),
+    "diabetes-sgd": Workload(
+        "diabetes, MLP, SGD", "diabetes", tabular_mlp, sgd, train=250, val=90, batch=10, module=Regressor
+    ),
+}

@@ -1,0 +1,186 @@
+"""What each epoch ended with, as the Trainer logged it, and what a reader of the history has to know of the run."""
+
+from __future__ import annotations
+
+import copy
+import importlib.metadata
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from lightning_gammabo.determinant.metrics import MetricKeys
+from lightning_gammabo.determinant.objective import NotLogged, Objective
+from lightning_gammabo.policy import SearchPolicy
+from lightning_gammabo.records import EpochRate, Outcome, RunInfo, TrainedEpoch, TrialState
+from lightning_gammabo.scheduler.budget import RunPlan
+
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
+
+__all__ = ["EpochEnds", "logged_scalars", "run_info", "why_not"]
+
+_PACKAGES = ("lightning_gammabo", "lightning", "pytorch_lightning", "torch", "botorch")
+_PLAIN = (bool, int, float, str, type(None))
+
+
+class EpochEnds:
+    """Notes what each epoch ends with.
+
+    Args:
+        objective: what candidates are ranked by.
+        keys: reads loss and accuracy off what is logged.
+    """
+
+    def __init__(self, objective: Objective, keys: MetricKeys) -> None:
+        self._objective = objective
+        self._keys = keys
+        self._validated: dict[int, dict[str, float]] = {}
+        self._reasons: dict[int, str] = {}
+
+    def validated(self, trainer: Trainer) -> None:
+        """Read what a validation of the Trainer's own has logged.
+
+        Args:
+            trainer: the Trainer, in ``on_validation_end``.
+        """
+        if not trainer.sanity_checking:
+            self._validated = {trainer.current_epoch: logged_scalars(trainer)}
+
+    def not_searched(self, epoch: int, reason: str) -> None:
+        """Note why an epoch that was planned to be searched is not.
+
+        Args:
+            epoch: the epoch.
+            reason: in words.
+        """
+        self._reasons[epoch] = reason
+
+    def ended(self, trainer: Trainer, rate: EpochRate | None, *, not_searched: str) -> TrainedEpoch:
+        """What the epoch ended with.
+
+        Args:
+            trainer: the Trainer, in ``on_train_epoch_end``.
+            rate: what it was trained with.
+            not_searched: why it was not searched, unless that was noted; empty where it was.
+
+        Returns:
+            Its values; without loss and metrics where it was not validated.
+        """
+        epoch = trainer.current_epoch
+        metrics: Mapping[str, float] = {}
+        if epoch in self._validated:
+            metrics = self._validated[epoch] | logged_scalars(trainer)
+        loss, accuracy, value = self._values(metrics)
+        reason = self._reasons.pop(epoch, not_searched)
+        return TrainedEpoch(
+            epoch=epoch, rate=rate, loss=loss, accuracy=accuracy, value=value, metrics=metrics, not_searched=reason
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run needs.
+
+        Returns:
+            Plain values.
+        """
+        return {"validated": dict(self._validated), "reasons": dict(self._reasons)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a state.
+
+        Args:
+            state: what :meth:`state_dict` gave.
+        """
+        self._validated, self._reasons = dict(state["validated"]), dict(state["reasons"])
+
+    def _values(self, metrics: Mapping[str, float]) -> tuple[float | None, float | None, float | None]:
+        # copies: what an epoch ends with teaches the search nothing
+        objective, keys = copy.copy(self._objective), copy.copy(self._keys)
+        try:
+            measured = keys.measure(Outcome(state=TrialState.COMPLETE, metrics=metrics))
+            judged = objective.judge(measured)
+        except NotLogged:
+            return None, None, None
+        loss = measured.loss if measured.loss is not None and math.isfinite(measured.loss) else None
+        lacks = objective.lacks(measured) is not None
+        return loss, judged.accuracy, None if lacks else judged.reported
+
+
+def logged_scalars(trainer: Trainer) -> dict[str, float]:
+    """What was logged last, as numbers.
+
+    Args:
+        trainer: the Trainer.
+
+    Returns:
+        Value by name.
+    """
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if value.numel() == 1}
+
+
+def why_not(plan: RunPlan, epoch: int) -> str:
+    """Why a plan does not search an epoch.
+
+    Args:
+        plan: the run's plan.
+        epoch: an epoch that it does not search.
+
+    Returns:
+        The reason in words.
+    """
+    policy = plan.policy
+    if epoch < policy.start_epoch:
+        return f"before start_epoch={policy.start_epoch}"
+    if policy.stop_epoch != "never" and epoch >= policy.stop_epoch:
+        return f"from stop_epoch={policy.stop_epoch} on"
+    if policy.when == "every":
+        return f"every {plan.every} epochs are searched, by the price of a search"
+    if policy.when == "first":
+        return f"policy {policy.name!r} searches once"
+    return f"policy {policy.name!r} searches at {', '.join(f'{float(share):.0%}' for share in policy.when)} of the run"
+
+
+def run_info(given: object, policy: SearchPolicy, plan: RunPlan, trainer: Trainer) -> RunInfo:
+    """What a reader of the history has to know of the run.
+
+    Args:
+        given: the callback, with its arguments.
+        policy: the policy as it was asked for.
+        plan: the run's plan.
+        trainer: the Trainer.
+
+    Returns:
+        Date, versions, settings, and what the run was to cost.
+    """
+    arguments = {name: value for name, value in vars(given).items() if not name.startswith("_") and name != "policy"}
+    of_policy = {f"policy.{field.name}": getattr(policy, field.name) for field in fields(policy)}
+    settings = {
+        name: value if isinstance(value, _PLAIN) else str(value) for name, value in (arguments | of_policy).items()
+    }
+    epochs, planned = plan.shape.epochs, plan.planned
+    return RunInfo(
+        started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},
+        settings=settings,
+        epochs=epochs,
+        validation=plan.validation,
+        planned=None if planned is None or epochs is None else 1.0 + planned / max(epochs, 1),
+        group=_group_of_rates(trainer),
+    )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _group_of_rates(trainer: Trainer) -> str:
+    groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
+    if len(groups) < 2:
+        return ""
+    name = groups[0].get("name")
+    named = f"parameter group {name!r}, " if name is not None else ""
+    return f"{named}the first of {len(groups)} parameter groups"

@@ -1,0 +1,55 @@
+"""Modules whose parameters are sharded by PyTorch's ``fully_shard`` (FSDP2): what has to be done before they are read.
+
+Such a module registers two kinds of parameters in turn: the shards, which the optimizer trains, and whole parameters,
+gathered for a forward pass and freed after it. After an evaluation the outermost module keeps the whole ones. They
+are a cache: they must not be held, and they are stale once the shards are written.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+__all__ = ["forget_interrupted_step", "reshard"]
+
+_initialised: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+
+
+def reshard(module: nn.Module) -> None:
+    """Let the shards be the module's parameters, and free the whole ones.
+
+    To be called on all ranks, before the state of a module is held and before it is put back. A module without shards
+    is left alone.
+
+    Args:
+        module: the network.
+    """
+    for part in _sharded(module):
+        if part not in _initialised:
+            # FSDP registers hooks at the first forward pass; later than the snapshot, they would be taken away again
+            part.unshard()
+            _initialised.add(part)
+        part.reshard()
+
+
+def forget_interrupted_step(module: nn.Module) -> None:
+    """Make a module usable again after a forward or backward pass that raised.
+
+    Args:
+        module: the network; one without shards is left alone.
+    """
+    outermost: set[nn.Module] = set()
+    for part in _sharded(module):
+        if part in outermost:
+            continue
+        outermost.update(part.modules())
+        if hasattr(part, "reset_iter_state"):  # PyTorch 2.12 on
+            part.reset_iter_state()
+
+
+def _sharded(module: nn.Module) -> Iterator[Any]:
+    # by what they can do: the class has moved between PyTorch's modules
+    return (part for part in module.modules() if callable(getattr(part, "reshard", None)) and hasattr(part, "unshard"))
