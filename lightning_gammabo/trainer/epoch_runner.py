@@ -24,7 +24,7 @@ from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Aside, Told
 from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
 from lightning_gammabo.trainer.patch import nothing, replaced
-from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, end_threads, threaded, train_loaders, unreplayable
 from lightning_gammabo.trainer.snapshot.roots import data_image
 from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
 from lightning_gammabo.trainer.snapshot.tensors import is_finite
@@ -103,7 +103,7 @@ class EpochRunner:
         # another has to be made like it
         made_before = not makes_iterator(trainer)
         self._mark = mark if made_before else None
-        reason = unreplayable(train_loaders(trainer))
+        reason = unreplayable(train_loaders(trainer)) or threaded(trainer)
         if made_before and (mark is None or fetcher.fetched != mark.fetched):
             reason = reason or "the first epoch's iterator was made, or partly used, by something else"
         self.plan = plan or CandidatePlan()
@@ -290,13 +290,13 @@ class EpochRunner:
     def _natively(self, lr: float, run: Callable[[], object], *, guarded: bool = True) -> float:
         if not (self._watched and guarded):
             self.__dict__.pop("_start", None)  # its memory is the training's again
-            with self._validation.kept():
+            with self._data_kept():
                 run()
             return lr
         raised = False
         for _ in range(_TRIES):
             try:
-                with self._validation.kept(), self._watch():
+                with self._data_kept(), self._watch():
                     run()
             except Diverged:
                 pass
@@ -315,6 +315,12 @@ class EpochRunner:
     def _reads(self) -> Any:
         # what the loop takes its batches from
         return self._tape or self._fetcher
+
+    @contextlib.contextmanager
+    def _data_kept(self) -> Iterator[None]:
+        states = self._tape.loaders_of_the_step() if self._tape is not None else contextlib.nullcontext()
+        with self._validation.kept(), states:
+            yield
 
     @contextlib.contextmanager
     def _watch(self) -> Iterator[None]:
@@ -360,6 +366,8 @@ class EpochRunner:
             self._tape = None  # too large to keep: the loader is read again
         if self._tape is not None:
             self._tape.rewind()
+        else:
+            end_threads(self._trainer)
         self._validation.rewind()
         try:
             if self._tape is None and self._mark is not None:
