@@ -140,7 +140,15 @@ class EpochSearch:
         current, annealing, optimizers = runner.rates.reference, self._rates.annealing_value, self._trainer.optimizers
         proposals, around = self._range.proposals(epoch, plan, current, optimizers=optimizers)
         first = plan.wide and not history
-        rules = SearchRules(self._plan, self._objective, first=first, history=history)
+        bounds = (proposals.space.low, proposals.space.high)
+        rules = SearchRules(self._plan, self._objective, first=first, history=history, bounds=bounds)
+        belief = getattr(proposals, "prior", None)
+
+        def weighs(search: Search, leader: Result | None) -> None:
+            # a belief that what was seen speaks against is left aside
+            if belief is not None:
+                search.prior = belief if rules.believes_usual(leader, belief.centre) else None  # type: ignore[attr-defined]
+
         length = [plan]  # the present one is the last
 
         def lengthens(results: Sequence[Result], quarters: Sequence[float]) -> Search | None:
@@ -163,6 +171,7 @@ class EpochSearch:
             affords=lambda results: budget.affords(history, results, length[-1], epoch),
             ranked_before=any(old.chosen is not None for old in history),
             stops=rules.stops,
+            weighs=weighs,
             lengthens=lengthens if rules.may_lengthen(plan) else None,
         )
         record = scheduler.search(

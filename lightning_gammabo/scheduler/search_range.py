@@ -138,7 +138,7 @@ class SearchRange:
 
 SAME_PLACE = 0.15
 """decades within which two rates are not both worth a candidate"""
-PRIOR_SCALE, PRIOR_DF = 0.5, 2.0
+PRIOR_SCALE, PRIOR_DF = 0.5, 3.0
 """scale in decades, and degrees of freedom, of the belief about the best peak around the optimizer's usual rate"""
 UNKNOWN_SCALE = 0.7
 """scale where the optimizer has no usual rate, around the configured one"""

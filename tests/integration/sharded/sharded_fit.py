@@ -209,7 +209,9 @@ def trouble(out: Path, sizes: Sizes, how: str, where: str, expected: str, strate
         followed = fit(Case(lambda: Sharded(whole=True)), sizes)
         # the present rate won, and what failed has left no trace
         assert differences(followed, searched) == []
-    assert states(search) == [["complete", expected, expected]] * 2, [r.message for x in search.history for r in x.results]
+    assert states(search) == [["complete", expected, expected]] * 2, [
+        r.message for x in search.history for r in x.results
+    ]
     assert same_on_all_ranks(told(search))
     assert strategy == "sharded" or same_on_all_ranks(searched["parameters"])
 

@@ -64,8 +64,8 @@ def test_the_usual_rate_of_the_optimizer_is_tried_next_where_it_is_another() -> 
 
 def test_the_prior_is_about_the_usual_rate_or_about_the_configured_one() -> None:
     momentum = torch.optim.SGD([parameter()], lr=0.1, momentum=0.9)
-    assert place_prior([momentum], 0.1) == PlacePrior(math.log10(10.0**-0.25 * (1.0 - 0.9)), 0.5, 2.0)
-    assert place_prior([torch.optim.Adagrad([parameter()], lr=0.1)], 0.1) == PlacePrior(-1.0, 0.7, 2.0)
+    assert place_prior([momentum], 0.1) == PlacePrior(math.log10(10.0**-0.25 * (1.0 - 0.9)), 0.5, 3.0)
+    assert place_prior([torch.optim.Adagrad([parameter()], lr=0.1)], 0.1) == PlacePrior(-1.0, 0.7, 3.0)
 
 
 @pytest.mark.parametrize(("trials", "around"), [(1, []), (2, [0.05]), (3, [0.05, 0.025])])

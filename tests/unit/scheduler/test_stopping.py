@@ -20,14 +20,15 @@ from lightning_gammabo.scheduler.stopping import (
     says_nothing,
 )
 
+BOUNDS = (1e-4, 1.0)
 COMPLETE, DIVERGED = TrialState.COMPLETE, TrialState.DIVERGED
 
 
 def result(loss: float | None = 0.5, score: float | None = None, number: int = 0, **given: Any) -> Result:
     score = -loss if score is None and loss is not None else score
-    return Result(
-        number=number, lr=0.1, state=COMPLETE if score is not None else DIVERGED, score=score, loss=loss, **given
-    )
+    state = COMPLETE if score is not None else DIVERGED
+    lr = given.pop("lr", (0.03, 0.1, 0.3)[number % 3])
+    return Result(number=number, lr=lr, state=state, score=score, loss=loss, **given)
 
 
 def results(*losses: float) -> list[Result]:
@@ -59,16 +60,42 @@ def record(loss: float | None) -> EpochRecord:
 def test_a_search_stops_where_another_candidate_is_not_worth_its_price(
     trained: list[Result], gain: float | None, enough: bool
 ) -> None:
-    assert has_seen_enough(trained, gain, 0.05, objective()) is enough
+    assert has_seen_enough(trained, gain, 0.05, objective(), BOUNDS) is enough
 
 
 def test_scores_that_are_no_logarithm_are_measured_by_the_loss_or_by_their_spread() -> None:
     trained = results(10.0, 5.0, 6.0)
-    assert has_seen_enough(trained, 0.24, 0.05, objective("loss", None))  # 0.05 of a loss of 5
-    assert not has_seen_enough(trained, 0.26, 0.05, objective("loss", None))
-    scored = [result(1.0, score=score) for score in (0.0, 3.0, 6.0)]  # a standard deviation of sqrt(6)
-    assert has_seen_enough(scored, 0.12, 0.05, objective("accuracy", None))
-    assert not has_seen_enough(scored, 0.13, 0.05, objective("accuracy", None))
+    assert has_seen_enough(trained, 0.24, 0.05, objective("loss", None), BOUNDS)  # 0.05 of a loss of 5
+    assert not has_seen_enough(trained, 0.26, 0.05, objective("loss", None), BOUNDS)
+    scored = [
+        result(1.0, score=score, number=number) for number, score in enumerate((0.0, 6.0, 3.0))
+    ]  # a standard deviation of sqrt(6)
+    assert has_seen_enough(scored, 0.12, 0.05, objective("accuracy", None), BOUNDS)
+    assert not has_seen_enough(scored, 0.13, 0.05, objective("accuracy", None), BOUNDS)
+
+
+@pytest.mark.parametrize(
+    ("rates", "enough"),
+    [
+        ((0.03, 0.1, 0.3), True),
+        ((0.03, 0.1, 0.05), False),  # nothing above the leader
+        ((0.2, 0.1, 0.3), False),  # nothing below
+        ((0.009, 0.1, 0.3), False),  # below by more than a decade
+        ((0.1, 0.9, 0.8), True),  # at the upper end of the range
+        ((0.001, 0.0005, 0.002), True),  # less than a decade above the lower end
+    ],
+)
+def test_the_leader_needs_a_neighbour_on_either_side(rates: tuple[float, ...], enough: bool) -> None:
+    trained = [result(loss, number=number, lr=lr) for number, (loss, lr) in enumerate(zip((1.0, 0.5, 0.6), rates))]
+    assert has_seen_enough(trained, 0.0, 0.05, objective(), BOUNDS) is enough
+
+
+@pytest.mark.parametrize(
+    ("loss", "lr", "believes"), [(0.5, 0.1, True), (0.5, 0.5, True), (0.5, 0.9, False), (2.2, 0.1, False)]
+)
+def test_a_belief_counts_where_the_leader_has_learnt_near_it(loss: float, lr: float, believes: bool) -> None:
+    assert rules().believes_usual(result(loss, lr=lr), -1.25) is believes
+    assert not rules().believes_usual(None, -1.25)
 
 
 @pytest.mark.parametrize(
@@ -119,12 +146,12 @@ def test_equal_scores_say_nothing() -> None:
 
 def rules(first: bool = True, history: Any = (), **fields: Any) -> SearchRules:
     plan = RunPlan(SearchPolicy(**fields), RunShape(epochs=10, batches=1000))
-    return SearchRules(plan, objective(), first=first, history=history)
+    return SearchRules(plan, objective(), first=first, history=history, bounds=BOUNDS)
 
 
 def test_the_first_search_stops_by_its_gain_and_later_ones_by_the_gate() -> None:
     trained = results(1.0, 0.5, 0.6)
-    assert rules().stops(trained, 0.01) == "another candidate is expected to gain less than 0.05"
+    assert rules().stops(trained, 0.01) == "another candidate is expected to gain less than 0.08"
     assert rules(stop_below="never").stops(trained, 0.0) is None
     later = rules(first=False, history=[record(1.0)])
     assert later.stops(results(0.5), 0.0) == "the present rate still improves: search loss 0.5 after 1"
@@ -140,7 +167,7 @@ def test_candidates_are_doubled_where_learning_has_not_begun_until_the_epoch_is_
     assert asked.longer(plan, results(1.0, 0.9, 0.8), early) is None
     longer = asked.longer(plan, results(1.0, 0.9, 0.8), late)
     assert longer is not None
-    assert (plan.until, longer.until) == (625, 800)  # what leaves room for a cooling
+    assert (plan.until, longer.until) == (500, 800)  # what leaves room for a cooling
     assert asked.longer(longer, results(1.0, 0.9), late) is None  # there is no more room
 
 
