@@ -77,7 +77,8 @@ class SearchPolicy:
         cooling: share of its steps that a candidate trains further, with its rate falling linearly to zero, before it
             is scored; the chosen one goes on from the state before. 0 for none.
         later_gate: relative improvement of the present rate's cooled loss since the searches before, from which on a
-            later search trains no rivals. ``"off"``: it always does.
+            later search trains no rivals; runs of ten epochs or fewer have no later search then. ``"off"``: rivals are
+            always trained.
         later_direction: where a later search tries rivals: ``"both"`` sides of the present rate, or ``"down"`` (halves
             of it).
         horizon: exponent of the run's length: after the first search the peak of a run of ``E > 3`` epochs is

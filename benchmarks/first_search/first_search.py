@@ -3,7 +3,7 @@
     python benchmarks/first_search/first_search.py LANDSCAPES_FOLDER
 
 Each landscape is played from a configured rate that is right, 100 times too small and 100 times too large. Printed: the
-excess of the test loss at the chosen peak over the best recorded peak in per cent, candidates, and passes over the data.
+excess of the test loss at the chosen peak over the best recorded peak in per cent, candidates, and passes.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-__all__ = ["SHAPES", "AnnealingName", "Plateau", "horizon_factor", "progress_of", "shape"]
+__all__ = ["LONG_RUN", "SHAPES", "AnnealingName", "Plateau", "horizon_factor", "progress_of", "shape"]
 
 AnnealingName = Literal["auto", "cosine", "linear", "constant", "plateau", "scheduler", "configured"]
 

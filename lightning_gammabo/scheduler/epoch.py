@@ -121,8 +121,8 @@ class EpochSearch:
         self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
         if says_nothing(record.results):
             self._voice.warn(
-                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score, so nothing was found. Does "
-                "the module write the learning rate itself, or train nothing?"
+                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score: nothing was found. "
+                "Does the module write the learning rate itself, or train nothing?"
             )
         self._voice.inform(search_line(record))
         self._ledger.add(self._trainer, record)

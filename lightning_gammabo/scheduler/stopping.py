@@ -39,8 +39,8 @@ def has_seen_enough(
 
     Returns:
         Whether at least three candidates were trained, the best of them has learnt something and has a neighbour on
-        either side, and the expected improvement is below the price. Scores that are no logarithm of a loss are measured by the best loss, or by
-        their standard deviation.
+        either side, and the expected improvement is below the price. Scores that are no logarithm of a loss are
+        measured by the best loss, or by their standard deviation.
     """
     scored = [result for result in results if result.score is not None]
     if gain is None or len(results) < LEAST or not scored:
