@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_gammabo.learning_rate.annealing import AnnealingName, progress_of
 from lightning_gammabo.learning_rate.controller import LearningRates, Mode, RateGuard
 from lightning_gammabo.records import EpochRate
+from lightning_gammabo.trainer.inspection import batches_done
 from lightning_gammabo.trainer.messages import Voice
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class RunRates:
         mode, self.annealing = self._mode(trainer, epochs)
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
         self.guard = RateGuard(schedulers, trainer.optimizers, mode=mode, anchor=self.annealing, state=self._state)
-        self.guard.follow(progress_of(trainer, 0))
+        self.guard.follow(progress_of(trainer, batches_done(trainer)))
         self.taken_over, self._state = True, None
         names = ", ".join(sorted({type(scheduler).__name__ for scheduler in schedulers}))
         if schedulers and mode == "scale":
