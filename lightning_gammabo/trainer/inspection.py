@@ -214,7 +214,7 @@ def batches_done(trainer: Trainer) -> int:
     """Batches of the present epoch that were trained before this process took over.
 
     Args:
-        trainer: the Trainer, in ``on_train_epoch_start``.
+        trainer: the Trainer, in ``on_train_start`` or ``on_train_epoch_start``.
 
     Returns:
         Above 0 only after a resume whose checkpoint was written within the epoch.
