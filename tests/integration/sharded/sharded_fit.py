@@ -149,7 +149,8 @@ class Fails(Sharded):
     """From its third batch on, at every rate but the configured one.
 
     Args:
-        how: ``nan``, ``raises``, ``forward`` and ``backward`` (out of memory there).
+        how: ``nan``, ``raises`` (after the forward pass), ``within`` (before it), ``forward`` and ``backward`` (out of
+            memory there).
         rank: on which rank; None for all.
     """
 
@@ -158,7 +159,14 @@ class Fails(Sharded):
         self.how, self.rank = how, rank
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if self.how == "within" and troubled(self, batch_idx):
+            raise RuntimeError("boom within a step")
         return fails(self, super().training_step(batch, batch_idx), batch_idx)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        if self.how == "validation" and troubled(self, 2):
+            raise RuntimeError("boom in a validation")
+        return super().validation_step(batch, batch_idx)
 
 
 class FailsUnderDDP(Net):
@@ -180,9 +188,13 @@ class _NoMemory(torch.autograd.Function):
         raise torch.OutOfMemoryError("CUDA out of memory: of the test")
 
 
+def troubled(module: Any, batch_idx: int) -> bool:
+    here = module.rank in (None, module.global_rank)
+    return here and batch_idx >= 2 and module.trainer.optimizers[0].param_groups[0]["lr"] != PRESENT
+
+
 def fails(module: Any, loss: torch.Tensor, batch_idx: int) -> torch.Tensor:
-    trouble = module.trainer.optimizers[0].param_groups[0]["lr"] != PRESENT and batch_idx >= 2
-    if not trouble or module.rank not in (None, module.global_rank):
+    if not troubled(module, batch_idx) or module.how == "validation":
         return loss
     if module.how == "raises":
         raise RuntimeError("boom on one rank")
@@ -209,7 +221,9 @@ def trouble(out: Path, sizes: Sizes, how: str, where: str, expected: str, strate
         followed = fit(Case(lambda: Sharded(whole=True)), sizes)
         # the present rate won, and what failed has left no trace
         assert differences(followed, searched) == []
-    assert states(search) == [["complete", expected, expected]] * 2, [r.message for x in search.history for r in x.results]
+    assert states(search) == [["complete", expected, expected]] * 2, [
+        r.message for x in search.history for r in x.results
+    ]
     assert same_on_all_ranks(told(search))
     assert strategy == "sharded" or same_on_all_ranks(searched["parameters"])
 
