@@ -199,8 +199,9 @@ class EpochRunner:
         with self._aside.entered(drop_after=drop_after, rival=self._rival, writer=writer) as probe:
             outcome = self._outcome(lr, probe, writer)
         self._errors.note_end(lr, outcome.state)
-        if outcome.state is TrialState.FAILED:
+        if outcome.state is not TrialState.COMPLETE:
             forget_interrupted_step(self._module)
+        if outcome.state is TrialState.FAILED:
             torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
         return outcome
 
