@@ -219,10 +219,22 @@ class GammaLRSearch(Pictured, Callback):
         if self._trainer is not None:
             self._session.showcase.validated(trainer, pl_module, self.history)
 
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Read the validation batch by batch."""
+        if self._trainer is not None:
+            self._session.start.validation_begins(trainer)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        """Note the batch's loss."""
+        self._session.start.validation_batch_ends(trainer, pl_module, outputs)
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what the validation has logged."""
         if self._trainer is not None:
             self._session.ends.validated(trainer)
+            self._session.start.validation_ends(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""

@@ -142,7 +142,9 @@ def show_in_bar(trainer: Trainer, name: str, text: str) -> None:
     trainer._logger_connector._progress_bar_metrics[name] = text  # type: ignore[assignment]
 
 
-def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: int | None = None) -> RunShape:
+def shape_of_run(
+    trainer: Trainer, *, replays: bool, scored: int | None, own: int | None = None, begin: int = 0, lived: bool = False
+) -> RunShape:
     """What is known of a run as it starts.
 
     Args:
@@ -150,6 +152,8 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: in
         replays: whether winners are trained once more.
         scored: validation samples that candidates are scored on at the most; None for all of them.
         own: samples of a loader that candidates are scored on instead; None where there is none.
+        begin: epoch at which the fit begins.
+        lived: whether candidates live a schedule in miniature.
 
     Returns:
         Epochs, batches and the size of the validation data, as far as loaders were requested.
@@ -167,7 +171,16 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: in
     if not trainer.enable_validation:
         validated = own = 0
     ratio = (min(validated, scored or validated) if own is None else own) / trained if trained else 0.0
-    return RunShape(epochs=epochs, batches=batches, accumulate=accumulate, replays=replays, val_ratio=ratio)
+    return RunShape(
+        epochs=epochs,
+        batches=batches,
+        accumulate=accumulate,
+        begin=begin,
+        max_steps=trainer.max_steps if trainer.max_steps is not None and trainer.max_steps > 0 else None,
+        val_ratio=ratio,
+        replays=replays,
+        lived=lived,
+    )
 
 
 def trains_weights(trainer: Trainer) -> bool:
