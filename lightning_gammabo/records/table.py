@@ -79,7 +79,7 @@ def epoch_table(
         values = [_short(end.value if end else None)] if named else []
         accuracy = NOTHING if end is None or end.accuracy is None else percent(end.accuracy)
         loss = _short(end.loss if end else None)
-        cells = _marked(epoch, end, lost), *_rates(end, record), loss, accuracy, *values, *_search_cells(record)
+        cells = _marked(epoch, end, lost), *_rates(end, record), loss, accuracy, *values, *_search_cells(record, end)
         rows.append(cells)
     kept = [k for k in range(len(header)) if any(row[k] not in ("", NOTHING) for row in rows)]
     if all(row[1] == row[2] for row in rows):
@@ -191,9 +191,9 @@ def _rates(end: TrainedEpoch | None, record: EpochRecord | None) -> tuple[str, s
     return f"{record.peak:.1e}", f"{record.chosen.lr:.1e}"
 
 
-def _search_cells(record: EpochRecord | None) -> tuple[str, ...]:
+def _search_cells(record: EpochRecord | None, end: TrainedEpoch | None) -> tuple[str, ...]:
     if record is None:
-        return NOTHING, NOTHING, "1.0", NOTHING
+        return NOTHING, NOTHING, f"{1.0 + (end.retrained if end else 0):.1f}", NOTHING
     chosen, lost = record.chosen, sum(lost_candidates(record).values())
     value = None if chosen is None else chosen.accuracy if record.ranked_by == "accuracy" else chosen.value
     score = percent(value) if value is not None and record.ranked_by == "accuracy" else _short(value)
