@@ -135,4 +135,4 @@ SEARCHES: dict[str, Search] = {
     "random": partial(run_blind, kind="random"),
 }
 """The reference first. ``gamma`` is the package's default; the three after ``own_start`` leave one of its parts out,
-``gamma_four`` asks for four trials side by side."""
+the one after them asks for four trials side by side."""

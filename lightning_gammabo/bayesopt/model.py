@@ -141,8 +141,8 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         self.register_buffer("transformed_X", inputs)
         self.register_buffer("transformed_Y", targets)
         self.register_buffer("lengthscales", nodes.lengthscales.double())
-        self.register_buffer("noise_ratios", nodes.noise_ratios.double())
-        self.register_buffer("log_prior", nodes.log_prior.double())
+        self.register_buffer("noise_ratios", nodes.noise_ratios.double().contiguous())
+        self.register_buffer("log_prior", nodes.log_prior.double().contiguous())
         if outcome_transform is not None:
             self.outcome_transform = outcome_transform
         if input_transform is not None:

@@ -115,8 +115,7 @@ class EpochRecord:
         n_initial: candidates before a surrogate was asked.
         seed: of this epoch's search.
         policy: name of the policy that planned the search.
-        annealing: factor of the annealing schedule at the epoch's start, 1 at its peak: the peak rate is the chosen
-            rate divided by it.
+        annealing: factor of the annealing schedule at the epoch's start, 1 at its peak; rates of candidates are peaks.
         share: share of the epoch that each candidate was to train.
         scorings: validations on what candidates are scored on.
         score_samples: validation samples that score a candidate; None for all of them.
@@ -161,10 +160,7 @@ class EpochRecord:
     @property
     def peak(self) -> float | None:
         """The rate that was chosen, at the peak of the annealing schedule; None if none was."""
-        chosen = self.chosen
-        if chosen is None:
-            return None
-        return chosen.lr / self.annealing if self.annealing > 0.0 else chosen.lr
+        return None if self.chosen is None else self.chosen.lr
 
     @property
     def ranked_by(self) -> str:

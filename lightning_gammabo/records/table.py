@@ -83,7 +83,7 @@ def epoch_table(
         rows.append(cells)
     kept = [k for k in range(len(header)) if any(row[k] not in ("", NOTHING) for row in rows)]
     if all(row[1] == row[2] for row in rows):
-        kept.remove(1)  # the peak is the rate itself
+        kept = [index for index in kept if index != 1]  # the peak is the rate itself
     notes = (*_legend(records, trained, run), *_recovery(trained), *_cost(records, trained, run))
     return EpochTable(tuple(header[k] for k in kept), tuple(tuple(row[k] for k in kept) for row in rows), notes)
 

@@ -86,6 +86,15 @@ class BatchTape:
         self._position = self.fetched = position
         self.done = self._batches[position - 1].done if position else False
 
+    @property
+    def complete(self) -> bool:
+        """Whether all batches since the beginning are kept."""
+        return self._overflow is None
+
+    def keep_no_more(self) -> None:
+        """Play what is kept, and then let the fetcher's batches through."""
+        self._limit = -1
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._fetcher, name)
 

@@ -105,7 +105,8 @@ def out_of_memory_everywhere(error: Exception, world_size: int) -> bool:
         return False
     if world_size == 1:
         return True
-    begun = [group._get_sequence_number_for_group() for group in torch.distributed.distributed_c10d._world.pg_map]
+    groups: list[Any] = list(torch.distributed.distributed_c10d._world.pg_map)
+    begun = [group._get_sequence_number_for_group() for group in groups]
     with contextlib.suppress(RuntimeError):  # a rank did not come in time
         group = torch.distributed.new_group(backend="gloo", timeout=ARRIVAL)
         gathered: list[Any] = [None] * world_size

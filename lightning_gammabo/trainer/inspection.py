@@ -26,6 +26,7 @@ __all__ = [
     "needs_native_batches",
     "overrides",
     "shape_of_run",
+    "show_in_bar",
     "trains_weights",
     "validates_within",
 ]
@@ -130,7 +131,20 @@ def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
         logger.log_metrics(metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
-def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: int | None = None) -> RunShape:
+def show_in_bar(trainer: Trainer, name: str, text: str) -> None:
+    """Show a value in Lightning's progress bar, past the metrics that callbacks and loggers see.
+
+    Args:
+        trainer: the Trainer, in a batch.
+        name: of the value; one that the user logs to the bar under that name is shown instead.
+        text: what is shown.
+    """
+    trainer._logger_connector._progress_bar_metrics[name] = text  # type: ignore[assignment]
+
+
+def shape_of_run(
+    trainer: Trainer, *, replays: bool, scored: int | None, own: int | None = None, begin: int = 0, lived: bool = False
+) -> RunShape:
     """What is known of a run as it starts.
 
     Args:
@@ -138,6 +152,8 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: in
         replays: whether winners are trained once more.
         scored: validation samples that candidates are scored on at the most; None for all of them.
         own: samples of a loader that candidates are scored on instead; None where there is none.
+        begin: epoch at which the fit begins.
+        lived: whether candidates live a schedule in miniature.
 
     Returns:
         Epochs, batches and the size of the validation data, as far as loaders were requested.
@@ -155,7 +171,16 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: in
     if not trainer.enable_validation:
         validated = own = 0
     ratio = (min(validated, scored or validated) if own is None else own) / trained if trained else 0.0
-    return RunShape(epochs=epochs, batches=batches, accumulate=accumulate, replays=replays, val_ratio=ratio)
+    return RunShape(
+        epochs=epochs,
+        batches=batches,
+        accumulate=accumulate,
+        begin=begin,
+        max_steps=trainer.max_steps if trainer.max_steps is not None and trainer.max_steps > 0 else None,
+        val_ratio=ratio,
+        replays=replays,
+        lived=lived,
+    )
 
 
 def trains_weights(trainer: Trainer) -> bool:

@@ -98,9 +98,12 @@ def unreplayable(loaders: Iterable[Any]) -> str | None:
             return f"{name} keeps a position of its own"
         if not isinstance(loader, torch.utils.data.DataLoader) and hasattr(type(loader), "__next__"):
             return f"{name} is an iterator: it goes on where it stopped"
-        held = [path for path in data_image([loader]).unheld if path != "loader0._iterator"]
+        image = data_image([loader])
+        held = [(path, what) for path, what in image.unheld.items() if path != "loader0._iterator"]
         if held:
-            return f"{name} holds a live iterator ({held[0]})"
+            return f"{name} holds {held[0][1]} ({held[0][0]})"
+        if image.shared and getattr(loader, "num_workers", 0) > 0:
+            return f"{name}: its worker processes share a value ({image.shared[0]})"
     return None
 
 

@@ -13,9 +13,24 @@ from typing import Any
 
 from torch import nn
 
-__all__ = ["forget_interrupted_step", "reshard"]
+from lightning_gammabo.trainer.snapshot.tensors import wrapped_parts
+
+__all__ = ["forget_interrupted_step", "is_sharded", "reshard"]
 
 _initialised: weakref.WeakSet[nn.Module] = weakref.WeakSet()
+
+
+def is_sharded(module: nn.Module) -> bool:
+    """Whether this process holds a part of some parameters only.
+
+    Args:
+        module: the network, not within a forward pass.
+
+    Returns:
+        True under FSDP2 and tensor parallelism.
+    """
+    reshard(module)
+    return any(wrapped_parts(parameter) for parameter in module.parameters())
 
 
 def reshard(module: nn.Module) -> None:
@@ -46,7 +61,7 @@ def forget_interrupted_step(module: nn.Module) -> None:
         if part in outermost:
             continue
         outermost.update(part.modules())
-        if hasattr(part, "reset_iter_state"):  # PyTorch 2.12 on
+        if hasattr(part, "reset_iter_state"):  # newer PyTorch only
             part.reset_iter_state()
 
 

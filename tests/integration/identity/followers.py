@@ -58,7 +58,7 @@ class Knows(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.write(trainer, 0)  # the epoch before may have ended early
         chosen = self.rates.pop(0) if self.rates else None
-        present = next(g["lr"] for o in trainer.optimizers for g in o.param_groups if g["lr"] > 0)
+        present = next(base for base in self.base if base > 0) * self.height  # the peak
         if chosen is not None and chosen != present:
             self.height *= chosen / present
             self.write(trainer, 0)
@@ -79,4 +79,4 @@ class Knows(Callback):
 def known(search: GammaLRSearch, epochs: int = 5) -> Knows:
     """The follower of a searched fit under an annealing schedule."""
     chosen = {record.epoch: record.chosen.lr for record in search.history}
-    return Knows([chosen.get(epoch) for epoch in range(epochs)], search._session.rates.anchor)
+    return Knows([chosen.get(epoch) for epoch in range(epochs)], search._session.rates.annealing)

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader
 from lightning_gammabo import GammaLRSearch, ListSampler
 from lightning_gammabo.determinant.smoothing import smoothed_argmax
 from lightning_gammabo.learning_rate.annealing import shape
-from tests.helpers.searching import gamma_search
+from tests.helpers.searching import SHORT, gamma_search
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.fits import fit as identical
 from tests.integration.identity.followers import Knows, known
@@ -28,7 +28,14 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 BATCHES = 5
 FEW = {"sampler": "random", "first_random": 2, "first_model": 1, "min_lr": 1e-3, "max_lr": 0.3, "progress": False}
 FEW |= {"smooth_first": False}  # from the winner's rate on
-PARTIAL = {**FEW, "later_share": 0.4, "first_share": 0.4, "min_steps": 1, "later_candidates": 3, "later_overhead": 9.0}
+PARTIAL = {
+    **FEW,
+    "later_share": SHORT,
+    "first_share": SHORT,
+    "min_steps": 2,
+    "later_candidates": 3,
+    "later_overhead": 9.0,
+}
 
 
 class Rates(Callback):
@@ -73,7 +80,7 @@ def test_after_one_search_the_rate_follows_the_schedule(anchor: Any) -> None:
 def test_each_search_moves_the_height_of_what_remains() -> None:
     search = gamma_search("epochwise", **PARTIAL)
     fit(search)
-    assert search._session.rates.anchor == "linear"
+    assert search._session.rates.annealing == "linear"
     for record, rate in zip(search.history, search.rates, strict=True):
         assert record.annealing == pytest.approx(1.0 - record.epoch / 4, rel=1e-12)
         assert rate.start == record.chosen.lr
@@ -198,7 +205,7 @@ def test_the_users_schedule_is_moved_as_a_whole(kind: str, anchor: Any) -> None:
     starts, ends = expected[::BATCHES], expected[BATCHES - 1 :: BATCHES]
     assert [rate.start for rate in search.rates] == pytest.approx(starts, rel=1e-9)
     assert [rate.end for rate in search.rates] == pytest.approx(ends, rel=1e-9)
-    assert search._session.rates.anchor == "scheduler"
+    assert search._session.rates.annealing == "scheduler"
 
 
 @pytest.mark.parametrize("kind", ["step", "epoch", "cosine"])
@@ -228,7 +235,7 @@ def test_a_users_schedule_is_set_aside_for_a_named_anchor(anchor: Any) -> None:
 
 
 def test_an_anchor_that_is_not_there() -> None:
-    with pytest.raises(ValueError, match=r"anchor='scheduler'\): the module configures no LR scheduler"):
+    with pytest.raises(ValueError, match=r"annealing='scheduler'\): the module configures no LR scheduler"):
         fit(gamma_search(annealing="scheduler"))
 
 

@@ -23,6 +23,7 @@ class Sharded(Net):
         schedule: whether there is an LR scheduler.
         whole: whether there is one unit only: after an evaluation its whole parameters stay gathered.
         norm: whether there is a BatchNorm.
+        uneven_draws: whether ranks draw differently many random numbers.
     """
 
     def __init__(
@@ -33,9 +34,11 @@ class Sharded(Net):
         schedule: bool = False,
         whole: bool = False,
         norm: bool = True,
+        uneven_draws: bool = False,
     ) -> None:
         super().__init__()
         self.options, self.make, self.schedule, self.whole = options or {}, make, schedule, whole
+        self.uneven_draws = uneven_draws
         if not norm:
             self.net[1] = nn.Identity()
 
@@ -43,7 +46,7 @@ class Sharded(Net):
         if getattr(self, "is_sharded", False):
             return
         self.is_sharded = True
-        mesh = self.device_mesh
+        mesh: Any = self.device_mesh
         if mesh["tensor_parallel"].size() > 1:
             plan = {"0": ColwiseParallel(), "4": RowwiseParallel()}
             parallelize_module(self.net, mesh["tensor_parallel"], plan)
@@ -51,6 +54,10 @@ class Sharded(Net):
             for layer in () if self.whole else (self.net[0], self.net[4]):
                 fully_shard(layer, mesh=mesh["data_parallel"], **self.options)
             fully_shard(self.net, mesh=mesh["data_parallel"], **self.options)
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if self.uneven_draws:
+            torch.rand(1 + self.global_rank)
 
     def validation_step(self, batch: Any, batch_idx: int) -> Any:
         x, y = batch
@@ -72,6 +79,15 @@ class Tied(Sharded):
         super().__init__(whole=True)
         self.net = nn.Sequential(nn.Linear(6, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.2), nn.Linear(6, 6))
         self.net[4].weight = self.net[0].weight
+
+
+class LosesGround(Sharded):
+    """From its second epoch on, but the first rank alone sees it."""
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        super().validation_step(batch, batch_idx)
+        epoch = self.trainer.fit_loop.epoch_progress.current.completed
+        self.log("judged", 1.0 + epoch if self.global_rank == 0 else 1.0 - epoch / 10)
 
 
 class Late(Sharded):
@@ -110,12 +126,14 @@ class Case:
         module: makes the module.
         trainer: arguments of the Trainer.
         search: arguments of the search.
+        strategy: further arguments of the strategy.
         follows: whether a plain fit at the chosen rates is compared as well.
     """
 
     module: Callable[[], Sharded]
     trainer: dict[str, Any] = field(default_factory=dict)
     search: dict[str, Any] = field(default_factory=dict)
+    strategy: dict[str, Any] = field(default_factory=dict)
     follows: bool = True
 
 
