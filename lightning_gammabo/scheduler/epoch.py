@@ -138,6 +138,7 @@ class EpochSearch:
     def _search(self, runner: EpochRunner, plan: EpochPlan, progress: SearchProgress) -> EpochRecord:
         epoch, history, budget = self._trainer.current_epoch, self._ledger.history, self._budget
         current, first = runner.rates.reference, plan.wide and not history
+        annealing = self._rates.annealing_value
         proposals, around = self._range.proposals(epoch, plan, current, optimizers=self._trainer.optimizers)
         bounds = (proposals.space.low, proposals.space.high)
         rules = SearchRules(self._plan, self._objective, first=first, history=history, bounds=bounds, search=plan)
@@ -161,7 +162,7 @@ class EpochSearch:
         )
         origin = "usual" if plan.wide else "region"
         record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around, origin=origin)
-        return self._completed(record, rules, bounds)
+        return self._completed(replace(record, annealing=annealing), rules, bounds)
 
     def _lengthened(self, runner: EpochRunner, rules: SearchRules, current: float) -> Search:
         # the search that begins anew, with longer candidates
@@ -179,7 +180,6 @@ class EpochSearch:
             n_initial=rules.search.n_initial,
             seed=self._range.seed_of(record.epoch, rules.lengthened),
             policy=self._plan.policy.name,
-            annealing=self._rates.annealing_value,
             share=rules.search.share,
             score_samples=self._scoring.scored,
             rule=self._determinant(rules.search).rule,

@@ -87,7 +87,9 @@ def test_scores_that_are_no_logarithm_are_measured_by_the_loss_or_by_their_sprea
     ],
 )
 def test_the_leader_needs_a_neighbour_on_either_side(rates: tuple[float, ...], enough: bool) -> None:
-    trained = [result(loss, number=number, lr=lr) for number, (loss, lr) in enumerate(zip((1.0, 0.5, 0.6), rates, strict=True))]
+    trained = [
+        result(loss, number=number, lr=lr) for number, (loss, lr) in enumerate(zip((1.0, 0.5, 0.6), rates, strict=True))
+    ]
     assert has_seen_enough(trained, 0.0, 0.05, objective(), BOUNDS) is enough
 
 
