@@ -29,7 +29,8 @@ VALIDATION_LIMIT = 256 << 20
 """bytes of one validation's batches that are kept at the most; a larger one is read anew each time"""
 
 _OWN = (
-    "_batches", "_fetcher", "_first", "_limit", "_overflow", "_position", "_reason", "_size", "_started", "done", "fetched",
+    "_batches", "_fetcher", "_first", "_limit", "_overflow", "_position", "_reason", "_size", "_started", "done",
+    "fetched",
 )  # fmt: skip
 
 
