@@ -37,7 +37,10 @@ def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 @pytest.mark.parametrize("epochs", [10, 40])
 def test_the_costs_are_the_plans(epochs: int) -> None:
     usual, most = re.findall(r"usually ([\d.]+)x, at most ([\d.]+)x", plan_of("epochwise", epochs).in_words())[0]
-    words = {10: f"usually costs {usual} times a plain one, at most {most}", 40: f"one of forty {usual}, at most {most}"}
+    words = {
+        10: f"usually costs {usual} times a plain one, at most {most}",
+        40: f"one of forty {usual}, at most {most}",
+    }
     assert words[epochs] in README
 
 
