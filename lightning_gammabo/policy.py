@@ -17,7 +17,7 @@ from lightning_gammabo.learning_rate.annealing import AnnealingName
 
 __all__ = ["POLICIES", "EpochPlan", "PolicyName", "SearchPolicy", "make_policy"]
 
-PolicyName = Literal["epochwise", "adaptive", "once", "thorough", "thesis", "identity"]
+PolicyName = Literal["epochwise", "once", "thorough", "thesis", "identity"]
 
 UNKNOWN_LENGTH_SEARCHES = 10
 """number of searches that is assumed where the length of the run is not known"""
@@ -36,15 +36,21 @@ class EpochPlan:
             rate.
         n_initial: candidates before the surrogate proposes, the present rate among them.
         n_trials: candidates in all.
-        fraction: share of the epoch that a candidate trains.
         factor: how far from the present rate a candidate may lie, up or down; None for the whole range.
+        share: share of the epoch that a candidate trains, its cooling not counted.
+        until: batches that a candidate trains before its cooling; None for the whole epoch.
+        cooling: optimizer steps that follow with a falling rate, for the score alone.
+        cooling_share: the cooling as a share of the epoch.
     """
 
     wide: bool
     n_initial: int
     n_trials: int
-    fraction: float
     factor: float | None
+    share: float = 1.0
+    until: int | None = None
+    cooling: int = 0
+    cooling_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +61,29 @@ class SearchPolicy:
 
     Args:
         base: the named policy that the other fields change.
-        first_random: candidates of the first search before the surrogate proposes, the present rate among them.
+        first_random: candidates of the first search before the surrogate proposes: the usual rate of the optimizer
+            and the configured one, then random ones.
         first_model: candidates of the first search that the surrogate proposes at most.
+        stop_below: expected improvement of the score below which the first search stops, from the third candidate on;
+            in units of the logarithm of the loss. ``"never"``: all candidates are trained.
         later_candidates: candidates of each later search; ``"as_first"`` for as many as in the first.
         when: search ``"every"`` epoch, only the ``"first"``, or the first and those at these shares of the run
             (between 0 and 1).
-        first_share: share of the epoch that a candidate of the first search trains.
-        later_share: share of the epoch that a candidate of a later search trains; the chosen one goes on from there.
+        first_share: share of the *run* that a candidate of the first search trains, at most an epoch; ``"epoch"``.
+            Doubled while learning has not begun.
+        later_share: share of what remains of the run that a candidate of a later search trains, at most an epoch;
+            ``"epoch"``.
         min_steps: least number of optimizer steps that a candidate trains.
+        cooling: share of its steps that a candidate trains further, with its rate falling linearly to zero, before it
+            is scored; the chosen one goes on from the state before. 0 for none.
+        later_gate: relative improvement of the present rate's cooled loss since the searches before, from which on a
+            later search trains no rivals; runs of ten epochs or fewer have no later search then. ``"off"``: rivals are
+            always trained.
+        later_direction: where a later search tries rivals: ``"both"`` sides of the present rate, or ``"down"`` (halves
+            of it).
+        horizon: exponent of the run's length: after the first search the peak of a run of ``E > 3`` epochs is
+            multiplied by ``(E / 3) ** -horizon``
+            (:func:`~lightning_gammabo.learning_rate.annealing.horizon_factor`). 0 for none.
         max_lr_change: factor by which all later searches together may move the rate, up or down: each of ``S``
             searches by ``max_lr_change ** (1 / (S - 1))``, and by 2 at most. ``"unbounded"``: every search covers the
             whole range.
@@ -92,20 +113,25 @@ class SearchPolicy:
         ValueError: if a value is out of its domain.
 
     Example:
-        >>> SearchPolicy(base="once", later_candidates=3).first_model
-        3
+        >>> SearchPolicy(base="once", later_candidates=3).when
+        'first'
         >>> SearchPolicy().epoch_plan(first=False, searches=10).n_trials
-        2
+        3
     """
 
     base: PolicyName = "epochwise"
     first_random: int = _BASE
     first_model: int = _BASE
+    stop_below: float | Literal["never"] = _BASE
     later_candidates: int | Literal["as_first"] = _BASE
     when: Literal["every", "first"] | Sequence[float] = _BASE
-    first_share: float = _BASE
-    later_share: float = _BASE
+    first_share: float | Literal["epoch"] = _BASE
+    later_share: float | Literal["epoch"] = _BASE
     min_steps: int = _BASE
+    cooling: float = _BASE
+    later_gate: float | Literal["off"] = _BASE
+    later_direction: Literal["both", "down"] = _BASE
+    horizon: float = _BASE
     max_lr_change: float | Literal["unbounded"] = _BASE
     annealing: AnnealingName = _BASE
     rule: Rule = _BASE
@@ -149,17 +175,17 @@ class SearchPolicy:
             searches: searches in the whole run; None where its length is not known.
 
         Returns:
-            How many candidates, over which range, for how long.
+            How many candidates, over which range; how long they train depends on the run.
         """
         later = self.n_first if self.later_candidates == "as_first" else self.later_candidates
         if first or self.max_lr_change == "unbounded":
             trials = self.n_first if first else later
-            initial = min(self.first_random, trials)
-            share = self.first_share if first else self.later_share
-            return EpochPlan(wide=True, n_initial=initial, n_trials=trials, fraction=share, factor=None)
+            return EpochPlan(wide=True, n_initial=min(self.first_random, trials), n_trials=trials, factor=None)
+        if self.later_direction == "down":
+            return EpochPlan(wide=False, n_initial=later, n_trials=later, factor=MAX_SINGLE_CHANGE ** (later - 1))
         number = searches if searches is not None else UNKNOWN_LENGTH_SEARCHES
         factor = min(self.max_lr_change ** (1.0 / max(number - 1, 1)), MAX_SINGLE_CHANGE)
-        return EpochPlan(wide=False, n_initial=min(3, later), n_trials=later, fraction=self.later_share, factor=factor)
+        return EpochPlan(wide=False, n_initial=min(3, later), n_trials=later, factor=factor)
 
     def _check_counts(self) -> None:
         for name, least, word in (
@@ -188,19 +214,28 @@ class SearchPolicy:
         _require("n_sigma", self.n_sigma, float)
         if not 0.0 <= self.n_sigma < math.inf:
             raise ValueError(f"n_sigma={self.n_sigma!r}: paired standard errors, 0 or more")
-        for name, word in (("first_share", None), ("later_share", None), ("prune_at", "never")):
+        for name, word in (("first_share", "epoch"), ("later_share", "epoch"), ("prune_at", "never")):
             value = getattr(self, name)
-            if value == word and word is not None:
+            if value == word:
                 continue
             _require(name, value, float, word)
             if not 0.0 < value <= 1.0:
                 raise ValueError(f"{name}={value!r}: a share lies above 0 and up to 1")
-        if self.later_overhead != "unlimited":
-            _require("later_overhead", self.later_overhead, float, "unlimited")
-            if not 0.0 < self.later_overhead < math.inf:
-                raise ValueError(
-                    f"later_overhead={self.later_overhead!r}: passes per epoch, above 0; 'unlimited' for no limit"
-                )
+        for name, noun, word in (
+            ("later_overhead", "passes per epoch", "unlimited"),
+            ("stop_below", "an improvement of the score", "never"),
+            ("later_gate", "a relative improvement of the loss", "off"),
+        ):
+            value = getattr(self, name)
+            if value == word:
+                continue
+            _require(name, value, float, word)
+            if not 0.0 < value < math.inf:
+                raise ValueError(f"{name}={value!r}: {noun}, above 0; {word!r} for none")
+        for name in ("cooling", "horizon"):
+            _require(name, getattr(self, name), float)
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name}={getattr(self, name)!r}: between 0 and 1; 0 for none")
         if self.max_lr_change != "unbounded":
             _require("max_lr_change", self.max_lr_change, float, "unbounded")
             if not 1.0 < self.max_lr_change < math.inf:
@@ -208,7 +243,11 @@ class SearchPolicy:
                 raise ValueError(f"max_lr_change={factor!r}: a factor above 1; 'unbounded' for the whole range")
 
     def _check_words(self) -> None:
-        choices: dict[str, tuple[str, ...]] = {"annealing": get_args(AnnealingName), "rule": get_args(Rule)}
+        choices: dict[str, tuple[str, ...]] = {
+            "annealing": get_args(AnnealingName),
+            "rule": get_args(Rule),
+            "later_direction": ("both", "down"),
+        }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name}={getattr(self, name)!r}: choose one of {', '.join(map(repr, allowed))}")
@@ -240,59 +279,61 @@ def _require(name: str, value: object, kind: type, word: str | None = None) -> N
 
 
 _EPOCHWISE: dict[str, Any] = {
-    "first_random": 4,
-    "first_model": 3,
-    "later_candidates": 2,
-    "when": "every",
-    "first_share": 1.0,
-    "later_share": 0.05,
-    "min_steps": 8,
+    "first_random": 2,
+    "first_model": 5,
+    "stop_below": 0.08,
+    "later_candidates": 3,
+    "when": (0.1, 0.25, 0.5, 0.75),
+    "first_share": 1 / 20,
+    "later_share": 1 / 16,
+    "min_steps": 50,
+    "cooling": 0.25,
+    "later_gate": 0.01,
+    "later_direction": "down",
+    "horizon": 0.35,
     "max_lr_change": 64.0,
     "annealing": "auto",
-    "rule": "keep_unless_better",
+    "rule": "best",
     "n_sigma": 3.0,
     "prune_at": 0.25,
-    "smooth_first": True,
+    "smooth_first": False,
     "recover": True,
     "score_samples": 256,
-    "later_overhead": 0.15,
+    "later_overhead": "unlimited",
     "start_epoch": 0,
     "stop_epoch": "never",
     "every_n_epochs": 1,
 }
-_WHOLE = {"later_share": 1.0, "prune_at": "never", "score_samples": "all", "later_overhead": "unlimited"}
+# whole epochs, greedily: no account of the run
+_WHOLE = {
+    "stop_below": "never",
+    "when": "every",
+    "first_share": "epoch",
+    "later_share": "epoch",
+    "cooling": 0.0,
+    "later_gate": "off",
+    "later_direction": "both",
+    "horizon": 0.0,
+    "prune_at": "never",
+    "score_samples": "all",
+}
+_PLAIN = {"max_lr_change": "unbounded", "rule": "best", "recover": False}
 _VALUES: dict[str, dict[str, Any]] = {
     "epochwise": _EPOCHWISE,
-    "adaptive": _EPOCHWISE
-    | {"when": (0.3, 0.5, 0.7), "later_candidates": 3, "later_share": 0.1, "max_lr_change": 27.0}
-    | {"later_overhead": "unlimited"},
     "once": _EPOCHWISE | {"when": "first"},
-    "thorough": _EPOCHWISE | _WHOLE | {"later_candidates": 5, "max_lr_change": 512.0},
+    "thorough": _EPOCHWISE
+    | _WHOLE
+    | {"first_random": 4, "first_model": 3, "smooth_first": True, "later_candidates": 5, "max_lr_change": 512.0}
+    | {"rule": "keep_unless_better"},
     "thesis": _EPOCHWISE
     | _WHOLE
-    | {
-        "first_random": 2,
-        "first_model": 10,
-        "later_candidates": "as_first",
-        "max_lr_change": "unbounded",
-        "annealing": "constant",
-        "rule": "best",
-        "smooth_first": False,
-        "recover": False,
-    },
+    | _PLAIN
+    | {"first_random": 2, "first_model": 10, "later_candidates": "as_first", "annealing": "constant"},
     # the plain fit: one candidate, the configured rates
     "identity": _EPOCHWISE
     | _WHOLE
-    | {
-        "first_random": 1,
-        "first_model": 0,
-        "later_candidates": 1,
-        "max_lr_change": "unbounded",
-        "annealing": "configured",
-        "rule": "best",
-        "smooth_first": False,
-        "recover": False,
-    },
+    | _PLAIN
+    | {"first_random": 1, "first_model": 0, "later_candidates": 1, "annealing": "configured"},
 }
 assert all(set(values) == {field.name for field in fields(SearchPolicy)} - {"base"} for values in _VALUES.values())
 

@@ -125,8 +125,7 @@ SEARCHES: dict[str, Search] = {
     "gamma_no_inside": partial(run_model, kind="gamma", inside=0.0),
     "gamma_one_node": partial(run_model, kind="gamma", hyperparameters="maximise"),
     "gamma_unit_precision": partial(run_model, kind="gamma", surrogate="gaussian"),
-    "gamma_four_believer": partial(run_model, kind="gamma", side_by_side=4, batch="believer"),
-    "gamma_four_qei": partial(run_model, kind="gamma", side_by_side=4, batch="qei"),
+    "gamma_four": partial(run_model, kind="gamma", side_by_side=4),
     "gamma_thesis": partial(run_model, kind="gamma_thesis"),
     "gaussian": partial(run_model, kind="gaussian"),
     "gaussian_log_ei": partial(run_model, kind="gaussian_log_ei"),
@@ -136,4 +135,4 @@ SEARCHES: dict[str, Search] = {
     "random": partial(run_blind, kind="random"),
 }
 """The reference first. ``gamma`` is the package's default; the three after ``own_start`` leave one of its parts out,
-the two after them ask for four trials side by side."""
+the one after them asks for four trials side by side."""

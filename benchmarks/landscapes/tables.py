@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 __all__ = ["FLOOR", "FOLDER", "Landscape", "kappa", "load", "names"]
 
-FOLDER = Path(__file__).resolve().parents[2] / "tests" / "bayesopt" / "landscapes"
+FOLDER = Path(__file__).resolve().parents[2] / "tests" / "unit" / "bayesopt" / "landscapes"
 """Where the tables of this repository lie."""
 
 CAP = 3.0

@@ -29,7 +29,7 @@ SUITES = (
     "tests/integration/exactness/test_no_trace.py",
     "tests/integration/exactness/test_faults.py",
     "tests/integration/resume/test_resume_fit.py",
-    "tests/bayesopt/test_properties.py",
+    "tests/unit/bayesopt/test_asktell.py",
 )
 MAIN = {"lightning": "git+https://github.com/Lightning-AI/pytorch-lightning.git"}
 """packages whose main branch can be tried"""

@@ -1,11 +1,11 @@
-"""What a search believes after its tells: a BoTorch model of standardised scores, and its fantasies of pending trials."""
+"""What a search believes: a BoTorch model of the standardised scores, and its fantasies of pending trials."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Belief", "condition", "in_double", "log_values", "marginals_at", "mean_at"]
 
 Array = npt.NDArray[np.float64]
-
-_FANTASIES = 32
-"""draws of what pending trials may score"""
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,7 @@ def condition(
     *,
     drawn_at: float,
     deterministic: bool,
+    fantasies: int,
     seed: int,
 ) -> Belief:
     """Fit a model to what was told, and let it imagine what is pending.
@@ -74,7 +72,8 @@ def condition(
         pending: places of the pending trials, ``p``.
         drawn_at: where bad scores are drawn together, see :meth:`Units.of`.
         deterministic: whether the best score is the incumbent, rather than the best mean among the places tried.
-        seed: of the fantasies.
+        fantasies: how many draws of what the pending trials may score; 1 for their mean in place of a draw.
+        seed: of the draws.
 
     Returns:
         The belief.
@@ -84,7 +83,7 @@ def condition(
     ahead = model = make_model(x, y)
     all_x, all_y = x, y
     if pending.size:
-        ahead, drawn = _fantasise(model, torch.as_tensor(pending).unsqueeze(-1), seed)
+        ahead, drawn = _fantasise(model, torch.as_tensor(pending).unsqueeze(-1), fantasies, seed)
         all_x = torch.cat([x, torch.as_tensor(pending).unsqueeze(-1)])
         all_y = torch.cat([y.expand(len(drawn), -1, -1), drawn], dim=-2)
     worth = all_y.squeeze(-1) if deterministic else mean_at(ahead, all_x)
@@ -97,18 +96,19 @@ def condition(
         model=model,
         ahead=ahead,
         best=worth.amax(dim=-1),
-        fantasies=_FANTASIES if pending.size else 0,
+        fantasies=fantasies if pending.size else 0,
     )
 
 
-def _fantasise(model: Model, pending: Tensor, seed: int) -> tuple[Model, Tensor]:
+def _fantasise(model: Model, pending: Tensor, count: int, seed: int) -> tuple[Model, Tensor]:
     # the model conditioned on joint draws s x p x 1 of what the pending trials may score, and the draws
     from botorch.models.utils.assorted import fantasize
     from botorch.sampling.get_sampler import get_sampler
 
     with fantasize():
-        posterior = model.posterior(pending, observation_noise=True)
-        drawn = get_sampler(posterior, torch.Size([_FANTASIES]), seed=seed)(posterior)
+        posterior: Any = model.posterior(pending, observation_noise=True)
+        sampler = get_sampler(posterior, torch.Size([count]), seed=seed)
+        drawn: Tensor = posterior.mean.unsqueeze(0) if count == 1 else sampler(posterior)
         return model.condition_on_observations(pending, drawn), drawn
 
 
@@ -122,7 +122,8 @@ def mean_at(model: Model, x: Tensor) -> Tensor:
     Returns:
         ``b x n`` for a model of batch shape ``b``.
     """
-    mean: Tensor = model.posterior(x).mean
+    posterior: Any = model.posterior(x)
+    mean: Tensor = posterior.mean
     return mean.squeeze(-1)
 
 
@@ -139,7 +140,7 @@ def marginals_at(model: Model, places: Array, *, observation_noise: bool) -> Stu
     """
     from lightning_gammabo.bayesopt.posterior import StudentTPosterior
 
-    posterior = model.posterior(torch.as_tensor(places).view(-1, 1, 1), observation_noise=observation_noise)
+    posterior: Any = model.posterior(torch.as_tensor(places).view(-1, 1, 1), observation_noise=observation_noise)
     if isinstance(posterior, StudentTPosterior):
         return posterior
     return StudentTPosterior(float("inf"), posterior.mean, posterior.variance.sqrt())
@@ -156,7 +157,8 @@ def log_values(function: AcquisitionFunction, places: Array) -> Array:
         ``g``.
     """
     value: Tensor = function(torch.as_tensor(places).view(-1, 1, 1))
-    return np.asarray((value if function._log else value.log()).numpy())
+    # by rounding BoTorch's EI without a log may be less than 0
+    return np.asarray((value if function._log else value.clamp_min(0.0).log()).numpy())
 
 
 @contextmanager

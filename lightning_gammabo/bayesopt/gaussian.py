@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -24,7 +26,8 @@ class GaussianBayesOpt(BayesOpt):
     """The same search over ``SingleTaskGP`` with its default priors, and BoTorch's own acquisitions.
 
     The model is fitted by ``fit_gpytorch_mll`` to standardised scores. Should the fit draw random numbers, they come
-    from a fork of the global generator, seeded by (seed, trial number).
+    from a fork of the global generator, seeded by (seed, trial number). Pending trials are believed to score their
+    mean: the shape of ``best_f`` that a batch of fantasies needs differs between versions of BoTorch.
 
     Args:
         space: the rates that may be proposed.
@@ -38,6 +41,8 @@ class GaussianBayesOpt(BayesOpt):
     Raises:
         ValueError: if an option is unknown or out of its range.
     """
+
+    _fantasies = 1
 
     def __init__(
         self,
@@ -66,13 +71,18 @@ class GaussianBayesOpt(BayesOpt):
     def _drawn_at(self) -> float:
         return float("inf")
 
+    @contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        with super()._arithmetic(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of restarted fits, of two points being few, of EI without a log
+            yield
+
     def _make_model(self, x: Tensor, y: Tensor) -> Model:
         from botorch.fit import fit_gpytorch_mll
         from botorch.models.gp_regression import SingleTaskGP
         from gpytorch.mlls import ExactMarginalLogLikelihood
 
-        with torch.random.fork_rng(devices=[]), torch.enable_grad(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a fit that was restarted, of two points being few
+        with torch.random.fork_rng(devices=[]), torch.enable_grad():
             torch.manual_seed(self._seed_of(2))
             model = SingleTaskGP(x, y, outcome_transform=None)
             fit_gpytorch_mll(ExactMarginalLogLikelihood(model.likelihood, model))

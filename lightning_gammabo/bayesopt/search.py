@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -89,6 +90,9 @@ class BayesOpt(AskTell):
         True
     """
 
+    _fantasies = 32
+    """draws of what pending trials may score"""
+
     def __init__(
         self,
         space: LearningRateSpace,
@@ -133,6 +137,9 @@ class BayesOpt(AskTell):
         self._begin_from(None)
 
     # ------------------------------------------------------------------ the model and its acquisition
+
+    def _arithmetic(self) -> AbstractContextManager[None]:
+        return in_double()
 
     def _make_model(self, x: Tensor, y: Tensor) -> Model:
         # a fitted model of places n x 1 and standardised scores n x 1
@@ -228,7 +235,7 @@ class BayesOpt(AskTell):
         if self._belief is None:
             rates, scores = self._scored()
             if rates.size:
-                with in_double():
+                with self._arithmetic():
                     self._belief = condition(
                         self._make_model,
                         self._places_of(rates),
@@ -236,6 +243,7 @@ class BayesOpt(AskTell):
                         self._places_of(t.lr for t in self._pending.values())[-_MAX_POINTS:],
                         drawn_at=self._drawn_at,
                         deterministic=self.deterministic,
+                        fantasies=self._fantasies,
                         seed=self._seed_of(1),
                     )
         return self._belief
@@ -251,7 +259,7 @@ class BayesOpt(AskTell):
         places = self._places[self._allowed()]
         if not places.size:
             return self._space_filling(number), "acquisition"
-        with in_double():
+        with self._arithmetic():
             value = log_values(self._acquisition_function(belief), places)
         ties = np.flatnonzero(value >= value.max() - _TIE)
         return self.space.from_unit(float(places[self._rng(number).choice(ties)])), "acquisition"
@@ -296,7 +304,7 @@ class BayesOpt(AskTell):
         places = self._places[self._allowed()]
         if not places.size:
             return 0.0
-        with in_double():
+        with self._arithmetic():
             return math.exp(log_values(_averaged(self._make_log_ei(belief), belief), places).max())
 
     def expected_gain(self) -> float | None:
@@ -328,7 +336,7 @@ class BayesOpt(AskTell):
             raise RuntimeError("surrogate_at(): nothing is known before a finite score was told; tell one first")
         rates = np.atleast_1d(np.asarray(lrs, dtype=np.float64)).ravel()
         places = np.asarray([self.space.to_unit(float(lr)) for lr in rates])
-        with in_double():
+        with self._arithmetic():
             posterior = marginals_at(belief.model, places, observation_noise=observation_noise)
             value = log_values(self._acquisition_function(belief), places)
             if self.acquisition != "pi":
@@ -351,7 +359,7 @@ class BayesOpt(AskTell):
         if not self.deterministic:
             belief = self._believe()
             assert belief is not None  # there is a score
-            with in_double():
+            with self._arithmetic():
                 worth = mean_at(belief.model, belief.x).numpy()
         return float(rates[np.argmax(worth)])
 

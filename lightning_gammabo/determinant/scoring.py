@@ -55,6 +55,7 @@ class Judge:
             "steps": outcome.steps,
             "seconds": outcome.seconds,
             "passes": outcome.passes,
+            "cooling_passes": outcome.cooling_passes,
             "origin": trial.origin,
         }
         if outcome.state is not TrialState.COMPLETE:

@@ -1,4 +1,4 @@
-"""The guard of a run's learning rates: the user's LR schedulers, the anchor, and the height that a search moves."""
+"""Writes a run's learning rates: base rate x peak x annealing factor, at every step."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class RateGuard:
             multiplied by ``height * shape``.
         anchor: the shape that ``anchor`` follows, by :data:`~lightning_gammabo.learning_rate.annealing.SHAPES`, or
             ``plateau``.
+        scheduled_peak: highest rate that the user's schedulers write to the reference group; None for the configured
+            one.
         state: what :meth:`state_dict` gave (after a resume).
 
     Attributes:
@@ -38,7 +40,7 @@ class RateGuard:
         shape: the anchor's value now.
         plateau: of the anchor ``plateau``.
         first: the reference rate of the epoch's first batch.
-        first_anchor: the anchor's value there.
+        first_peak: the peak of the schedule there.
         last: the reference rate of the last batch so far.
         batches: batches of the epoch so far.
 
@@ -55,13 +57,14 @@ class RateGuard:
         *,
         mode: Mode,
         anchor: str = "constant",
+        scheduled_peak: float | None = None,
         state: dict[str, Any] | None = None,
     ) -> None:
         self.mode = mode
+        self._scheduled_peak = scheduled_peak
         self.anchor = anchor
         self.height = self.shape = 1.0
-        self.first = self.last = self._now = 0.0
-        self.first_anchor = 1.0
+        self.first = self.first_peak = self.last = self._now = 0.0
         self.batches = 0
         self.plateau = Plateau()
         self._begin: float | None = None
@@ -105,14 +108,29 @@ class RateGuard:
 
     @property
     def anchor_value(self) -> float:
-        """Where the schedule stands, 1 at its height (a user's schedule: at the rate that was configured)."""
-        if self.mode != "scale":
-            return self.shape
-        for group in groups_of(self.optimizers):
-            now, height = float(group["lr"]) / self.height, float(group.get("initial_lr", 0.0))
-            if now > 0.0 and height > 0.0:
-                return now / height
-        return 1.0
+        """Where the schedule stands, 1 at its peak."""
+        peak = self.peak if self.mode == "scale" else 0.0
+        return self._reference / peak if peak > 0.0 else self.shape
+
+    @property
+    def peak(self) -> float:
+        """The reference rate at the peak of the schedule."""
+        if self.mode == "aside":
+            return self._reference
+        if self.mode == "scale":
+            return self.height * (self._scheduled_peak or self._configured)
+        self._follow()
+        scheduled = next((rate for rates in self._scheduled for rate in rates if rate > 0.0), 0.0)
+        return scheduled * self.height
+
+    @property
+    def _reference(self) -> float:
+        return next((rate for rate in rates_of(self.optimizers) if rate > 0.0), 0.0)
+
+    @property
+    def _configured(self) -> float:
+        rates = [configured_rate(one, group) for one in self.optimizers for group in groups_of([one])]
+        return next((rate for rate in rates if rate > 0.0), 0.0)
 
     def release(self) -> None:
         """Give the schedulers their own ``step`` back."""
@@ -157,9 +175,9 @@ class RateGuard:
             batch: not used.
             batch_idx: the batch's number in its epoch.
         """
-        self._now = next((rate for rate in rates_of(self.optimizers) if rate > 0.0), 0.0)
+        self._now = self._reference
         if batch_idx == 0 or not self.batches:
-            self.first, self.first_anchor = self._now, self.anchor_value
+            self.first, self.first_peak = self._now, self.peak
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Write the next batch's rate, as a scheduler stepped after the batch would.
@@ -184,13 +202,14 @@ class RateGuard:
             "height": self.height,
             "shape": self.shape,
             "first": self.first,
-            "first_anchor": self.first_anchor,
+            "first_peak": self.first_peak,
             "last": self.last,
             "batches": self.batches,
             "begin": self._begin,
             "scheduled": [list(rates) for rates in self._scheduled],
             "written": [list(rates) for rates in self._written],
-            "plateau": [self.plateau.best, self.plateau.waited, self.plateau.shape],
+            "plateau": [self.plateau.best, self.plateau.waited, self.plateau.shape, self.plateau.patience],
+            "scheduled_peak": self._scheduled_peak,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -203,8 +222,9 @@ class RateGuard:
         self._scheduled = [list(rates) for rates in state["scheduled"]]
         self._written = [list(rates) for rates in state["written"]]
         self.plateau = Plateau(*state["plateau"])
+        self._scheduled_peak = state["scheduled_peak"]
         # an epoch whose end a checkpoint was written before is noted by the run that goes on
-        self.first, self.first_anchor = state["first"], state["first_anchor"]
+        self.first, self.first_peak = state["first"], state["first_peak"]
         self.last, self.batches = state["last"], state["batches"]
 
     def _scaled_step(self, own: type) -> Callable[..., Any]:
@@ -258,7 +278,7 @@ class LearningRates:
         guard: their guard, or None.
 
     Attributes:
-        reference: the rate that is reported and searched; 0.0 if there is none above zero.
+        reference: the rate that is reported and searched, at the peak of the schedule; 0.0 if there is none above zero.
     """
 
     def __init__(self, optimizers: Sequence[Any], guard: RateGuard | None = None) -> None:
@@ -273,7 +293,8 @@ class LearningRates:
             ]
             if guard is not None and guard.sets_aside:
                 self._present = self._base  # nothing will lead there any more
-        self.reference = next((rate for rate in self._base if rate > 0.0), 0.0)
+        found = next((rate for rate in self._base if rate > 0.0), 0.0)
+        self.reference = self._guard.peak if self._guard is not None else found
 
     def current(self) -> list[float]:
         """The rates as they stand.

@@ -43,6 +43,17 @@ class Miniature:
         step = min(step, len(self.multipliers) - 1)
         return [peak * self.multipliers[step] * ratio for ratio in self.ratios[step]]
 
+    def momentum(self, step: int) -> float | None:
+        """The momentum of one step.
+
+        Args:
+            step: as in :meth:`rates`.
+
+        Returns:
+            The momentum, or Adam's first beta; None where no scheduler cycles it.
+        """
+        return self.momenta[min(step, len(self.momenta) - 1)] if self.momenta else None
+
 
 def miniature(forecast: Forecast, steps: int) -> Miniature:
     """Shorten a run's schedule to a candidate's length.

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["configured_rate", "default_range", "groups_of", "moved", "rates_of", "write_rate"]
+__all__ = ["configured_rate", "default_range", "groups_of", "moved", "rates_of", "usual_rate", "write_rate"]
 
 _ADAPTIVE = ("adam", "rmsprop", "lion", "adan", "sophia", "lamb", "adopt", "muon")
 """what the names of optimizers contain that divide the gradient by its size: their rates are smaller"""
@@ -28,6 +28,27 @@ def default_range(optimizers: Sequence[Any]) -> tuple[float, float]:
     """
     name = type(optimizers[0]).__name__.lower() if optimizers else ""
     return (1e-5, 0.1) if any(kind in name for kind in _ADAPTIVE) else (1e-4, 1.0)
+
+
+def usual_rate(optimizers: Sequence[Any]) -> float | None:
+    """The rate at which an optimizer of this kind usually trains best, at the peak of a schedule that falls to zero.
+
+    Args:
+        optimizers: the run's optimizers; the first one counts.
+
+    Returns:
+        ``10 ** -2.3`` for Adam and such; ``10 ** -0.25 * (1 - momentum)`` for SGD; None for others.
+
+    Source: medians over recorded runs of small networks (docs/first_search.md); large Transformers and pretrained
+        networks want 10 to 100 times less.
+    """
+    name = type(optimizers[0]).__name__.lower() if optimizers else ""
+    if any(kind in name for kind in _ADAPTIVE):
+        return float(10.0**-2.3)
+    if "sgd" not in name:
+        return None
+    momentum = next((float(group.get("momentum", 0.0)) for group in groups_of(optimizers)), 0.0)
+    return float(10.0**-0.25 * (1.0 - momentum)) if momentum < 1.0 else None
 
 
 def moved(rates: Sequence[float], reference: float, lr: float) -> list[float]:
@@ -55,9 +76,10 @@ def groups_of(optimizers: Sequence[Any]) -> list[dict[str, Any]]:
         optimizers: torch optimizers; others are passed over.
 
     Returns:
-        The groups of all of them, in order.
+        The groups of all of them, in order; not those whose rate is None, because the optimizer finds its own.
     """
-    return [group for optimizer in optimizers for group in getattr(optimizer, "param_groups", []) if "lr" in group]
+    groups = (group for optimizer in optimizers for group in getattr(optimizer, "param_groups", []))
+    return [group for group in groups if group.get("lr") is not None]
 
 
 def rates_of(optimizers: Sequence[Any]) -> list[float]:
@@ -82,7 +104,7 @@ def configured_rate(optimizer: Any, group: dict[str, Any]) -> float:
     Returns:
         ``initial_lr``, else the optimizer's default; 0.0 where there is neither.
     """
-    return float(group.get("initial_lr", 0.0) or getattr(optimizer, "defaults", {}).get("lr", 0.0))
+    return float(group.get("initial_lr") or getattr(optimizer, "defaults", {}).get("lr") or 0.0)
 
 
 def write_rate(group: dict[str, Any], lr: float) -> None:

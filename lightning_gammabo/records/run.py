@@ -2,30 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 __all__ = ["RunInfo", "RunShape"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunShape:
-    """What is known of a run before it begins.
-
-    Args:
-        epochs: epochs that it will train; None where that is not known.
-        batches: batches of an epoch; None where that is not known.
-        accumulate: batches of an optimizer step.
-        val_ratio: validation samples for each training sample, as scored.
-        replays: whether the winner's epoch is trained once more.
-    """
-
-    epochs: int | None
-    batches: int | None
-    accumulate: int = 1
-    val_ratio: float = 0.0
-    replays: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,3 +52,60 @@ class RunInfo:
         """
         names = {f.name for f in fields(cls)}
         return cls(**{key: value for key, value in plain.items() if key in names})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunShape:
+    """What is known of a run before it begins.
+
+    Args:
+        epochs: epochs at whose end it stops, counted from the very first; None where that is not known.
+        batches: batches of an epoch; None where that is not known.
+        accumulate: batches of an optimizer step.
+        begin: epoch at which this fit begins.
+        max_steps: optimizer steps after which it stops; None where epochs end it.
+        val_ratio: validation samples for each training sample, as scored.
+        replays: whether the chosen candidate's epoch is trained once more.
+        lived: whether candidates live a schedule in miniature, so that none of them goes on.
+    """
+
+    epochs: int | None
+    batches: int | None
+    accumulate: int = 1
+    begin: int = 0
+    max_steps: int | None = None
+    val_ratio: float = 0.0
+    replays: bool = False
+    lived: bool = False
+
+    @property
+    def epoch_steps(self) -> int | None:
+        """Optimizer steps of an epoch; None where that is not known."""
+        return None if self.batches is None else math.ceil(self.batches / self.accumulate)
+
+    def steps_left(self, epoch: int) -> int | None:
+        """Optimizer steps from the start of an epoch to the end of the run.
+
+        Args:
+            epoch: the epoch, from 0.
+
+        Returns:
+            The steps; None where the length of the run or of an epoch is not known.
+
+        Example:
+            >>> RunShape(epochs=3, batches=10).steps_left(1)
+            20
+        """
+        if self.epoch_steps is None:
+            return None if self.max_steps is None else self.max_steps
+        ends = [self.epochs * self.epoch_steps] if self.epochs is not None else []
+        ends += [self.max_steps] if self.max_steps is not None else []
+        return max(min(ends) - epoch * self.epoch_steps, 1) if ends else None
+
+    @property
+    def epochs_left(self) -> float | None:
+        """Epochs that this fit trains, the last one perhaps in part; None where that is not known."""
+        if self.epoch_steps is None:
+            return None if self.epochs is None else float(self.epochs - self.begin)
+        left = self.steps_left(self.begin)
+        return None if left is None else left / self.epoch_steps

@@ -50,8 +50,8 @@ class Trial:
     Args:
         number: position among the trials of its search, from 0.
         lr: the learning rate of the first parameter group.
-        origin: where it came from: ``current``, ``region``, ``initial``, ``acquisition``, ``centre``, ``grid``,
-            ``random``, ``list``.
+        origin: where it came from: ``current``, ``usual``, ``region``, ``initial``, ``acquisition``, ``centre``,
+            ``grid``, ``random``, ``list``.
 
     Raises:
         ValueError: if ``lr`` is negative or not finite.
@@ -82,6 +82,9 @@ class Outcome:
         seconds: wall time.
         message: why it did not come to its end.
         behind: of a PRUNED one: its training loss over the leader's, on the same batches.
+        cooling_passes: how much of ``passes`` was trained with a falling rate, for the score alone.
+        quarters: mean training loss of each quarter of the batches before the cooling; empty where there are under
+            four.
     """
 
     state: TrialState
@@ -95,6 +98,8 @@ class Outcome:
     seconds: float = 0.0
     message: str = ""
     behind: float | None = None
+    cooling_passes: float = 0.0
+    quarters: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -117,6 +122,8 @@ class Result:
         message: why it was pruned, diverged or failed.
         parts: the score with one validation batch left out, for each of them: what pairs two candidates.
         estimate: of a PRUNED one: what the surrogate takes its score for.
+        cooling_passes: how much of ``passes`` was trained with a falling rate, for the score alone; the epoch does not
+            go on from there.
 
     Raises:
         ValueError: if ``score`` does not fit ``state``.
@@ -137,6 +144,7 @@ class Result:
     message: str = ""
     parts: tuple[float, ...] = ()
     estimate: float | None = None
+    cooling_passes: float = 0.0
 
     def __post_init__(self) -> None:
         complete = self.state is TrialState.COMPLETE

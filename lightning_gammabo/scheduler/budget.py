@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lightning_gammabo.learning_rate.annealing import LONG_RUN
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.records.run import RunShape
@@ -19,6 +20,14 @@ __all__ = ["Budget", "RunPlan"]
 
 FORWARD = 1.0 / 3.0
 """a forward pass, in units of a forward and backward pass"""
+UNKNOWN_RUN = 10
+"""epochs that are assumed where the length of the run is not known"""
+USUAL_CANDIDATES = 4
+"""candidates after which a first search usually stops by itself (docs/first_search.md)"""
+MANY = 64
+"""searches from which on each later one is planned at the price of the first of them"""
+LATER_MIN_STEPS = 20
+"""least number of optimizer steps that a candidate of a gated later search trains"""
 
 
 class RunPlan:
@@ -27,30 +36,27 @@ class RunPlan:
     Args:
         policy: the policy that was asked for.
         shape: what is known of the run.
-        cap: extra passes for each plain one that the plan may cost; None for no cap.
+        cap: extra passes per plain pass that the plan may cost; None for no cap.
 
     Attributes:
-        policy: the policy, made smaller where the cap asks for it.
-        every: as the cap leaves it.
+        policy: the policy, reduced where the cap asks for it.
+        shape: what is known of the run by now.
+        every: where every epoch may be searched, each so many-th is.
+        too_small: whether the cap affords no second candidate, so that nothing is searched.
     """
 
-    def __init__(
-        self,
-        policy: SearchPolicy,
-        shape: RunShape,
-        *,
-        cap: float | None = None,
-    ) -> None:
+    def __init__(self, policy: SearchPolicy, shape: RunShape, *, cap: float | None = None) -> None:
         self.policy = policy
         self.shape = shape
         self.every = policy.every_n_epochs
-        self._start = policy.start_epoch
-        self._stop = None if policy.stop_epoch == "never" else policy.stop_epoch
+        self.too_small = False
+        self._start = max(policy.start_epoch, shape.begin)
+        self._stop = math.inf if policy.stop_epoch == "never" else policy.stop_epoch
         if policy.when == "every" and policy.later_overhead != "unlimited":
             later = self.extra(self.epoch_plan(first=False), first=False)
             self.every = max(self.every, math.ceil(later / policy.later_overhead - 1e-9))
-        if cap is not None and shape.epochs is not None:
-            self._fit(cap * shape.epochs)
+        if cap is not None and shape.epochs_left is not None:
+            self._fit(cap * shape.epochs_left)
 
     def searches(self, epoch: int) -> bool:
         """Whether an epoch is searched.
@@ -59,67 +65,71 @@ class RunPlan:
             epoch: the epoch, from 0.
 
         Returns:
-            Whether it is the first one, or one of those that the policy names.
+            Whether it is the first one of this fit, or one of those that the policy names.
         """
-        if epoch < self._start or (self._stop is not None and epoch >= self._stop):
+        if self.too_small or epoch < self._start or epoch >= self._stop:
             return False
         if epoch == self._start:
             return True
-        when, epochs = self.policy.when, self.shape.epochs
-        if when == "first":
-            return False
-        if when == "every":
-            return (epoch - self._start) % self.every == 0
-        return epochs is not None and epoch in {round(float(share) * epochs) for share in when}
+        when = self.policy.when
+        if isinstance(when, str):
+            return when == "every" and (epoch - self._start) % self.every == 0
+        return epoch in self._at_shares(when)
 
     @property
     def search_epochs(self) -> list[int] | None:
         """The epochs that will be searched; None where the length of the run is not known."""
-        epochs, when = self.shape.epochs, self.policy.when
+        epochs, when = self._end, self.policy.when
         if epochs is None:
             return None
-        if when == "every":
-            return list(range(self._start, epochs if self._stop is None else min(self._stop, epochs), self.every))
-        later = [] if isinstance(when, str) else [round(float(share) * epochs) for share in when]
-        return [e for e in sorted({self._start, *later}) if e < epochs and self.searches(e)]
+        if when == "every" and not self.too_small:
+            return list(range(self._start, int(min(self._stop, epochs)), self.every))
+        later = [] if isinstance(when, str) else self._at_shares(when)
+        return [epoch for epoch in sorted({self._start, *later}) if epoch < epochs and self.searches(epoch)]
 
-    def epoch_plan(self, *, first: bool) -> EpochPlan:
+    def epoch_plan(self, *, first: bool, epoch: int | None = None) -> EpochPlan:
         """The search of an epoch.
 
         Args:
             first: whether it is the first of the run.
+            epoch: the epoch, from 0; None for the first one, or for the second one that is searched.
 
         Returns:
-            Its plan, with the fraction that whole batches and optimizer steps make of it.
+            Its plan, in whole batches and optimizer steps.
         """
         epochs = self.search_epochs
         number = None if epochs is None else len(epochs)
-        if isinstance(self.policy.when, Sequence) and not isinstance(self.policy.when, str):
+        if not isinstance(self.policy.when, str):
             number = 1 + len(self.policy.when)
+        if epoch is None:
+            epoch = self._start if first or not epochs or len(epochs) < 2 else epochs[1]
         plan = self.policy.epoch_plan(first=first, searches=number)
-        until = self.until(plan)
-        share = 1.0 if until is None or self.shape.batches is None else until / self.shape.batches
-        return replace(plan, fraction=share)
+        return self.lasting(plan, self._steps(epoch, first=first))
 
-    def until(self, plan: EpochPlan) -> int | None:
-        """Batches that a candidate trains.
+    def lasting(self, plan: EpochPlan, steps: int | None) -> EpochPlan:
+        """A plan whose candidates train so many optimizer steps, and a cooling where there is room for it.
 
         Args:
             plan: the search of an epoch.
+            steps: optimizer steps before the cooling; None for the whole epoch.
 
         Returns:
-            The number, of whole optimizer steps; None for the whole epoch.
+            The plan.
         """
-        length, step = self.shape.batches, self.shape.accumulate
-        if length is None or plan.fraction >= 1.0:
-            return None
-        # 1e-9: a share of whole batches, as an epoch_plan has it, is not rounded up
-        batches = max(math.ceil(plan.fraction * length - 1e-9), self.policy.min_steps * step)
-        batches = math.ceil(batches / step) * step
-        return batches if batches < length else None
+        length, accumulate, whole = self.shape.batches, self.shape.accumulate, self.shape.epoch_steps
+        if steps is None or length is None or whole is None:
+            return replace(plan, share=1.0, until=None, cooling=0, cooling_share=0.0)
+        if self.policy.cooling > 0.0:
+            steps = min(steps, max(int(whole / (1.0 + self.policy.cooling)), 1))
+        if steps >= whole:
+            return replace(plan, share=1.0, until=None, cooling=0, cooling_share=0.0)
+        until = steps * accumulate
+        cooling = min(max(round(self.policy.cooling * steps), 1), whole - steps) if self.policy.cooling > 0.0 else 0
+        cooled = min(cooling * accumulate, length - until)
+        return replace(plan, share=until / length, until=until, cooling=cooling, cooling_share=cooled / length)
 
     def extra(self, plan: EpochPlan, *, first: bool) -> float:
-        """What a search costs beyond the epoch itself.
+        """What a search costs at most beyond the epoch itself.
 
         Args:
             plan: the search.
@@ -130,16 +140,16 @@ class RunPlan:
         """
         return self._trained(plan) + (plan.n_trials + first) * self.validation
 
-    def is_guarded(self, plan: EpochPlan) -> bool:
-        """Whether the end of a searched epoch is validated by the guard, before it is committed.
+    def is_watched(self, plan: EpochPlan) -> bool:
+        """Whether the end of a searched epoch is validated before it is committed.
 
         Args:
             plan: the search of the epoch.
 
         Returns:
-            True unless the winner has trained, and was scored at, the end of the epoch itself.
+            True unless the chosen candidate has trained, and was scored at, the end of the epoch itself.
         """
-        return self.policy.recover and (plan.fraction < 1.0 or self.shape.replays)
+        return self.policy.recover and (plan.share < 1.0 or self.shape.replays)
 
     @property
     def validation(self) -> float:
@@ -148,12 +158,12 @@ class RunPlan:
 
     @property
     def planned(self) -> float | None:
-        """Extra passes that the whole run is to cost; None where its length is not known."""
+        """Extra passes that the whole run costs at most; None where its length is not known."""
         epochs = self.search_epochs
         if not epochs:
             return None if epochs is None else 0.0
-        later = self.extra(self.epoch_plan(first=False), first=False)
-        return self.extra(self.epoch_plan(first=True), first=True) + (len(epochs) - 1) * later
+        later = sum(self.extra(plan, first=False) for plan in self._later_plans(epochs))
+        return self.extra(self.epoch_plan(first=True), first=True) + later
 
     def in_words(self) -> str:
         """The plan with its cost, as a sentence.
@@ -161,48 +171,93 @@ class RunPlan:
         Returns:
             The words.
         """
-        first, later = self.epoch_plan(first=True), self.epoch_plan(first=False)
-        text = f"policy {self.policy.name!r}: {_candidates(first)}"
-        epochs = self.search_epochs
-        if epochs is None:
-            rest = "" if self.policy.when == "first" else f", then {_candidates(later)} a search"
-            return f"{text}{rest}. The run's length is not known, so neither is the cost."
-        total, planned, n_later = self.shape.epochs or 1, self.planned or 0.0, max(len(epochs) - 1, 0)
-        wide = self._trained(first) if epochs else 0.0
-        near = n_later * self._trained(later)
-        text += f", then {n_later} searches of {_candidates(later)}" * (n_later > 0)
-        shares = f"first search {wide / total:.2f}" + f", later searches {near / total:.2f}" * (n_later > 0)
+        if self.too_small:
+            return "max_overhead affords no second candidate: nothing is searched, the fit is a plain one"
+        first, epochs, total = self.epoch_plan(first=True), self.search_epochs, self.shape.epochs_left
+        text = f"policy {self.policy.name!r}: {self._candidates(first)}"
+        if not epochs or total is None:
+            return f"{text}. The run's length is not known, so neither is the cost."
+        plans, planned = self._later_plans(epochs), self.planned or 0.0
+        near, wide = sum(map(self._trained, plans)), self._trained(first)
+        if plans:
+            gated = ", rivals only where the present rate has stopped improving" * (self.policy.later_gate != "off")
+            text += f", then {len(plans)} searches of {self._candidates(plans[0])}{gated}"
+        usual = 1.0 + self._usual(first, plans) / total
+        shares = f"first search {wide / total:.2f}" + f", later searches {near / total:.2f}" * bool(plans)
         return (
-            f"{text}. Estimated cost: at most {1.0 + planned / total:.2f}x a plain fit ({shares}, validation "
-            f"{(planned - wide - near) / total:.2f})."
+            f"{text}. Estimated cost: usually {usual:.2f}x, at most {1.0 + planned / total:.2f}x a plain fit ({shares}"
+            f", validation {(planned - wide - near) / total:.2f})."
         )
 
+    @property
+    def _end(self) -> int | None:
+        left = self.shape.epochs_left
+        return None if left is None else self.shape.begin + math.ceil(left - 1e-9)
+
+    def _at_shares(self, when: Sequence[float]) -> list[int]:
+        left = self.shape.epochs_left
+        # the gate looks for overfitting, which few passes over the data do not bring
+        if left is None or (self.policy.later_gate != "off" and left <= LONG_RUN):
+            return []
+        return [self.shape.begin + round(float(share) * left) for share in when]
+
+    def _later_plans(self, epochs: Sequence[int]) -> list[EpochPlan]:
+        # of many searches as many as the first one, which is the longest
+        if len(epochs) > MANY:
+            return [self.epoch_plan(first=False, epoch=epochs[1])] * (len(epochs) - 1)
+        return [self.epoch_plan(first=False, epoch=epoch) for epoch in epochs[1:]]
+
+    def _steps(self, epoch: int, *, first: bool) -> int | None:
+        # optimizer steps of a candidate; None for the whole epoch
+        share = self.policy.first_share if first else self.policy.later_share
+        whole = self.shape.epoch_steps
+        if share == "epoch" or whole is None:
+            return None
+        left = self.shape.steps_left(epoch)
+        left = UNKNOWN_RUN * whole if left is None else left
+        gated = not first and self.policy.later_gate != "off"
+        least = min(self.policy.min_steps, LATER_MIN_STEPS) if gated else self.policy.min_steps
+        return max(math.ceil(share * left - 1e-9), least)
+
     def _trained(self, plan: EpochPlan) -> float:
-        # passes that candidates train beyond the epoch itself, which one of them is the beginning of
-        return (plan.n_trials - (not self.shape.replays)) * plan.fraction
+        # passes that candidates train beyond the epoch itself, of which the chosen one is the beginning
+        goes_on = not (self.shape.replays or (self.shape.lived and plan.share < 1.0))
+        return plan.n_trials * (plan.share + plan.cooling_share) - goes_on * plan.share
+
+    def _usual(self, first: EpochPlan, later: Sequence[EpochPlan]) -> float:
+        # extra passes where the first search stops early and the present rate keeps improving
+        if self.policy.stop_below != "never":
+            first = replace(first, n_trials=min(first.n_trials, USUAL_CANDIDATES))
+        if self.policy.later_gate != "off":
+            later = [replace(plan, n_trials=1) for plan in later]
+        return self.extra(first, first=True) + sum(self.extra(plan, first=False) for plan in later)
+
+    def _candidates(self, plan: EpochPlan) -> str:
+        where = "over the whole range" if plan.factor is None else f"within x{plan.factor:.2f} of the present rate"
+        share = f"{plan.share:.0%} of an epoch each" if plan.share < 1.0 else "whole epochs"
+        most = "up to " if plan.factor is None and self.policy.stop_below != "never" and plan.n_trials > 3 else ""
+        return f"{most}{plan.n_trials} candidate{'s' * (plan.n_trials != 1)} {where}, {share}"
 
     def _fit(self, allowed: float) -> None:
-        """Make the plan smaller until it costs no more than is allowed: the later searches rarer, the first shorter."""
+        """Reduce the plan until it costs no more than is allowed: fewer candidates, rarer and shorter searches."""
         while (self.planned or 0.0) > allowed:
-            policy = self.policy
-            later = self.search_epochs is not None and len(self.search_epochs) > 1
-            if policy.n_first > 5:
-                policy = replace(policy, first_model=max(policy.first_model - 1, 0), first_random=_less(policy))
-            elif policy.later_candidates != "as_first" and policy.later_candidates > 3:
-                policy = replace(policy, later_candidates=policy.later_candidates - 1)
-            elif policy.later_share > 0.2:
-                policy = replace(policy, later_share=policy.later_share / 2)
-            elif later and policy.when != "every":
+            policy, epochs = self.policy, self.search_epochs
+            later = epochs is not None and len(epochs) > 1
+            if policy.n_first > 4:
+                policy = _with_fewer(policy)
+            elif later and not isinstance(policy.when, str) and len(policy.when) > 1:
+                policy = replace(policy, when=policy.when[::2])
+            elif later and not isinstance(policy.when, str):
                 policy = replace(policy, when="first")
-            elif later and self.every < (self.shape.epochs or 1):
+            elif later and self.every < (self._end or 1):
                 self.every *= 2
                 continue
-            elif policy.first_share > 0.25:
-                policy = replace(policy, first_share=policy.first_share / 2)
+            elif policy.first_share != "epoch" and self.epoch_plan(first=True).share < 1.0 and policy.min_steps > 10:
+                policy = replace(policy, first_share=policy.first_share / 2, min_steps=policy.min_steps // 2)
             elif policy.n_first > 2:
-                policy = replace(policy, first_model=max(policy.first_model - 1, 0), first_random=_less(policy))
+                policy = _with_fewer(policy)
             else:
-                self.policy = replace(policy, first_random=1, first_model=0, later_candidates=1, when="first")
+                self.too_small = True
                 return
             self.policy = policy
 
@@ -220,7 +275,9 @@ class Budget:
         self._unit = cap.unit
         self._plan = plan
 
-    def affords(self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int) -> bool:
+    def affords(
+        self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int, spent: float = 0.0
+    ) -> bool:
         """Whether one more candidate may be trained.
 
         Args:
@@ -228,23 +285,25 @@ class Budget:
             results: the candidates of the present one; none to ask whether to search at all.
             plan: the present one's plan.
             epoch: the epoch, from 0; where the run's length is not known, the cap is of the epochs until now.
+            spent: passes of the present search that are in no result: candidates that were too short.
 
         Returns:
-            Whether the run stays below the cap with it, also where the winner has to be trained again.
+            Whether the run stays below the cap with it, also where the chosen one has to be trained again.
         """
         if self._cap is None:
             return True
-        allowed = self._cap * (self._plan.shape.epochs or epoch + 1)
+        allowed = self._cap * (self._plan.shape.epochs_left or epoch + 1 - self._plan.shape.begin)
         if self._unit == "seconds":
             return self._seconds(history, results) <= allowed * _seconds_of_a_pass(history, results)
         validation = self._plan.validation
         complete = any(result.state is TrialState.COMPLETE for result in results)
         # a whole epoch that leads is taken over; a part may have to be trained again, and so may a leader to which the
         # rule comes back
-        held = complete and plan.fraction >= 1.0 and self._plan.policy.rule != "largest_within_noise"
-        # its own, the guard's, that of the untrained network, and once more where no candidate has a number
-        scorings = 1 + self._plan.is_guarded(plan) + (not history) + (not complete)
-        present = sum(result.passes + validation for result in results) + plan.fraction + scorings * validation
+        held = complete and plan.share >= 1.0 and self._plan.policy.rule != "largest_within_noise"
+        # its own, that of the epoch's end, that of the untrained network, and once more where no candidate has a number
+        scorings = 1 + self._plan.is_watched(plan) + (not history) + (not complete)
+        present = sum(result.passes + validation for result in results) + plan.share + plan.cooling_share
+        present += scorings * validation + spent
         if held and not self._plan.shape.replays:
             present -= 1.0
         return present + sum(record.extra_passes(validation) for record in history) <= allowed
@@ -262,11 +321,8 @@ def _seconds_of_a_pass(history: Sequence[EpochRecord], results: Sequence[Result]
     return sum(result.seconds for result in trained) / passes if passes > 0.0 else 0.0
 
 
-def _less(policy: SearchPolicy) -> int:
-    return policy.first_random if policy.first_model > 0 else policy.first_random - 1
-
-
-def _candidates(plan: EpochPlan) -> str:
-    where = "over the whole range" if plan.factor is None else f"within x{plan.factor:.2f} of the present rate"
-    share = "whole epochs" if plan.fraction >= 1.0 else f"{plan.fraction:.0%} of an epoch each"
-    return f"{plan.n_trials} candidate{'s' * (plan.n_trials != 1)} {where}, {share}"
+def _with_fewer(policy: SearchPolicy) -> SearchPolicy:
+    # one candidate less in the first search
+    if policy.first_model > 0:
+        return replace(policy, first_model=policy.first_model - 1)
+    return replace(policy, first_random=policy.first_random - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,8 +11,9 @@ from lightning_gammabo.bayesopt import Search, search_name
 from lightning_gammabo.determinant.determinant import Determinant
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
+from lightning_gammabo.learning_rate.miniature import miniature
 from lightning_gammabo.policy import EpochPlan
-from lightning_gammabo.records import EpochRecord
+from lightning_gammabo.records import EpochRecord, Result
 from lightning_gammabo.records.table import search_line
 from lightning_gammabo.report.progress import SearchProgress, make_progress
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
@@ -22,6 +23,8 @@ from lightning_gammabo.scheduler.recovery import Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search import HyperparameterScheduler
 from lightning_gammabo.scheduler.search_range import SearchRange
+from lightning_gammabo.scheduler.stopping import SearchRules, says_nothing
+from lightning_gammabo.trainer.candidate_plan import CandidatePlan
 from lightning_gammabo.trainer.epoch_runner import BACK_OFF, EpochRunner
 from lightning_gammabo.trainer.inspection import needs_native_batches
 from lightning_gammabo.trainer.messages import Voice
@@ -93,12 +96,11 @@ class EpochSearch:
         return None if affords else f"max_overhead={self._given.max_overhead!r} leaves nothing for it"
 
     def run(self, make_runner: MakeRunner) -> None:
-        """Search the epoch, record it, and have the winner's epoch trained to its end.
+        """Search the epoch, record it, and have the chosen candidate's epoch trained to its end.
 
         Args:
             make_runner: makes what trains candidates; called once, with the settings of this search.
         """
-        epoch, policy = self._trainer.current_epoch, self._plan.policy
         plan, replay = self._epoch_plan(), self._replays()
         several = plan.n_trials > 1
         progress = self._progress(plan)
@@ -107,32 +109,94 @@ class EpochSearch:
             on_batch=progress.batch,
             replay=replay,
             once=not several and not replay,
-            until=self._plan.until(plan) if several else None,
+            plan=self._lasting(plan) if several else CandidatePlan(),
             drop_at=self._prune_at(plan) if several else None,
-            watched=policy.recover,
+            watched=self._plan.policy.recover,
             sane=lambda outcome: self._recovery.is_sane(outcome, self._ledger.history),
         )
         with runner:
             if several or replay:
                 self._say_stateful(runner.stateful)
-            current, annealing = runner.rates.reference, self._rates.annealing_value
-            proposals, around = self._range.proposals(
-                epoch, plan, current, annealing=annealing, optimizers=self._trainer.optimizers
-            )
-            scheduler = self._scheduler(plan, progress)
-            record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around)
-            record = self._completed(record, plan, proposals, annealing)
+            record = self._search(runner, plan, progress)
         self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
-        self._ledger.add(self._trainer, record)
+        if says_nothing(record.results):
+            self._voice.warn(
+                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score: nothing was found. "
+                "Does the module write the learning rate itself, or train nothing?"
+            )
         self._voice.inform(search_line(record))
+        self._ledger.add(self._trainer, record)
         if record.chosen is None:
             runner.train_natively(self._recovery.without_winner(record))
             return
         self._recovery.last_good = record.chosen.lr
         trained_at = runner.commit(record.chosen.lr)
         if trained_at != record.chosen.lr:
-            times = round(math.log(record.chosen.lr / trained_at, BACK_OFF))
+            times = self._note_retrained(record.chosen.lr, trained_at)
             self._ledger.add(self._trainer, self._recovery.after_rollback(record, trained_at, times=times))
+
+    def _search(self, runner: EpochRunner, plan: EpochPlan, progress: SearchProgress) -> EpochRecord:
+        epoch, history, budget = self._trainer.current_epoch, self._ledger.history, self._budget
+        current, first = runner.rates.reference, plan.wide and not history
+        annealing = self._rates.annealing_value
+        proposals, around = self._range.proposals(epoch, plan, current, optimizers=self._trainer.optimizers)
+        bounds = (proposals.space.low, proposals.space.high)
+        rules = SearchRules(self._plan, self._objective, first=first, history=history, bounds=bounds, search=plan)
+
+        def lengthens(results: Sequence[Result], quarters: Sequence[float]) -> Search | None:
+            return self._lengthened(runner, rules, current) if rules.lengthen(results, quarters) else None
+
+        scheduler = HyperparameterScheduler(
+            self._objective,
+            self._keys,
+            self._determinant(plan),
+            n_trials=plan.n_trials,
+            # the first search alone; a list of rates is the user's own choice
+            settles=self._plan.policy.smooth_first and first and self._range.n_listed is None,
+            progress=progress,
+            affords=lambda results: budget.affords(history, results, rules.search, epoch),
+            ranked_before=any(old.chosen is not None for old in history),
+            stops=rules.stops,
+            weighs=rules.weigh,
+            lengthens=lengthens if rules.may_lengthen else None,
+        )
+        origin = "usual" if plan.wide else "region"
+        record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around, origin=origin)
+        return self._completed(replace(record, annealing=annealing), rules, bounds)
+
+    def _lengthened(self, runner: EpochRunner, rules: SearchRules, current: float) -> Search:
+        # the search that begins anew, with longer candidates
+        runner.plan = self._lasting(rules.search)
+        again = replace(rules.search, n_initial=1)
+        optimizers, epoch = self._trainer.optimizers, self._trainer.current_epoch
+        return self._range.proposals(epoch, again, current, optimizers=optimizers, part=rules.lengthened)[0]
+
+    def _completed(self, record: EpochRecord, rules: SearchRules, bounds: tuple[float, float]) -> EpochRecord:
+        return replace(
+            record,
+            sampler=search_name(self._given.sampler),
+            min_lr=bounds[0],
+            max_lr=bounds[1],
+            n_initial=rules.search.n_initial,
+            seed=self._range.seed_of(record.epoch, rules.lengthened),
+            policy=self._plan.policy.name,
+            share=rules.search.share,
+            score_samples=self._scoring.scored,
+            rule=self._determinant(rules.search).rule,
+            n_sigma=self._plan.policy.n_sigma,
+        )
+
+    def _progress(self, plan: EpochPlan) -> SearchProgress:
+        if not self._given.progress:
+            return SearchProgress()
+        batches = plan.until or self._trainer.num_training_batches
+        return make_progress(self._trainer, batches=batches, objective=self._objective.name)
+
+    def _lasting(self, plan: EpochPlan) -> CandidatePlan:
+        lived = None
+        if plan.until is not None and self._rates.forecast is not None and plan.wide:
+            lived = miniature(self._rates.forecast, max(plan.until // self._trainer.accumulate_grad_batches, 1))
+        return CandidatePlan(until=plan.until, cooling=plan.cooling, miniature=lived)
 
     def train_watched(self, make_runner: MakeRunner) -> None:
         """Train the epoch natively; put it back where its loss turns non-finite.
@@ -145,7 +209,14 @@ class EpochSearch:
             current = runner.rates.reference
         trained_at = runner.train_natively(current)
         if trained_at != current:
+            self._note_retrained(current, trained_at)
             self._recovery.say_rollback(self._trainer.current_epoch, current, trained_at)
+
+    def _note_retrained(self, lr: float, trained_at: float) -> int:
+        # how often the epoch was put back to its start and trained again
+        times = round(math.log(lr / trained_at, BACK_OFF))
+        self._ledger.retrained[self._trainer.current_epoch] = times
+        return times
 
     def _determinant(self, plan: EpochPlan) -> Determinant:
         policy = self._plan.policy
@@ -161,51 +232,14 @@ class EpochSearch:
     def _budget(self) -> Budget:
         return Budget(Cap.parse(self._given.max_overhead), self._plan)
 
-    def _scheduler(self, plan: EpochPlan, progress: SearchProgress) -> HyperparameterScheduler:
-        epoch, history = self._trainer.current_epoch, self._ledger.history
-        budget = self._budget
-        return HyperparameterScheduler(
-            self._objective,
-            self._keys,
-            self._determinant(plan),
-            n_trials=plan.n_trials,
-            # the first search alone; a list of rates is the user's own choice
-            settles=self._plan.policy.smooth_first and not history and self._range.n_listed is None,
-            progress=progress,
-            affords=lambda results: budget.affords(history, results, plan, epoch),
-            ranked_before=any(old.chosen is not None for old in history),
-        )
-
-    def _progress(self, plan: EpochPlan) -> SearchProgress:
-        if not self._given.progress:
-            return SearchProgress()
-        batches = self._plan.until(plan) or self._trainer.num_training_batches
-        return make_progress(self._trainer, batches=batches, objective=self._objective.name)
-
     def _epoch_plan(self) -> EpochPlan:
-        plan = self._plan.epoch_plan(first=not self._ledger.history)
-        reason = unreplayable(val_loaders(self._trainer)) if plan.fraction < 1.0 else None
+        plan = self._plan.epoch_plan(first=not self._ledger.history, epoch=self._trainer.current_epoch)
+        reason = unreplayable(val_loaders(self._trainer)) if plan.share < 1.0 else None
         if reason is not None:
             self._voice.inform(f"candidates train whole epochs: the validation data cannot be read twice ({reason})")
-            plan = replace(plan, fraction=1.0)
+            plan = self._plan.lasting(plan, None)
         listed = self._range.n_listed
         return plan if listed is None else replace(plan, wide=True, n_trials=1 + listed, factor=None)
-
-    def _completed(self, record: EpochRecord, plan: EpochPlan, proposals: Search, annealing: float) -> EpochRecord:
-        return replace(
-            record,
-            sampler=search_name(self._given.sampler),
-            min_lr=proposals.space.low,
-            max_lr=proposals.space.high,
-            n_initial=plan.n_initial,
-            seed=self._range.seed_of(record.epoch),
-            policy=self._plan.policy.name,
-            annealing=annealing,
-            share=plan.fraction,
-            score_samples=self._scoring.scored,
-            rule=self._determinant(plan).rule,
-            n_sigma=self._plan.policy.n_sigma,
-        )
 
     def _replays(self) -> bool:
         if self._given.commit == "replay":

@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING, Any
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.learning_rate.annealing import progress_of
-from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
+from lightning_gammabo.learning_rate.controller import LearningRates
 from lightning_gammabo.policy import make_policy
-from lightning_gammabo.records import Outcome, SearchHistory, TrialState
+from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.report.publish import Showcase
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch import EpochSearch
-from lightning_gammabo.scheduler.epoch_end import EpochEnds, logged_scalars, run_info, why_not
+from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info
+from lightning_gammabo.scheduler.epoch_start import EpochStart
 from lightning_gammabo.scheduler.recorder import Ledger
-from lightning_gammabo.scheduler.recovery import HALF, Recovery
+from lightning_gammabo.scheduler.recovery import Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search_range import SearchRange
 from lightning_gammabo.trainer.compat import remarks
 from lightning_gammabo.trainer.epoch_loop import make_iterator, watch_loader
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
 from lightning_gammabo.trainer.inspection import (
+    batches_done,
     check_lightning,
     goes_on_inside,
     needs_native_batches,
@@ -37,7 +39,6 @@ from lightning_gammabo.trainer.inspection import (
 from lightning_gammabo.trainer.messages import Voice, inform, warn
 from lightning_gammabo.trainer.snapshot.checkpoint import ResumePoint
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark
-from lightning_gammabo.trainer.snapshot.sharding import is_sharded
 from lightning_gammabo.trainer.validation_subset import ScoringSet, scoring_loader
 
 if TYPE_CHECKING:
@@ -58,12 +59,13 @@ class FitSession:
         idle: why nothing is searched in this fit, or None.
         showcase: pictures and report.
         ends: what epochs end with.
+        start: what is done at the start of an epoch.
         plan: which epochs are searched and how; None before training starts.
     """
 
     def __init__(self, given: SearchArguments) -> None:
         self.idle: str | None = None
-        self.showcase = Showcase(log_figures=given.log_figures, report=given.report, warn=warn)
+        self.showcase = Showcase(log_figures=given.log_figures, report=given.report, inform=inform, warn=warn)
         self.plan: RunPlan | None = None
         self._voice = Voice()
         self.ledger = Ledger(given.history_file, self._voice, logs=given.log_metrics != "off")
@@ -72,17 +74,22 @@ class FitSession:
         self._objective = Objective(given.objective, mode=given.mode)
         self._keys = MetricKeys(self._objective, given.monitor_loss, given.monitor_accuracy)
         self.rates = RunRates(self._policy.annealing, given.lr_schedulers, self._voice)
-        self._range = SearchRange(min_lr=given.min_lr, max_lr=given.max_lr, sampler=given.sampler, seed=given.seed)
+        self.ends = EpochEnds(self._objective, self._keys, self.rates, self.ledger)
+        self._range = SearchRange(
+            min_lr=given.min_lr,
+            max_lr=given.max_lr,
+            sampler=given.sampler,
+            seed=given.seed,
+            prior=self._policy.stop_below != "never",
+            down=self._policy.later_direction == "down",
+        )
         self._recovery = Recovery(self._range, self._objective, self._keys, self._voice)
-        self.ends = EpochEnds(self._objective, self._keys)
+        self.start = EpochStart(self._policy, self.rates, self._recovery, self._keys, self._voice)
         self._scoring: ScoringSet | None = None
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
-        # of a plateau: the epoch at whose start it saw a loss last, and the loss that a checkpoint left to be seen
-        self._seen = 0
-        self._resumed_loss: float | None = None
-        self._shown = False
+        self._began: int | None = None  # epoch at which this fit, or the one that it resumes, began
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the Trainer before it trains.
@@ -128,13 +135,14 @@ class FitSession:
         """
         if self.idle is not None:
             return
+        self._began = trainer.current_epoch if self._began is None else self._began
         cap, policy = Cap.parse(self._given.max_overhead), self._policy
         self.plan = RunPlan(policy, self._shape_of(trainer), cap=cap.share if cap.unit == "passes" else None)
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
         self.ledger.history.run = run_info(self._given, policy, self.plan, trainer)
-        if self.plan.search_epochs == []:
+        if self.plan.search_epochs == [] and not self.plan.too_small:
             self._voice.warn(
                 f"no epoch is searched: start_epoch={policy.start_epoch}, stop_epoch={policy.stop_epoch!r}, and the "
                 f"run has {self.plan.shape.epochs} epochs, from 0"
@@ -154,10 +162,10 @@ class FitSession:
         guard = self.rates.guard
         if self.idle is not None or self.plan is None or guard is None:
             return False
-        if self.ledger.history and trainer.current_epoch > self._seen:
-            self._see(trainer, guard)
+        epochs = self.plan.shape.epochs_left
+        self.start.look_back(trainer, self.ledger.history, epochs=epochs, resumed=self._resume is not None)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
-        guard.follow(progress_of(trainer, 0))
+        guard.follow(progress_of(trainer, batches_done(trainer)))
         watched = self._policy.recover and bool(self.ledger.history)
         return self._resume is not None or watched or self.plan.searches(trainer.current_epoch)
 
@@ -217,32 +225,6 @@ class FitSession:
         else:
             run(fetcher)
 
-    def note_epoch(self, trainer: Trainer) -> None:
-        """Note what an epoch was trained with and what it ended with.
-
-        Args:
-            trainer: the Trainer, in ``on_train_epoch_end``.
-        """
-        epoch, history, plan = trainer.current_epoch, self.ledger.history, self.plan
-        self.rates.note_epoch(epoch)
-        if plan is not None and history:
-            rate = next((rate for rate in self.rates.by_epoch if rate.epoch == epoch), None)
-            why = "" if plan.searches(epoch) else why_not(plan, epoch)
-            self.ledger.note_epoch(trainer, self.ends.ended(trainer, rate, not_searched=why))
-
-    def show(self, trainer: Trainer) -> None:
-        """Show what was found, once: the table with the cost, and the report.
-
-        Args:
-            trainer: the Trainer, when its training has ended or was stopped.
-        """
-        if self._shown:
-            return
-        self._shown = True
-        if self.ledger.history:
-            inform(f"GammaLRSearch: what was found\n{self.ledger.history}")
-        self.showcase.ended(trainer, self.ledger.history)
-
     def end(self) -> None:
         """Leave the Trainer as it was found; safe to call twice."""
         self.rates.release()
@@ -267,8 +249,9 @@ class FitSession:
             "confusion": dict(self.showcase.confusion),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
-            "plateau": [self._seen, self._loss_of(trainer) if trainer is not None else None],
-            "recovery": self._recovery.state_dict(ahead=trainer is not None and self._is_ahead(trainer)),
+            "began": self._began,
+            "start": self.start.state_dict(trainer),
+            "recovery": self._recovery.state_dict(ahead=trainer is not None and self.start.is_ahead(trainer)),
             "resume": ResumePoint.take(trainer) if trainer is not None else None,
         }
 
@@ -284,7 +267,8 @@ class FitSession:
         self.showcase.confusion = dict(state.get("confusion", {}))
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
-        self._seen, self._resumed_loss = state["plateau"]
+        self._began = state["began"]
+        self.start.load_state_dict(state["start"])
         self._recovery.load_state_dict(state["recovery"])
         self._resume = ResumePoint(state["resume"]) if state["resume"] is not None else None
 
@@ -293,51 +277,19 @@ class FitSession:
         samples = self._policy.score_samples
         return None if samples == "all" else samples
 
-    def _see(self, trainer: Trainer, guard: RateGuard) -> None:
-        # how the last epoch ended, once for each; after a resume the Trainer may not know it any more
-        loss = self._loss_of(trainer)
-        loss = loss if loss is not None or self._resume is None else self._resumed_loss
-        every = trainer.check_val_every_n_epoch
-        if every is not None and trainer.current_epoch % every != 0:
-            loss = None  # it was not validated, and what is logged is of an epoch before
-        if trainer.world_size > 1:
-            loss = trainer.strategy.broadcast(loss)
-        self._seen = trainer.current_epoch
-        if self.rates.annealing == "plateau":
-            guard.plateau.see(loss)
-        # a single candidate was no choice
-        elif self._policy.recover and len(self.ledger.history[0].results) > 1:
-            self._look_back(trainer, loss)
-
-    def _look_back(self, trainer: Trainer, loss: float | None) -> None:
-        best_weights, module = self._recovery.best_weights, trainer.lightning_module
-        lost = best_weights.see(trainer.current_epoch - 1, loss, module, trainer.optimizers)
-        if lost is not None:
-            self.rates.scale(HALF, returned_to=lost.returned_to)
-            self._voice.warn(f"{lost.reason}. What remains of the learning rate's schedule is halved")
-
-    def _is_ahead(self, trainer: Trainer) -> bool:
-        # whether the weights are those of an epoch's end that is better than all before
-        loss = self._loss_of(trainer)
-        ended = trainer.is_last_batch and trainer.val_check_batch == trainer.num_training_batches
-        # where each rank stores its own shards, all have to store the same ones
-        alone = not is_sharded(trainer.lightning_module)
-        return alone and ended and loss is not None and loss < self._recovery.best_weights.least
-
-    def _loss_of(self, trainer: Trainer) -> float | None:
-        # the validation loss that the Trainer has logged last
-        return self._keys.reference(Outcome(state=TrialState.COMPLETE, metrics=logged_scalars(trainer)))
-
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._given.commit == "replay" or needs_native_batches(trainer) is not None
         own = self._scoring.own_samples if self._scoring is not None else None
-        return shape_of_run(trainer, replays=replays, scored=self._scored, own=own)
+        begin, lived = self._began or 0, self.rates.forecast is not None
+        return shape_of_run(trainer, replays=replays, scored=self._scored, own=own, begin=begin, lived=lived)
 
     def _learn_shape(self, trainer: Trainer) -> None:
         # before the first search some of it may be a guess: Lightning asks for the loaders when it validates
         if self.plan is not None:
             shape = self._shape_of(trainer)
-            self.plan.shape = replace(self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays)
+            self.plan.shape = replace(
+                self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays, lived=shape.lived
+            )
             self.ledger.history.note_validation(self.plan.validation)
 
     def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:

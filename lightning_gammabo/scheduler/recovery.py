@@ -37,6 +37,10 @@ LOSS_RATIO = 1.1
 """an epoch that ends at so many times an earlier one's loss has regressed"""
 PATIENCE = 2
 """epochs in a row that have to regress, against the best one"""
+STILL_HIGH = 0.5
+"""annealing factor above which a regression is expected to pass: the rate will fall, and the loss with it"""
+N_SIGMA = 3.0
+"""paired standard errors by which a loss has to be worse, where the validation was logged batch by batch"""
 HALF = 0.5
 """what the rest of the schedule is multiplied by where the best weights are restored"""
 MAX_RESTORES = 5
@@ -94,14 +98,14 @@ class Recovery:
         Returns:
             The rate to train the epoch at.
         """
-        present = record.results[0]
+        present = next((r for r in record.results if r.origin == "current"), record.results[0])
         if present.state is TrialState.FAILED:
             how = f"it is trained at the present rate {present.lr:.2e}. The first one: {present.message}"
             self._voice.warn(f"in epoch {record.epoch} {record.reason}; {how}")
             return present.lr
         lowest = min(result.lr for result in record.results if result.state is not TrialState.FAILED)
-        self._range.lower(lowest / record.annealing / CUT_ALL_DIVERGED)
-        highest = self._range.max_peak * record.annealing
+        self._range.lower(lowest / CUT_ALL_DIVERGED)
+        highest = self._range.max_peak
         good = self.last_good
         rate = good if good is not None and good < lowest else highest
         self._voice.warn(
@@ -122,7 +126,7 @@ class Recovery:
             The record, with what became of the epoch.
         """
         assert record.chosen is not None
-        self._range.lower(record.chosen.lr / record.annealing / CUT_ROLLED_BACK)
+        self._range.lower(record.chosen.lr / CUT_ROLLED_BACK)
         self.last_good = trained_at
         self.say_rollback(record.epoch, record.chosen.lr, trained_at)
         reason = f"{record.reason}; the epoch then diverged and was trained again at {trained_at:.2e}"
@@ -180,6 +184,37 @@ class Regression:
     returned_to: int | None
 
 
+Batches = Sequence[tuple[float, float]]
+
+
+def is_within_noise(best: Batches, now: Batches) -> bool:
+    """Whether two losses of the same validation data differ by less than chance.
+
+    Args:
+        best: mean and weight of the loss in each batch.
+        now: likewise, of other weights.
+
+    Returns:
+        Whether the weighted mean of the differences, batch by batch, is below :data:`N_SIGMA` standard errors; False
+        where there are no pairs.
+
+    Example:
+        >>> is_within_noise([(1.0, 8.0), (3.0, 8.0)], [(2.0, 8.0), (2.5, 8.0)])
+        True
+        >>> is_within_noise([(1.0, 8.0), (3.0, 8.0)], [(1.5, 8.0), (3.5, 8.0)])
+        False
+    """
+    if len(best) < 2 or len(best) != len(now):
+        return False
+    weights = [weight for _, weight in now]
+    differences = [after - before for (before, _), (after, _) in zip(best, now, strict=True)]
+    total = sum(weights)
+    mean = sum(d * w for d, w in zip(differences, weights, strict=True)) / total
+    spread = sum((w * (d - mean)) ** 2 for d, w in zip(differences, weights, strict=True))
+    error = math.sqrt(len(best) / (len(best) - 1) * spread) / total
+    return mean <= N_SIGMA * error
+
+
 class BestWeights:
     """The weights of the best epoch, restored where later epochs end at a clearly worse validation loss.
 
@@ -194,9 +229,17 @@ class BestWeights:
         self._began = math.inf
         self._regressed = self._count = 0
         self._held: HeldWeights | None = None
+        self._batches: Batches = []  # of the best epoch's validation
 
     def see(
-        self, epoch: int, loss: float | None, module: nn.Module, optimizers: Sequence[Optimizer]
+        self,
+        epoch: int,
+        loss: float | None,
+        module: nn.Module,
+        optimizers: Sequence[Optimizer],
+        *,
+        annealing: float = 0.0,
+        batches: Batches = (),
     ) -> Regression | None:
         """Look at how an epoch ended; restore the best weights where it, or the last two, regressed.
 
@@ -205,6 +248,8 @@ class BestWeights:
             loss: the validation loss that it ended with; None where there is none.
             module: the network.
             optimizers: its optimizers.
+            annealing: annealing factor of the rate now, 1 at the peak.
+            batches: mean and weight of the loss in each batch of the validation; empty where they are not known.
 
         Returns:
             What became of the weights; what is to become of the rate is the caller's. None where nothing regressed.
@@ -215,10 +260,12 @@ class BestWeights:
         if loss <= self.least:
             self.best, self.least, self._regressed = epoch, loss, 0
             self._held = HeldWeights.take(module, optimizers)
+            self._batches = list(batches)
             return None
-        self._regressed = self._regressed + 1 if 0.0 < LOSS_RATIO * self.least < loss else 0
-        if 0.0 < LOSS_RATIO * self._began < loss:
-            self._regressed = PATIENCE  # all that was gained since
+        worse = 0.0 < LOSS_RATIO * self.least < loss and not is_within_noise(self._batches, batches)
+        lost = worse and 0.0 < LOSS_RATIO * self._began < loss  # all that was gained since
+        counts = worse and annealing <= STILL_HIGH
+        self._regressed = PATIENCE if lost else self._regressed + 1 if counts else 0
         if self._regressed < PATIENCE or self._count == MAX_RESTORES:
             return None
         self._regressed, self._count = 0, self._count + 1
@@ -246,6 +293,7 @@ class BestWeights:
             "losses": [self._began, self.least],
             "lost": [self._regressed, self._count],
             "held": held,
+            "batches": [list(batch) for batch in self._batches],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -258,3 +306,4 @@ class BestWeights:
         self._began, self.least = state["losses"]
         self._regressed, self._count = state["lost"]
         self._held = None if state["held"] is None else HeldWeights(state["held"])
+        self._batches = [(mean, weight) for mean, weight in state["batches"]]

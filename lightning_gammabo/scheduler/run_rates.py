@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lightning_gammabo.learning_rate.annealing import AnnealingName, progress_of
+from lightning_gammabo.learning_rate.annealing import PATIENCE, AnnealingName, progress_of
 from lightning_gammabo.learning_rate.controller import LearningRates, Mode, RateGuard
+from lightning_gammabo.learning_rate.lookahead import Forecast
 from lightning_gammabo.records import EpochRate
+from lightning_gammabo.trainer.forecast import forecast_of
+from lightning_gammabo.trainer.inspection import batches_done
 from lightning_gammabo.trainer.messages import Voice
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ class RunRates:
         annealing: name of the schedule that the rate follows.
         guard: the controller of the optimizers' rates, between :meth:`watch` and :meth:`release`.
         taken_over: whether the rates are the search's: from the first searched epoch on.
+        forecast: the rates that the user's schedulers will write, where they warm up and are scaled; else None.
     """
 
     def __init__(self, annealing: AnnealingName, lr_schedulers: str | None, voice: Voice) -> None:
@@ -39,12 +43,18 @@ class RunRates:
         self._lr_schedulers = lr_schedulers
         self._voice = voice
         self._state: dict[str, Any] | None = None
+        self.forecast: Forecast | None = None
         self._returned_to: int | None = None  # before the epoch that is trained now
 
     @property
     def annealing_value(self) -> float:
         """Annealing factor now, 1 at the peak of the schedule."""
         return self.guard.anchor_value if self.guard is not None else 1.0
+
+    @property
+    def follows_users_schedule(self) -> bool:
+        """Whether the user's own schedulers are scaled."""
+        return self.guard is not None and self.guard.mode == "scale"
 
     def watch(self, trainer: Trainer, *, epochs: int | None) -> None:
         """Note rates from now on; after a resume, keep them as the stopped run did.
@@ -66,8 +76,12 @@ class RunRates:
         """
         mode, self.annealing = self._mode(trainer, epochs)
         schedulers = [config.scheduler for config in trainer.lr_scheduler_configs]
-        self.guard = RateGuard(schedulers, trainer.optimizers, mode=mode, anchor=self.annealing, state=self._state)
-        self.guard.follow(progress_of(trainer, 0))
+        peak = self._look_ahead(trainer) if mode == "scale" and self._state is None else None
+        self.guard = RateGuard(
+            schedulers, trainer.optimizers, mode=mode, anchor=self.annealing, scheduled_peak=peak, state=self._state
+        )
+        self.guard.plateau.patience = _patience(trainer)
+        self.guard.follow(progress_of(trainer, batches_done(trainer)))
         self.taken_over, self._state = True, None
         names = ", ".join(sorted({type(scheduler).__name__ for scheduler in schedulers}))
         if schedulers and mode == "scale":
@@ -94,13 +108,12 @@ class RunRates:
         guard = self.guard
         if guard is None or not guard.batches:
             return
-        peak = guard.first / guard.first_anchor if guard.first_anchor > 0.0 else guard.first
         rate = EpochRate(
             epoch=epoch,
             start=guard.first,
             end=guard.last,
             steps=guard.batches,
-            peak=peak,
+            peak=guard.first_peak,
             returned_to=self._returned_to,
         )
         self._returned_to = None
@@ -144,6 +157,18 @@ class RunRates:
         self._returned_to = state["returned_to"]
         self._state = state["guard"]
 
+    def _look_ahead(self, trainer: Trainer) -> float | None:
+        # the highest rate that the user's schedulers will write; None where that is not known
+        found = forecast_of(trainer)
+        if isinstance(found, str):
+            self._voice.warn(
+                f"the schedule cannot be looked ahead: {found}. Candidates are compared at its rates as they come, so "
+                "that inside a warm-up the search chooses too high a rate; give lr_schedulers='override' there"
+            )
+            return None
+        self.forecast = found if found.warm_up > 0 else None
+        return found.peak
+
     def _mode(self, trainer: Trainer, epochs: int | None) -> tuple[Mode, AnnealingName]:
         annealing, has_schedulers = self._wanted, bool(trainer.lr_scheduler_configs)
         keeps = annealing in ("auto", "scheduler", "configured") and self._lr_schedulers is None
@@ -155,3 +180,11 @@ class RunRates:
             why = "" if annealing == "auto" else f", so annealing={annealing!r} has no end to lead to"
             self._voice.inform(f"the length of the run is not known{why}: the rate is lowered where the loss stalls")
         return "anchor", "plateau" if epochs is None else "linear" if annealing == "auto" else annealing
+
+
+def _patience(trainer: Trainer) -> int:
+    # the rate of a plateau has to fall before an early stopping ends the run
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    stopping = [c for c in callbacks if any(base.__name__ == "EarlyStopping" for base in type(c).__mro__)]
+    least = min((int(getattr(callback, "patience", PATIENCE)) for callback in stopping), default=2 * PATIENCE + 1)
+    return max(1, min(PATIENCE, (least - 1) // 2))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from lightning_gammabo.bayesopt import Search
@@ -62,6 +62,19 @@ class CandidateRunner(Protocol):
         """Hold the end state of the candidate trained last by :meth:`train`."""
 
 
+@dataclass(slots=True)
+class _Seen:
+    """What a search knows so far."""
+
+    results: list[Result] = field(default_factory=list)
+    leader: Result | None = None
+    kept: Result | None = None  # whose end state is held
+    quarters: Sequence[float] = ()  # the leader's training losses
+    enough: str | None = None
+    val_passes: float = 0.0
+    starved: int = 0  # candidates in a row that ran out of memory
+
+
 class HyperparameterScheduler:
     """Searches one epoch.
 
@@ -69,12 +82,18 @@ class HyperparameterScheduler:
         objective: what candidates are ranked by.
         keys: reads loss and accuracy off what candidates log.
         determinant: which result wins.
-        n_trials: candidates an epoch, the present rate among them.
+        n_trials: candidates at most, the present rate among them.
         progress: shows how it goes on; None shows nothing.
         affords: asked with the results so far before all candidates but the very first: whether one more may be
             trained.
         ranked_before: whether candidates were ranked earlier in this fit: then one that logs nothing to rank it by
             fails, instead of ending the run.
+        stops: asked after each candidate, with the results and the expected improvement of another one: why no more are
+            trained, or None.
+        weighs: called before each proposal, with the search and the leader: sets the search's belief about the best
+            rate's place.
+        lengthens: asked with the results and the leader's mean training losses by quarter: makes candidates longer
+            where they are too short to tell, and gives the search that begins anew; else None.
         settles: whether the last candidate is the centre of the rates that scored well
             (:func:`~lightning_gammabo.determinant.smoothing.smoothed_argmax`); the determinant then prefers it.
     """
@@ -90,6 +109,9 @@ class HyperparameterScheduler:
         affords: Callable[[Sequence[Result]], bool] | None = None,
         ranked_before: bool = False,
         settles: bool = False,
+        stops: Callable[[Sequence[Result], float | None], str | None] | None = None,
+        lengthens: Callable[[Sequence[Result], Sequence[float]], Search | None] | None = None,
+        weighs: Callable[[Search, Result | None], object] | None = None,
     ) -> None:
         self._objective = objective
         self._keys = keys
@@ -98,8 +120,12 @@ class HyperparameterScheduler:
         self._progress = progress or SearchProgress()
         self._affords = affords or (lambda results: True)
         self._judge = Judge(objective, keys, alone=n_trials == 1, ranked_before=ranked_before)
+        self._stops = stops or (lambda results, gain: None)
+        self._lengthens = lengthens
+        self._weighs = weighs or (lambda proposals, leader: None)
         self._settles = settles and n_trials > FEWEST
         self._baselines = 0
+        self._short: list[Result] = []  # candidates that were too short, and do not count
 
     def search(
         self,
@@ -109,6 +135,7 @@ class HyperparameterScheduler:
         epoch: int,
         current_lr: float,
         around: Sequence[float] = (),
+        origin: str = "region",
     ) -> EpochRecord:
         """Try candidates, the present rate first, and choose one.
 
@@ -118,46 +145,68 @@ class HyperparameterScheduler:
             epoch: the epoch, from 0.
             current_lr: the rate that the optimizer would use now.
             around: rates to try next, before the search proposes.
+            origin: where those come from: ``region``, or ``usual`` for the optimizer's usual rate.
 
         Returns:
             The record of the search; committing its choice is the caller's.
         """
         began = time.perf_counter()
-        results: list[Result] = []
-        leader: Result | None = None
-        kept: Result | None = None
-        starved = 0
-        # the display comes first: while callbacks are set aside, Lightning's own bars lean on it
+        seen = _Seen()
+        self._short = []
+        # the display comes first: while callbacks are held back, Lightning's own bars lean on it
         self._progress.start(epoch, self._n_trials)
         try:
-            val_passes = self._learn_reference(runner)
+            seen.val_passes = self._learn_reference(runner)
             proposals.enqueue(current_lr)
             for lr in around:
-                proposals.enqueue(lr, origin="region")
-            while len(results) < self._n_trials and not (results and proposals.finished):
-                if starved == _STARVED:
-                    break
-                # the very first one is trained whatever it costs: whether to search at all was asked before
-                if results and not runner.agree(self._affords(results)):
-                    break
-                trial = self._ask(runner, proposals, results)
-                self._progress.candidate(trial.number, trial.lr, leader)
-                outcome = runner.train(trial.lr)
-                # one result for all ranks: what steps return, and seconds, differ between them
-                result: Result = runner.agree(self._judge.result(trial, outcome, leader))
-                proposals.tell(trial, result.score if result.score is not None else result.estimate)
-                val_passes += outcome.val_passes
-                results.append(result)
-                starved = starved + 1 if outcome.state is TrialState.FAILED else 0
-                leader, _ = self._determinant.choose(results)
-                if leader is result:
-                    kept = leader
-                    runner.keep()
-            if leader is None and self._validates_nothing(runner, results):
-                results = [_not_its_fault(result) for result in results]
+                proposals.enqueue(lr, origin=origin)
+            while self._goes_on(runner, seen, proposals):
+                self._weighs(proposals, seen.leader)
+                trial = self._ask(runner, proposals, seen.results)
+                self._try(runner, proposals, trial, seen)
+                longer = self._longer(seen)
+                if longer is not None:
+                    proposals = longer
+                elif self._n_trials > len(seen.results):
+                    seen.enough = runner.agree(self._stops(seen.results, _expected_gain(proposals)))
+            if seen.leader is None and self._validates_nothing(runner, seen.results):
+                seen.results = [_not_its_fault(result) for result in seen.results]
         finally:
             self._progress.finish()
-        return self._record(runner, epoch, results, kept, val_passes, time.perf_counter() - began)
+        return self._record(runner, epoch, seen, time.perf_counter() - began)
+
+    def _goes_on(self, runner: CandidateRunner, seen: _Seen, proposals: Search) -> bool:
+        results = seen.results
+        over = len(results) >= self._n_trials or (results and proposals.finished) or seen.starved == _STARVED
+        if over or seen.enough is not None:
+            return False
+        # the very first one is trained whatever it costs: whether to search at all was asked before
+        trained = [*self._short, *results]
+        return not trained or bool(runner.agree(self._affords(trained)))
+
+    def _try(self, runner: CandidateRunner, proposals: Search, trial: Trial, seen: _Seen) -> None:
+        self._progress.candidate(trial.number, trial.lr, seen.leader)
+        outcome = runner.train(trial.lr)
+        # one result for all ranks: what steps return, and seconds, differ between them
+        result: Result = runner.agree(self._judge.result(trial, outcome, seen.leader))
+        proposals.tell(trial, result.score if result.score is not None else result.estimate)
+        seen.val_passes += outcome.val_passes
+        seen.results.append(result)
+        seen.starved = seen.starved + 1 if outcome.state is TrialState.FAILED else 0
+        seen.leader, _ = self._determinant.choose(seen.results)
+        if seen.leader is result:
+            seen.kept, seen.quarters = result, runner.agree(outcome.quarters)
+            runner.keep()
+
+    def _longer(self, seen: _Seen) -> Search | None:
+        # where candidates are too short to tell: the search that begins anew with the leader's rate
+        leader = seen.leader
+        longer = self._lengthens(seen.results, seen.quarters) if self._lengthens is not None and leader else None
+        if longer is not None and leader is not None:
+            longer.enqueue(leader.lr, origin=leader.origin)
+            self._short += seen.results
+            seen.results, seen.leader, seen.kept = [], None, None
+        return longer
 
     def _ask(self, runner: CandidateRunner, proposals: Search, results: Sequence[Result]) -> Trial:
         last = self._settles and len(results) == self._n_trials - 1
@@ -167,31 +216,26 @@ class HyperparameterScheduler:
         trial: Trial = runner.agree(proposals.ask())
         return trial
 
-    def _record(
-        self,
-        runner: CandidateRunner,
-        epoch: int,
-        results: list[Result],
-        kept: Result | None,
-        val_passes: float,
-        seconds: float,
-    ) -> EpochRecord:
-        chosen, reason = self._determinant.choose(results)
-        copied = chosen is not None and chosen is kept and not runner.replay and runner.holds
-        # a winner that trained a part of the epoch goes on from there
-        rest = 1.0 - chosen.passes if copied and chosen is not None else 1.0
+    def _record(self, runner: CandidateRunner, epoch: int, seen: _Seen, seconds: float) -> EpochRecord:
+        chosen, reason = self._determinant.choose(seen.results)
+        copied = chosen is not None and chosen is seen.kept and not runner.replay and runner.holds
+        # a chosen one that trained a part of the epoch goes on from there
+        rest = 1.0 - chosen.passes + chosen.cooling_passes if copied and chosen is not None else 1.0
+        if self._short:
+            reason = f"{reason}; {len(self._short)} shorter candidates told too little, learning had not begun"
+        trained = [*self._short, *seen.results]
         return EpochRecord(
             epoch=epoch,
-            results=tuple(results),
+            results=tuple(seen.results),
             chosen_number=None if chosen is None else chosen.number,
-            reason=reason,
+            reason=reason if seen.enough is None else f"{reason}; {seen.enough}",
             objective=self._objective.name,
             commit="copy" if copied else "replay",
-            train_passes=sum(result.passes for result in results) + max(rest, 0.0),
+            train_passes=sum(result.passes for result in trained) + max(rest, 0.0),
             # the committed epoch is validated by the Trainer as well
-            val_passes=val_passes + float(val_passes > 0),
+            val_passes=seen.val_passes + float(seen.val_passes > 0),
             seconds=seconds,
-            scorings=sum(r.state is TrialState.COMPLETE for r in results) + self._baselines,
+            scorings=sum(r.state is TrialState.COMPLETE for r in trained) + self._baselines,
         )
 
     def _learn_reference(self, runner: CandidateRunner) -> float:
@@ -204,7 +248,8 @@ class HyperparameterScheduler:
             Passes over the validation data.
         """
         self._baselines = 0
-        if self._n_trials == 1 or not self._objective.uses_reference or self._objective.reference_loss is not None:
+        needed = self._objective.uses_reference or self._lengthens is not None
+        if self._n_trials == 1 or not needed or self._objective.reference_loss is not None:
             return 0.0
         outcome = runner.baseline()
         self._baselines = int(outcome is not None)
@@ -241,3 +286,10 @@ def _not_its_fault(result: Result) -> Result:
     if result.message != NOT_FINITE:
         return result
     return replace(result, state=TrialState.FAILED, message=f"{NOT_FINITE}, nor is it before training")
+
+
+def _expected_gain(proposals: Search) -> float | None:
+    # of searches that have a surrogate
+    gain = getattr(proposals, "expected_gain", None)
+    found: float | None = gain() if gain is not None else None
+    return found

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 __all__ = ["RunningStatistics"]
 
@@ -33,7 +34,7 @@ class RunningStatistics:
     def __init__(self, module: nn.Module) -> None:
         layers: list[Any] = [layer for layer in module.modules() if getattr(layer, "track_running_stats", False)]
         self._layers = [
-            (layer, int(layer.num_batches_tracked), {name: getattr(layer, name).clone() for name in _NAMES})
+            (layer, _count_of(layer), {name: _start_of(layer, name) for name in _NAMES})
             for layer in layers
             if isinstance(getattr(layer, "num_batches_tracked", None), Tensor)
             if all(isinstance(getattr(layer, name, None), Tensor) for name in _NAMES)
@@ -54,6 +55,8 @@ class RunningStatistics:
                     continue
                 for name, old in start.items():
                     statistic: Tensor = getattr(layer, name)
+                    if old is None:  # of a lazy layer, which begins with these
+                        old = torch.full_like(statistic, float(name == "running_var"))
                     present.append((statistic, statistic.clone()))
                     statistic.sub_(old, alpha=weight).div_(1.0 - weight)
                     if name == "running_var":
@@ -64,6 +67,15 @@ class RunningStatistics:
             with torch.no_grad():
                 for statistic, value in present:
                     statistic.copy_(value)
+
+
+def _count_of(layer: Any) -> int:
+    return 0 if is_lazy(layer.num_batches_tracked) else int(layer.num_batches_tracked)
+
+
+def _start_of(layer: Any, name: str) -> Tensor | None:
+    statistic: Tensor = getattr(layer, name)
+    return None if is_lazy(statistic) else statistic.clone()
 
 
 def _weight_of_start(layer: Any, count: int) -> float | None:

@@ -1,20 +1,37 @@
-"""Puts stand-ins into the Trainer's fit loop: for the next epoch, and around the making of the loader's iterator."""
+"""Drives the Trainer's fit loop: stand-ins for an epoch's run and for the loader's iterator; a run in two parts."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from lightning_gammabo.trainer.inspection import module_of
-from lightning_gammabo.trainer.patch import replaced
+from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-__all__ = ["Run", "arm", "disarm", "make_iterator", "makes_iterator", "watch_loader"]
+__all__ = [
+    "CandidateEnded",
+    "Run",
+    "arm",
+    "disarm",
+    "end_batch",
+    "go_on",
+    "make_iterator",
+    "makes_iterator",
+    "train_until",
+    "watch_loader",
+]
 
 Run = Callable[[Any], None]
+_End = TypeVar("_End")
+
+
+class CandidateEnded(Exception):
+    """A candidate's last batch is trained; leaves the Trainer's loop."""
 
 
 def arm(trainer: Trainer, search: Callable[[Any, Run], None]) -> None:
@@ -109,3 +126,61 @@ def makes_iterator(trainer: Trainer) -> bool:
     """
     resuming = getattr(trainer.fit_loop, "is_resuming", False)
     return trainer.current_epoch > 0 and not resuming and not trainer.fit_loop.epoch_loop.restarting
+
+
+def train_until(loop: Any, run: Callable[[], object], until: int | None, reach: Callable[..., _End]) -> _End:
+    """Let the Trainer's loop train, and leave it before the tail of some batch.
+
+    Args:
+        loop: the epoch loop.
+        run: begins the loop, or goes on within it.
+        until: batches of the epoch after which it is left; None for its last one.
+        reach: called there with the loop's fetcher and ``tail=True``; with None and ``tail=False`` where the data, or
+            the module's ``on_train_batch_start``, ended the epoch without a tail.
+
+    Returns:
+        What ``reach`` gave.
+    """
+    reached: list[_End] = []
+
+    def last_or_native(fetcher: Any) -> None:
+        enough = until is not None and loop.batch_progress.current.ready >= until
+        if not (loop.done or enough):
+            native(fetcher)
+            return
+        reached.append(reach(fetcher, tail=True))
+        raise CandidateEnded
+
+    native = loop.on_advance_end
+    with replaced(loop, "on_advance_end", last_or_native), contextlib.suppress(CandidateEnded):
+        run()
+    return reached[0] if reached else reach(None, tail=False)
+
+
+def end_batch(loop: Any, fetcher: Any) -> None:
+    """The tail of a batch that is trained: the Trainer's own validation, counters, the end of the batch.
+
+    Args:
+        loop: the epoch loop, left by :func:`train_until`.
+        fetcher: the data fetcher.
+    """
+    try:
+        loop.on_advance_end(fetcher)
+    finally:
+        if hasattr(loop, "on_iteration_done"):  # Lightning 2.5 on
+            loop.on_iteration_done()
+        else:
+            loop._restarting = False
+
+
+def go_on(loop: Any, run: Run, fetcher: Any) -> None:
+    """Train what is left of the epoch: the Trainer's own loop, without its beginning.
+
+    Args:
+        loop: the epoch loop, left by :func:`train_until`.
+        run: the true ``epoch_loop.run``.
+        fetcher: the data fetcher.
+    """
+    end_batch(loop, fetcher)
+    with replaced(loop, "reset", nothing), replaced(loop, "on_run_start", nothing):
+        run(fetcher)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "batches_done",
     "call_module",
     "check_lightning",
     "goes_on_inside",
@@ -26,6 +27,7 @@ __all__ = [
     "needs_native_batches",
     "overrides",
     "shape_of_run",
+    "show_in_bar",
     "trains_weights",
     "validates_within",
 ]
@@ -130,7 +132,20 @@ def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
         logger.log_metrics(metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
 
 
-def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: int | None = None) -> RunShape:
+def show_in_bar(trainer: Trainer, name: str, text: str) -> None:
+    """Show a value in Lightning's progress bar, past the metrics that callbacks and loggers see.
+
+    Args:
+        trainer: the Trainer, in a batch.
+        name: of the value; one that the user logs to the bar under that name is shown instead.
+        text: what is shown.
+    """
+    trainer._logger_connector._progress_bar_metrics[name] = text  # type: ignore[assignment]
+
+
+def shape_of_run(
+    trainer: Trainer, *, replays: bool, scored: int | None, own: int | None = None, begin: int = 0, lived: bool = False
+) -> RunShape:
     """What is known of a run as it starts.
 
     Args:
@@ -138,6 +153,8 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: in
         replays: whether winners are trained once more.
         scored: validation samples that candidates are scored on at the most; None for all of them.
         own: samples of a loader that candidates are scored on instead; None where there is none.
+        begin: epoch at which the fit begins.
+        lived: whether candidates live a schedule in miniature.
 
     Returns:
         Epochs, batches and the size of the validation data, as far as loaders were requested.
@@ -155,7 +172,16 @@ def shape_of_run(trainer: Trainer, *, replays: bool, scored: int | None, own: in
     if not trainer.enable_validation:
         validated = own = 0
     ratio = (min(validated, scored or validated) if own is None else own) / trained if trained else 0.0
-    return RunShape(epochs=epochs, batches=batches, accumulate=accumulate, replays=replays, val_ratio=ratio)
+    return RunShape(
+        epochs=epochs,
+        batches=batches,
+        accumulate=accumulate,
+        begin=begin,
+        max_steps=trainer.max_steps if trainer.max_steps is not None and trainer.max_steps > 0 else None,
+        val_ratio=ratio,
+        replays=replays,
+        lived=lived,
+    )
 
 
 def trains_weights(trainer: Trainer) -> bool:
@@ -182,6 +208,19 @@ def goes_on_inside(trainer: Trainer) -> bool:
     """
     loop = trainer.fit_loop.epoch_loop
     return loop.restarting and loop.batch_progress.current.ready > 0
+
+
+def batches_done(trainer: Trainer) -> int:
+    """Batches of the present epoch that were trained before this process took over.
+
+    Args:
+        trainer: the Trainer, in ``on_train_start`` or ``on_train_epoch_start``.
+
+    Returns:
+        Above 0 only after a resume whose checkpoint was written within the epoch.
+    """
+    ready: int = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return ready if goes_on_inside(trainer) and ready < trainer.num_training_batches else 0
 
 
 def module_of(loop: object, method: str) -> Any:

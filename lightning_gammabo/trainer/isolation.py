@@ -12,6 +12,7 @@ from torch import Tensor
 from lightning_gammabo.learning_rate.controller import RateGuard
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.callback_hooks import for_candidates, only_shows, takes_part
+from lightning_gammabo.trainer.candidate_plan import RateWriter
 from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks, mean_over_ranks
 from lightning_gammabo.trainer.hook_dispatch import only_these_called
 from lightning_gammabo.trainer.logger_writes import LoggerWrites, Written
@@ -25,10 +26,12 @@ from lightning_gammabo.trainer.validation_subset import running_sums
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
+
 __all__ = ["Aside", "Told"]
 
 Told = tuple[Written, ObjectImage]
 _RATE_HOOKS = ("on_train_batch_start", "on_train_batch_end")
+_WRITER_HOOKS = ("on_train_batch_start",)
 
 
 class Aside:
@@ -68,12 +71,15 @@ class Aside:
         self._began = 0.0
 
     @contextlib.contextmanager
-    def entered(self, *, drop_after: int | None = None, rival: Sequence[Tensor] = ()) -> Iterator[Probe]:
+    def entered(
+        self, *, drop_after: int | None = None, rival: Sequence[Tensor] = (), writer: RateWriter | None = None
+    ) -> Iterator[Probe]:
         """Within the block only what belongs to the training itself is called.
 
         Args:
             drop_after: batches after which a hopeless candidate is dropped; None for never.
             rival: the leader's training losses.
+            writer: writes the candidate's rates batch by batch, over what anything else wrote.
 
         Yields:
             What watches the candidate.
@@ -85,7 +91,8 @@ class Aside:
         self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
         self._steps_at_start = trainer.global_step
         rates = [(self._guard, _RATE_HOOKS)] if self._guard is not None else []
-        listeners = [*rates, *for_candidates(self._observed), (probe, PROBED)]
+        writers = [(writer, _WRITER_HOOKS)] if writer is not None else []
+        listeners = [*rates, *for_candidates(self._observed), *writers, (probe, PROBED)]
         with (
             self._silent_kept(),
             self._loggers.kept(),
@@ -200,6 +207,8 @@ class Aside:
             batches=batches,
             steps=self._trainer.global_step - self._steps_at_start,
             passes=probe.batches / total if known else float(probe.batches > 0),
+            cooling_passes=probe.cooled / total if known else 0.0,
+            quarters=probe.quarters,
             val_passes=self._validation.share if scored else 0.0,
             seconds=time.perf_counter() - self._began,
             message=message,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -50,7 +51,11 @@ class Probe:
         drop_after: batches after which the candidate is compared with ``rival``; None for never.
         rival: the leader's training losses, batch by batch.
         read_sums: what a validation has added up so far, as ``(sum, weight)`` by the metric's name.
-        on_batch: called with the number of batches that were trained, after each of them.
+
+    Attributes:
+        batches: batches that were trained.
+        cooled: how many of them since :meth:`begin_cooling`.
+        losses: their training losses.
     """
 
     def __init__(
@@ -65,7 +70,9 @@ class Probe:
         on_batch: Callable[[int], object] = nothing,
     ) -> None:
         self.batches = 0
+        self.cooled = 0
         self.losses: list[Tensor] = []
+        self._before_cooling: int | None = None
         self._agree = agree
         self._distributed = distributed
         self._every = CHECK_EVERY if distributed or synchronises else 1
@@ -92,6 +99,7 @@ class Probe:
             Dropped: likewise.
         """
         self.batches += 1
+        self.cooled += self._before_cooling is not None
         self._on_batch(self.batches)
         loss = _loss_of(outputs)
         if loss is not None:
@@ -117,6 +125,23 @@ class Probe:
         if loss is not None:
             self._validation.append(loss)
         self._sums.append(self._read_sums())
+
+    def begin_cooling(self) -> None:
+        """The batches that come are trained for the score alone."""
+        self._before_cooling = len(self.losses)
+
+    @property
+    def kept_losses(self) -> Sequence[Tensor]:
+        """The training losses before the cooling, batch by batch."""
+        return self.losses[: self._before_cooling]
+
+    @property
+    def quarters(self) -> tuple[float, ...]:
+        """Mean training loss of each quarter of the batches before the cooling; empty where there are under four."""
+        kept = self.kept_losses
+        ends = [len(kept) * quarter // 4 for quarter in range(5)]
+        means = [mean_loss(kept[begin:end]) for begin, end in itertools.pairwise(ends)]
+        return tuple(mean for mean in means if mean is not None) if len(kept) >= 4 else ()
 
     def check(self) -> None:
         """Look at the losses since the last look.

@@ -15,29 +15,32 @@ SHARE = "a share lies above 0 and up to 1"
 FACTOR = "a factor above 1; 'unbounded' for the whole range"
 
 EPOCHWISE = {
-    "first_random": 4, "first_model": 3, "later_candidates": 2, "when": "every", "first_share": 1.0,
-    "later_share": 0.05, "min_steps": 8, "max_lr_change": 64.0, "annealing": "auto", "rule": "keep_unless_better",
-    "n_sigma": 3.0, "prune_at": 0.25, "smooth_first": True, "recover": True, "score_samples": 256,
-    "later_overhead": 0.15, "start_epoch": 0, "stop_epoch": "never", "every_n_epochs": 1,
+    "first_random": 2, "first_model": 5, "stop_below": 0.08, "later_candidates": 3, "when": (0.1, 0.25, 0.5, 0.75),
+    "first_share": 1 / 20, "later_share": 1 / 16, "min_steps": 50, "cooling": 0.25, "later_gate": 0.01,
+    "later_direction": "down", "horizon": 0.35, "max_lr_change": 64.0, "annealing": "auto", "rule": "best",
+    "n_sigma": 3.0, "prune_at": 0.25, "smooth_first": False, "recover": True, "score_samples": 256,
+    "later_overhead": "unlimited", "start_epoch": 0, "stop_epoch": "never", "every_n_epochs": 1,
 }  # fmt: skip
-WHOLE = {"later_share": 1.0, "prune_at": "never", "score_samples": "all", "later_overhead": "unlimited"}
+WHOLE = {
+    "stop_below": "never", "when": "every", "first_share": "epoch", "later_share": "epoch", "cooling": 0.0,
+    "later_gate": "off", "later_direction": "both", "horizon": 0.0, "prune_at": "never", "score_samples": "all",
+}  # fmt: skip
 NAMED: dict[str, dict[str, Any]] = {
     "epochwise": {},
-    "adaptive": {
-        "when": (0.3, 0.5, 0.7), "later_candidates": 3, "later_share": 0.1, "max_lr_change": 27.0,
-        "later_overhead": "unlimited",
-    },
     "once": {"when": "first"},
-    "thorough": {"later_candidates": 5, "max_lr_change": 512.0, **WHOLE},
+    "thorough": {
+        **WHOLE, "first_random": 4, "first_model": 3, "smooth_first": True, "later_candidates": 5,
+        "max_lr_change": 512.0, "rule": "keep_unless_better",
+    },
     # the thesis, ch. 4.2.1: two initial points and ten iterations, every epoch, the best one is chosen
     "thesis": {
-        "first_random": 2, "first_model": 10, "later_candidates": "as_first", "max_lr_change": "unbounded",
-        "annealing": "constant", "rule": "best", "smooth_first": False, "recover": False, **WHOLE,
+        **WHOLE, "first_random": 2, "first_model": 10, "later_candidates": "as_first", "max_lr_change": "unbounded",
+        "annealing": "constant", "recover": False,
     },
     # one candidate at the configured rate
     "identity": {
-        "first_random": 1, "first_model": 0, "later_candidates": 1, "max_lr_change": "unbounded",
-        "annealing": "configured", "rule": "best", "smooth_first": False, "recover": False, **WHOLE,
+        **WHOLE, "first_random": 1, "first_model": 0, "later_candidates": 1, "max_lr_change": "unbounded",
+        "annealing": "configured", "recover": False,
     },
 }  # fmt: skip
 
@@ -74,7 +77,7 @@ def test_a_policy_is_made_of_a_name_or_is_one() -> None:
 
 
 def test_what_is_no_policy_is_refused() -> None:
-    names = "'epochwise', 'adaptive', 'once', 'thorough', 'thesis', 'identity'"
+    names = "'epochwise', 'once', 'thorough', 'thesis', 'identity'"
     with pytest.raises(ValueError, match=rf"policy='greedy': choose one of {names}, or a SearchPolicy"):
         make_policy("greedy")
     with pytest.raises(TypeError, match="policy=7: need a name or a SearchPolicy, not int"):
@@ -121,8 +124,8 @@ BAD = [
         for name in ("first_share", "later_share", "prune_at")
         for value in (0.0, 0, -0.1, 1.001, 2, NAN, INF)
     ),
-    number("later_share", "0.1"),
-    number("later_share", True),
+    number_or("later_share", "0.1", "epoch"),
+    number_or("later_share", True, "epoch"),
     number_or("prune_at", [0.25], "never"),
     *(
         ("max_lr_change", value, ValueError, f"max_lr_change={value!r}: {FACTOR}")
@@ -148,6 +151,15 @@ BAD = [
     ("when", [0.5, 0], ValueError, r"when=\[0.5, 0\]: 0 is no share of the run; each lies between 0 and 1"),
     ("when", (0.5, 1.0), ValueError, r"when=\[0.5, 1.0\]: 1.0 is no share of the run"),
     ("when", [NAN], ValueError, r"nan is no share of the run"),
+    *(("cooling", value, ValueError, f"cooling={value!r}: between 0 and 1; 0 for none") for value in (-0.1, 1.5, NAN)),
+    number("cooling", "0.25"),
+    *(("horizon", value, ValueError, f"horizon={value!r}: between 0 and 1; 0 for none") for value in (-0.1, 2, INF)),
+    number("horizon", True),
+    *(("stop_below", value, ValueError, f"stop_below={value!r}: an improvement") for value in (0.0, -1.0, NAN)),
+    number_or("stop_below", "0.1", "never"),
+    *(("later_gate", value, ValueError, f"later_gate={value!r}: a relative") for value in (0.0, -0.01, INF)),
+    number_or("later_gate", "1%", "off"),
+    ("later_direction", "up", ValueError, r"later_direction='up': choose one of 'both', 'down'"),
     least("every_n_epochs", 0, 1),
     least("start_epoch", -1, 0),
     whole("every_n_epochs", 1.5),
@@ -181,6 +193,10 @@ def test_every_field_has_a_bad_value_in_the_table() -> None:
         ("prune_at", "never"),
         ("score_samples", "all"),
         ("later_overhead", "unlimited"),
+        ("first_share", "epoch"),
+        ("later_share", "epoch"),
+        ("stop_below", "never"),
+        ("later_gate", "off"),
         ("stop_epoch", "never"),
     ],
 )
@@ -192,48 +208,45 @@ def test_off_is_a_word(name: str, word: str) -> None:
 
 
 def test_the_first_search_is_wide() -> None:
-    for name in ("epochwise", "adaptive", "once", "thorough"):
-        assert POLICIES[name].epoch_plan(first=True, searches=10) == EpochPlan(
-            wide=True, n_initial=4, n_trials=7, fraction=1.0, factor=None
-        )
-    assert POLICIES["thesis"].epoch_plan(first=True, searches=3) == EpochPlan(
-        wide=True, n_initial=2, n_trials=12, fraction=1.0, factor=None
-    )
+    expected = {"epochwise": (2, 7), "once": (2, 7), "thorough": (4, 7), "thesis": (2, 12), "identity": (1, 1)}
+    for name, (initial, trials) in expected.items():
+        plan = POLICIES[name].epoch_plan(first=True, searches=10)
+        assert plan == EpochPlan(wide=True, n_initial=initial, n_trials=trials, factor=None)
 
 
 @pytest.mark.parametrize(
-    ("name", "searches", "factor"),
+    ("change", "searches", "factor"),
     [
-        ("epochwise", 10, 64.0 ** (1 / 9)),
-        ("epochwise", 13, 64.0 ** (1 / 12)),
+        (64.0, 10, 64.0 ** (1 / 9)),
+        (64.0, 13, 64.0 ** (1 / 12)),
         # a single one moves it by 2 at the most
-        ("epochwise", 2, 2.0),
-        ("epochwise", 1, 2.0),
-        ("thorough", 3, 2.0),
-        ("adaptive", 4, 2.0),
-        ("thorough", 10, 2.0),
-        # where the length of the run is not known, ten searches are reckoned with
-        ("thorough", None, 2.0),
+        (64.0, 2, 2.0),
+        (64.0, 1, 2.0),
+        (512.0, 3, 2.0),
+        # where the length of the run is not known, ten searches are assumed
+        (27.0, None, 27.0 ** (1 / 9)),
     ],
 )
-def test_later_searches_move_the_rate_by_the_whole_region_in_all(
-    name: str, searches: int | None, factor: float
-) -> None:
-    plan = POLICIES[name].epoch_plan(first=False, searches=searches)
+def test_later_searches_share_the_change_that_is_allowed(change: float, searches: int | None, factor: float) -> None:
+    plan = SearchPolicy(max_lr_change=change, later_direction="both").epoch_plan(first=False, searches=searches)
     assert plan.factor == pytest.approx(factor, rel=1e-12)
     assert not plan.wide
-    assert (plan.n_trials, plan.fraction) == (POLICIES[name].later_candidates, POLICIES[name].later_share)
-    assert plan.n_initial == min(3, plan.n_trials)
+
+
+@pytest.mark.parametrize(("later", "factor"), [(1, 1.0), (2, 2.0), (3, 4.0)])
+def test_later_searches_downwards_halve_the_rate(later: int, factor: float) -> None:
+    plan = SearchPolicy(later_candidates=later).epoch_plan(first=False, searches=5)
+    assert plan == EpochPlan(wide=False, n_initial=later, n_trials=later, factor=factor)
 
 
 def test_later_searches_over_the_whole_range() -> None:
     plan = POLICIES["thesis"].epoch_plan(first=False, searches=10)
-    assert plan == EpochPlan(wide=True, n_initial=2, n_trials=12, fraction=1.0, factor=None)
-    fewer = SearchPolicy(base="thesis", later_candidates=1, later_share=0.5).epoch_plan(first=False, searches=10)
-    assert fewer == EpochPlan(wide=True, n_initial=1, n_trials=1, fraction=0.5, factor=None)
+    assert plan == EpochPlan(wide=True, n_initial=2, n_trials=12, factor=None)
+    fewer = SearchPolicy(base="thesis", later_candidates=1).epoch_plan(first=False, searches=10)
+    assert fewer == EpochPlan(wide=True, n_initial=1, n_trials=1, factor=None)
 
 
 @pytest.mark.parametrize(("later", "initial", "trials"), [("as_first", 3, 7), (1, 1, 1), (2, 2, 2), (7, 3, 7)])
 def test_how_many_candidates_later(later: Any, initial: int, trials: int) -> None:
-    plan = SearchPolicy(later_candidates=later).epoch_plan(first=False, searches=5)
+    plan = SearchPolicy(later_candidates=later, later_direction="both").epoch_plan(first=False, searches=5)
     assert (plan.n_initial, plan.n_trials) == (initial, trials)

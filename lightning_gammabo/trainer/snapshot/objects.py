@@ -12,8 +12,11 @@ Nothing here knows of Lightning; :mod:`lightning_gammabo.trainer_state` chooses 
 from __future__ import annotations
 
 import array
+import ctypes
 import functools
 import gc
+import io
+import mmap
 import random
 import types
 import weakref
@@ -26,6 +29,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lightning_gammabo.trainer.snapshot import outside
 from lightning_gammabo.trainer.snapshot import restorers as parts
 from lightning_gammabo.trainer.snapshot.tensors import TensorImage
 
@@ -60,7 +64,8 @@ class ObjectImage:
 
     Attributes:
         generators: the random number generators that were found, by path.
-        unheld: paths of live iterators (generators, open streams), which cannot be put back.
+        unheld: what cannot be put back (a generator, a file in mid-iteration, a thread), in words, by path.
+        shared: paths of memory that processes share.
     """
 
     def __init__(
@@ -74,7 +79,8 @@ class ObjectImage:
         grads: bool = True,
     ) -> None:
         self.generators: dict[str, Any] = {}
-        self.unheld: list[str] = []
+        self.unheld: dict[str, str] = {}
+        self.shared: list[str] = []
         self._stop = stop
         self._deferred = deferred
         self._grads = grads
@@ -168,7 +174,31 @@ class ObjectImage:
 
     def _visit_foreign(self, obj: Any, path: _Path, data: bool) -> None:
         if type(obj).__module__ == "torch.utils.data.dataloader" and hasattr(type(obj), "__next__"):
-            self.unheld.append(_text(path))
+            self.unheld[_text(path)] = _ITERATOR
+        elif (memory := outside.shared_memory(obj)) is not None:
+            self.shared.append(_text(path))
+            self._visit(memory, path, data)
+        elif data and (name := outside.stream(obj)) is not None:
+            self.unheld[_text(path)] = name
+
+    def _visit_memory(self, memory: Any, path: _Path, data: bool) -> None:
+        if not (data and ctypes.sizeof(memory) > DATA_ARRAY_LIMIT):
+            self._restores.append(outside.memory_restore(memory))
+
+    def _visit_file(self, file: Any, path: _Path, data: bool) -> None:
+        restore = outside.file_restore(file) if data else None
+        if isinstance(restore, str):
+            self.unheld[_text(path)] = restore
+        elif restore is not None:
+            self._restores.append(restore)
+        if hasattr(file, "__dict__"):
+            self._visit_attributes(file, path, data)
+
+    def _visit_module(self, module: Any, path: _Path, data: bool) -> None:
+        self._visit_object(module, path, data)
+        if isinstance(module, torch.jit.ScriptModule):
+            self._restores.append(outside.script_restore(module))
+            self._push(outside.script_attributes(module), path, data)
 
     def _visit_data(self, obj: Any, path: _Path, data: bool) -> None:
         self._visit_object(obj, path, True)
@@ -178,6 +208,9 @@ class ObjectImage:
             return
         self._dicts.append(parts.DictImage(tensor.__dict__))
         self._push(tensor.__dict__.items(), path, data)
+        hooks, restore_hooks = parts.tensor_hooks(tensor)
+        self._restores.append(restore_hooks)
+        self._push(hooks.items(), path, data)
         if (lazy := parts.lazy_tensor_restore(tensor)) is not None:
             self._restores.append(lazy)
             return
@@ -225,7 +258,7 @@ class ObjectImage:
             return
         held = self._visit_attributes(obj, path, data)
         if not held and hasattr(type(obj), "__next__"):
-            self.unheld.append(_text(path))
+            self.unheld[_text(path)] = _ITERATOR
 
     def _visit_attributes(self, obj: object, path: _Path, data: bool) -> bool:
         attributes = getattr(obj, "__dict__", None)
@@ -260,6 +293,7 @@ def _text(path: _Path) -> str:
     return path if isinstance(path, str) else f"{_text(path[0])}.{path[1]}"
 
 
+_ITERATOR = "a live iterator"
 _PLAIN_DICTS = frozenset((dict, OrderedDict))
 _CALLABLE_PARTS: dict[type, tuple[str, ...]] = {
     types.FunctionType: ("__closure__", "__defaults__", "__kwdefaults__", "__dict__"),
@@ -291,7 +325,10 @@ def _visit_of(kind: type) -> _Visit:
         (issubclass(kind, _GENERATORS), ObjectImage._visit_generator),
         (kind is types.CellType, ObjectImage._visit_cell),
         (kind in _CALLABLE_PARTS, ObjectImage._visit_callable),
+        (issubclass(kind, outside.MEMORY), ObjectImage._visit_memory),
+        (issubclass(kind, (io.IOBase, mmap.mmap)), ObjectImage._visit_file),
         (parts.is_foreign(kind), ObjectImage._visit_foreign),
+        (issubclass(kind, torch.nn.Module), ObjectImage._visit_module),
         (issubclass(kind, (Dataset, Sampler, DataLoader)), ObjectImage._visit_data),
     )
     return next((visit for fits, visit in choices if fits), ObjectImage._visit_object)

@@ -35,6 +35,7 @@ __all__ = [
     "sequence_restore",
     "slots_of",
     "slots_restore",
+    "tensor_hooks",
 ]
 
 # classes of these modules hold threads, processes, files, compiled code or pictures: nothing that training rewinds
@@ -52,6 +53,8 @@ _LIBRARIES = sys.stdlib_module_names - {"__main__"} | {
     *("torch", "torchmetrics", "lightning", "lightning_fabric", "pytorch_lightning", "numpy", "lightning_gammabo"),
 }
 _CLASS_STATE = (int, float, str, type(None), list, dict, set, deque, Tensor, np.ndarray)
+
+_TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 
 Restore = Callable[[], None]
 _is = operator.is_
@@ -182,6 +185,26 @@ def lazy_tensor_restore(tensor: Tensor) -> Restore | None:
             tensor.__class__ = kind
 
     return restore
+
+
+def tensor_hooks(tensor: Tensor) -> tuple[dict[str, Any], Restore]:
+    """Note the hooks that are registered on a tensor.
+
+    Args:
+        tensor: any tensor.
+
+    Returns:
+        The dictionaries that hold them, by attribute, and what lets the tensor have these dictionaries again; their
+        entries are the caller's.
+    """
+    saved = {name: getattr(tensor, name, None) for name in _TENSOR_HOOKS}
+
+    def restore() -> None:
+        for name, held in saved.items():
+            if getattr(tensor, name, None) is not held:
+                setattr(tensor, name, held)
+
+    return {name: held for name, held in saved.items() if held is not None}, restore
 
 
 def attribute_owner_restore(obj: object, attributes: dict[str, Any]) -> Restore:

@@ -7,6 +7,8 @@ import contextlib
 import torch
 from torch import Tensor
 
+from lightning_gammabo.trainer.snapshot.digest import digest
+
 __all__ = ["TensorImage", "is_finite", "wrapped_parts"]
 
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
@@ -24,14 +26,16 @@ class TensorImage:
     Args:
         tensor: any tensor; a leaf or not, strided, expanded or sparse, sharded (``DTensor``), on any device.
         grads: whether the gradient is remembered; else it is None after :meth:`restore`.
-        deferred: whether :meth:`hold` comes later: a sum of the values tells then whether they are still the same.
+        deferred: whether :meth:`hold` comes later: a digest of the values tells then whether they are still the same.
 
     Attributes:
         grad: the gradient tensor that was there, or None.
         held: whether the values have been copied.
     """
 
-    __slots__ = ("_alias", "_parts", "_requires_grad", "_sum", "_tensor", "_values", "_version", "_with_grad", "grad")
+    __slots__ = (
+        "_alias", "_digest", "_parts", "_requires_grad", "_tensor", "_values", "_version", "_with_grad", "grad",
+    )  # fmt: skip
 
     def __init__(self, tensor: Tensor, *, grads: bool = True, deferred: bool = False) -> None:
         self._tensor = tensor
@@ -42,7 +46,7 @@ class TensorImage:
         self._values: Tensor | None = None
         self._version = _version(tensor)
         # writes through ``.data`` are not counted in the version
-        self._sum = _sum(self._alias) if deferred and not self._parts else None
+        self._digest = digest(self._alias) if deferred and not self._parts else None
         self._requires_grad = tensor.requires_grad
         self._with_grad = tensor.is_leaf
         self.grad: Tensor | None = tensor.grad if grads and self._with_grad else None
@@ -66,7 +70,7 @@ class TensorImage:
         Returns:
             False, and nothing is copied, if the tensor was written since the image was taken.
         """
-        if _version(self._tensor) != self._version or not _same_sum(self._sum, self._tensor):
+        if _version(self._tensor) != self._version or not _same_values(self._digest, self._tensor):
             return False
         if self._parts:
             spares = reuse._parts if reuse is not None else {}
@@ -175,13 +179,8 @@ def _version(tensor: Tensor) -> int:
     return -1 if tensor.is_inference() else tensor._version
 
 
-def _sum(tensor: Tensor) -> Tensor:
-    with torch.no_grad():
-        return tensor.sum()
-
-
-def _same_sum(before: Tensor | None, tensor: Tensor) -> bool:
-    return before is None or torch.allclose(before, _sum(_plain(tensor)), rtol=0.0, atol=0.0, equal_nan=True)
+def _same_values(before: Tensor | None, tensor: Tensor) -> bool:
+    return before is None or bool(before == digest(_plain(tensor)))
 
 
 def _written_part(tensor: Tensor) -> Tensor:

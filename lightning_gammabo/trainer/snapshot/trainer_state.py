@@ -72,7 +72,7 @@ class TrainerState:
     @property
     def unheld(self) -> list[str]:
         """Paths of live iterators that the user's objects hold and nobody can put back."""
-        return self._image.unheld
+        return list(self._image.unheld)
 
     def hold_weights(self, reuse: TrainerState | None = None) -> bool:
         """Copy the values that were deferred.

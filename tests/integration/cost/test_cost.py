@@ -90,7 +90,7 @@ CALM = {"min_lr": 1e-3, "max_lr": 0.1, "prune_at": "never", "progress": False}
 
 
 @pytest.mark.parametrize("commit", ["copy", "replay"])
-@pytest.mark.parametrize("policy", ["epochwise", "adaptive", "once"])
+@pytest.mark.parametrize("policy", ["epochwise", "once"])
 def test_the_passes_that_are_recorded_were_trained(policy: str, commit: Any) -> None:
     search = gamma_search(policy, sampler="random", first_random=2, first_model=1, commit=commit, **CALM)
     passes = fit(search)
@@ -125,7 +125,8 @@ def test_the_cap_is_never_exceeded(policy: str, cap: float) -> None:
     search = GammaLRSearch(policy, sampler="random", max_overhead=cap, progress=False)
     fit(search)
     assert extra_passes() <= cap * EPOCHS + 1e-9
-    assert extra_passes() > 0.2 * cap * EPOCHS - 1e-9  # and what it allows is not left lying
+    if policy != "identity":  # one candidate costs nothing but its validation
+        assert extra_passes() > 0.2 * cap * EPOCHS - 1e-9  # and what it allows is not left lying
     if cap == 0.0:
         assert len(search.history) == 0
         assert len(search.rates) == EPOCHS
@@ -133,11 +134,11 @@ def test_the_cap_is_never_exceeded(policy: str, cap: float) -> None:
 
 def test_a_cap_that_is_used_up_ends_the_searches(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    search = GammaLRSearch("thesis", sampler="random", max_overhead=0.4, overhead_unit="seconds", progress=False)
+    search = GammaLRSearch("thesis", sampler="random", max_overhead="40%s", progress=False)
     fit(search)
     searched = [record.epoch for record in search.history]
     assert 0 < len(searched) < EPOCHS
-    assert f"epoch {EPOCHS - 1} is not searched: max_overhead=0.4 leaves nothing for it" in caplog.text
+    assert f"epoch {EPOCHS - 1} is not searched: max_overhead='40%s' leaves nothing for it" in caplog.text
     assert len(search.rates) == EPOCHS
 
 
@@ -152,8 +153,7 @@ class BehindBelow(Counted):
         return super().loss(batch) * (5.0 if behind and self.training else 1.0)
 
 
-DROPS = {
-    "sampler": "random",
+PRUNES = {
     "annealing": "constant",
     "rule": "best",
     "when": "first",
@@ -162,8 +162,8 @@ DROPS = {
 }
 
 
-def test_a_hopeless_candidate_is_cut_short_and_never_wins() -> None:
-    search = gamma_search(sampler=ListSampler([1e-5, 0.02, 1e-4]), prune_at=0.25, **DROPS)
+def test_a_hopeless_candidate_is_pruned_and_never_chosen() -> None:
+    search = gamma_search(sampler=ListSampler([1e-5, 0.02, 1e-4]), prune_at=0.25, **PRUNES)
     passes = fit(search, BehindBelow())
     record = search.history[0]
     states = [result.state for result in record.results]
@@ -178,15 +178,15 @@ def test_a_hopeless_candidate_is_cut_short_and_never_wins() -> None:
     assert scorings() == record.scorings == 3
 
 
-def test_where_nobody_is_to_be_dropped_nobody_is() -> None:
-    search = gamma_search(sampler=ListSampler([1e-5, 0.02, 1e-4]), prune_at="never", **DROPS)
+def test_where_pruning_is_off_every_candidate_comes_to_its_end() -> None:
+    search = gamma_search(sampler=ListSampler([1e-5, 0.02, 1e-4]), prune_at="never", **PRUNES)
     fit(search, BehindBelow(), max_epochs=1)
     assert {result.state for result in search.history[0].results} == {TrialState.COMPLETE}
 
 
-def test_a_dropped_candidate_leaves_no_trace() -> None:
+def test_a_pruned_candidate_leaves_no_trace() -> None:
     scenario = Scenario(BehindBelow, train=SCENARIOS["shuffled"].train)
-    search = gamma_search(sampler=ListSampler([0.02, 1e-5]), prune_at=0.25, **{**DROPS, "when": "every"})
+    search = gamma_search(sampler=ListSampler([0.02, 1e-5]), prune_at=0.25, **{**PRUNES, "when": "every"})
     searched = identical(scenario, search)
     assert TrialState.PRUNED in {result.state for record in search.history for result in record.results}
     rates = [record.chosen.lr for record in search.history]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.searching import SHORT
 from tests.integration.identity.contract import check_many_candidates, check_one_candidate
 from tests.integration.identity.fits import fit_with_files
 from tests.integration.identity.matrix import CELLS
@@ -18,7 +19,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "copy": {},
     "replay": {"commit": "replay"},
     # candidates train a part of the epoch, and the chosen one goes on from there, under watch
-    "part": {"first_share": 0.6, "later_share": 0.4, "min_steps": 1, "recover": True},
+    "part": {"first_share": SHORT, "later_share": SHORT, "min_steps": 3, "recover": True},
 }
 
 

@@ -17,7 +17,7 @@ from tests.integration.identity.scenarios import Net, Scheduled
 
 
 def test_a_history_file_that_is_a_folder_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"history_file='.*': is a folder; name a file, .jsonl or .csv"):
+    with pytest.raises(ValueError, match=r"history_file='.*': is a folder; name a file that ends in .jsonl or .csv"):
         GammaLRSearch(history_file=str(tmp_path))
 
 
@@ -26,7 +26,7 @@ AT_SET_UP: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"val_dataloaders": []}, ValueError, r"val_dataloaders=\[\]\): the loader has no batch to score on"),
     ({"val_dataloaders": "nothing"}, ValueError, r"'nothing'\): neither the data module nor the module has a method"),
     ({"val_dataloaders": "python_number"}, TypeError, r"'python_number'\): need a loader, .* not int"),
-    ({"annealing": "scheduler"}, ValueError, r"anchor='scheduler'\): the module configures no LR scheduler"),
+    ({"annealing": "scheduler"}, ValueError, r"annealing='scheduler'\): the module configures no LR scheduler"),
     ({"monitor_loss": "val_los"}, ValueError, r"monitor_loss='val_los'\): no such metric was logged .*'val_loss'"),
     ({"monitor_accuracy": "acc"}, ValueError, r"monitor_accuracy='acc'\): no such metric was logged .*'val_acc'"),
     ({"objective": "val_f1"}, ValueError, r"objective='val_f1'\): no such metric was logged .*'val_loss'"),

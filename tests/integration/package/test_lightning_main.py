@@ -17,7 +17,7 @@ from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.pytorch.loggers import CSVLogger
 
 from tests.helpers.searching import searching
-from tests.integration.exactness.test_no_trace import loaders, trainer_of
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.scenarios import Net
 
 PACKAGE = Path(__file__).parents[3] / "lightning_gammabo"

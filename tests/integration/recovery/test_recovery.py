@@ -12,7 +12,7 @@ import torch
 
 from lightning_gammabo import ListSampler
 from lightning_gammabo.records import TrialState
-from tests.helpers.searching import gamma_search
+from tests.helpers.searching import SHORT, gamma_search
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.fits import fit
 from tests.integration.identity.followers import Follows, GoesBack, Knows
@@ -74,9 +74,9 @@ class Explodes(Net):
 
 # five batches an epoch, of which a candidate trains two
 PARTIAL = {
-    "first_share": 0.4,
-    "later_share": 0.4,
-    "min_steps": 1,
+    "first_share": SHORT,
+    "later_share": SHORT,
+    "min_steps": 2,
     "rule": "best",
     "annealing": "constant",
     "later_candidates": 3,
@@ -129,7 +129,7 @@ def test_under_an_anchor_it_is_the_height_that_is_lowered() -> None:
     search = gamma_search(sampler=ListSampler([0.8]), **{**BY_RATE, "annealing": "cosine"}, when="first")
     searched = fit(Scenario(NanLate), search)
     assert search.rates[0].start == 0.2
-    assert [rate.height for rate in search.rates] == pytest.approx([0.2] * 3)
+    assert [rate.peak for rate in search.rates] == pytest.approx([0.2] * 3)
     assert differences(fit(Scenario(NanLate), Knows([0.2, None, None], "cosine")), searched) == []
 
 
@@ -180,8 +180,8 @@ def test_an_epoch_that_is_not_searched_is_watched(
     assert starts[:2] == pytest.approx([lr, lr / 4 * shape])
     messages = said(recwarn.list)
     assert len(messages) == 1
-    assert messages[0].startswith(f"GammaLRSearch: epoch 1 diverged at {lr * shape:.2e}; it was put back to its start")
-    follows = Follows([lr, lr / 4, lr / 4]) if anchor == "constant" else Knows([lr, starts[1], None], "cosine")
+    assert messages[0].startswith(f"GammaLRSearch: epoch 1 diverged at {lr:.2e}; it was put back to its start")
+    follows = Follows([lr, lr / 4, lr / 4]) if anchor == "constant" else Knows([lr, lr / 4, None], "cosine")
     assert differences(fit(Scenario(NanLater), follows), searched) == []
 
 
@@ -236,10 +236,10 @@ def test_what_is_lost_lowers_the_range_of_the_searches_that_follow() -> None:
     assert first.chosen is not None
     assert first.chosen.lr > 0.3
     assert "the epoch then diverged" in first.reason
-    assert second.lr_high is not None
-    assert second.lr_high <= first.chosen.lr / 2
-    assert third.lr_high is not None
-    assert third.lr_high <= first.chosen.lr / 2
+    assert second.max_lr is not None
+    assert second.max_lr <= first.chosen.lr / 2
+    assert third.max_lr is not None
+    assert third.max_lr <= first.chosen.lr / 2
 
 
 # ---- epochs that end worse than an earlier one
@@ -337,6 +337,6 @@ def test_a_run_that_went_back_resumes_after_any_epoch(tmp_path: Path, monkeypatc
         checkpoint = tmp_path / "whole" / f"epoch={epoch}.ckpt"
         resumed = resumed_fit.fit("goes back", 8, tmp_path / f"resumed{epoch}", str(checkpoint), **options)
         assert [key for key in whole if whole[key] != resumed[key]] == []
-        (state,) = (s for s in torch.load(checkpoint, weights_only=True)["callbacks"].values() if "retreat" in s)
+        (state,) = (s for s in torch.load(checkpoint, weights_only=True)["callbacks"].values() if "recovery" in s)
         # a second copy of the weights is stored only where the checkpoint's own are not the best ones
-        assert (state["retreat"]["held"] is None) == (epoch in (0, 1, 6))
+        assert (state["recovery"]["best_weights"]["held"] is None) == (epoch in (0, 1, 6))

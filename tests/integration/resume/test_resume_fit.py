@@ -13,6 +13,8 @@ import pytest
 import torch
 
 from lightning_gammabo import ListSampler
+from lightning_gammabo.determinant.objective import CustomObjective, Measured
+from tests.helpers.searching import SHORT
 from tests.integration.resume.resumed_fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -62,13 +64,13 @@ def test_resumed_where_not_every_epoch_is_searched(tmp_path: Path) -> None:
         assert [key for key in whole if whole[key] != resumed[key]] == []
 
 
-PARTIAL = {"sampler": "random", "later_share": 0.4, "first_share": 0.6, "min_steps": 1, "later_candidates": 3}
+PARTIAL = {"sampler": "random", "later_share": SHORT, "first_share": SHORT, "min_steps": 2, "later_candidates": 3}
 POLICIES: dict[str, dict[str, Any]] = {
     "epochwise": {},
     "epochwise, replayed": {"commit": "replay"},
     "epochwise, linear": {"annealing": "linear"},
     "epochwise, gamma": {"sampler": "gamma"},
-    "adaptive": {"when": [0.5, 0.75]},
+    "epochwise, at shares": {"when": [0.5, 0.75]},
     "once": {},
     "epochwise, plateau": {"annealing": "plateau"},
     "once, later": {"start_epoch": 1},
@@ -95,10 +97,17 @@ def test_short_candidates_resumed(name: str, tmp_path: Path) -> None:
     assert [key for key in whole if whole[key] != resumed[key]] == []
 
 
+class HighestLoss(CustomObjective):
+    """Ranks the candidate first that validates worst."""
+
+    def score(self, measured: Measured) -> float:
+        return measured.metrics["val_loss"]
+
+
 def test_resumed_where_the_loss_stalls(tmp_path: Path) -> None:
     """A plateau has seen the loss of the epoch whose end was written."""
     # the worst rate is taken, so that the loss does stall
-    ranked = {"objective": "val_loss", "mode": "max", "sampler": ListSampler([3.0]), "max_lr": 3.0, "recover": False}
+    ranked = {"objective": HighestLoss(), "sampler": ListSampler([3.0]), "max_lr": 3.0, "recover": False}
     options = {"policy": "once", "annealing": "plateau", **ranked}
     whole = fit("plain", 7, tmp_path / "whole", **options)
     lowered = [rate.epoch for rate in whole["by epoch"] if rate.start < rate.peak]
@@ -135,5 +144,5 @@ def test_resumed_in_a_new_process(tmp_path: Path) -> None:
 def test_the_state_is_plain(tmp_path: Path) -> None:
     fit("shuffled", 1, tmp_path)
     state = torch.load(tmp_path / "epoch=0.ckpt", weights_only=True)["callbacks"]["GammaLRSearch"]
-    assert [record["epoch"] for record in state["history"]] == [0]
+    assert [one["epoch"] for one in state["history"] if one["kind"] == "search"] == [0]
     assert state["resume"]["rng"]["torch_cpu"].dtype is torch.uint8

@@ -19,7 +19,7 @@ from torch.utils.data.distributed import DistributedSampler
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.scheduler.budget import FORWARD
 from lightning_gammabo.trainer.validation_subset import ScoringSet, running_sums, scoring_loader
-from tests.helpers.searching import gamma_search
+from tests.helpers.searching import SHORT, gamma_search
 from tests.integration.identity.scenarios import TRAIN, Net
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -350,8 +350,8 @@ FEW = {
     "first_random": 2,
     "first_model": 0,
     "later_candidates": 2,
-    "later_share": 0.5,
-    "min_steps": 1,
+    "later_share": SHORT,
+    "min_steps": 2,
     "later_overhead": 9.0,
     "progress": False,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,3 +65,11 @@ def test_rates_without_a_place_are_refused() -> None:
         space.to_unit(0.0)
     with pytest.raises(ValueError, match="finite"):
         space.from_unit(math.nan)
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_logs_of_rates_are_those_of_the_rates(space: LearningRateSpace) -> None:
+    places = torch.linspace(0.01, 1.2, 7, dtype=torch.float64)
+    want = [math.log10(space.from_unit(u)) for u in places.tolist()]
+    assert space.log10_rates(places).tolist() == pytest.approx(want, abs=1e-12)
+    assert torch.isfinite(space.log10_rates(torch.zeros(1, dtype=torch.float64))).all()

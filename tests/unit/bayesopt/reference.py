@@ -62,3 +62,24 @@ def process_by_formula(
     shape = b_n / a_n * (kernel(u, u, lengthscale) + v - k.T @ inverse @ k)
     marginal = stats.multivariate_t(np.zeros(len(x)), b / a * K, df=2 * a).logpdf(y)
     return 2 * a_n, k.T @ inverse @ y, shape, float(marginal)
+
+
+def thesis_estimate(
+    m: float, s2: float, y: list[float], means: list[float], a: float, b: float, reading: str
+) -> tuple[float, float]:
+    """Equations 13 to 15 of the thesis at one candidate, as they are printed."""
+    centre = means if reading == "L3" else [m] * len(y)
+    alpha = a + len(y) / 2
+    beta = b + sum((yi - c) ** 2 for yi, c in zip(y, centre, strict=True)) / 2
+    sigma2 = beta / alpha
+    v = 1 / (1 / s2 + len(y) / sigma2)
+    return v * (m / s2 + sum(y) / sigma2), sigma2 if reading == "L1" else v
+
+
+def mixture_moments(
+    weights: np.ndarray, loc: np.ndarray, scale: np.ndarray, df: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a mixture of Student-t's, components in rows."""
+    mean = weights @ loc
+    inflation = 1.0 if math.isinf(df) else df / (df - 2.0)
+    return mean, weights @ (scale**2 * inflation + (loc - mean) ** 2)

@@ -1,4 +1,4 @@
-"""Where may a rate be proposed? Walls, holes, repetitions, space filling; and beliefs of where the optimum lies."""
+"""Where may a rate be proposed? Walls, holes, repetitions, space filling."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lightning_gammabo.bayesopt._beliefs import WarmPrior, inside_log_prior
-from lightning_gammabo.bayesopt._bounds import Bounds, away_from, space_filling
-from scipy import stats
+
+from lightning_gammabo.bayesopt.bounds import Bounds, away_from, space_filling
 
 GRID = np.linspace(0.0, 1.0, 101)
 
@@ -90,48 +89,3 @@ def test_away_from_is_the_plain_distance(tried: list[float]) -> None:
     places = np.asarray(tried, dtype=float)
     want = [all(abs(u - t) >= 0.05 for t in tried) for u in GRID]
     assert away_from(GRID, places, 0.05).tolist() == want
-
-
-def test_the_inside_prior_prefers_the_middle_and_forbids_nothing() -> None:
-    values = inside_log_prior(GRID)
-    assert values.argmax() == 50
-    assert values.max() == pytest.approx(0.0)
-    assert np.isfinite(values).all()
-    assert values[0] == values[-1] == pytest.approx(math.log(0.05))
-
-
-@pytest.mark.parametrize("flip", [False, True])
-def test_the_inside_prior_yields_to_a_best_score_near_an_end(flip: bool) -> None:
-    def prior(best: float, tried: list[float]) -> np.ndarray:
-        mirrored = 1.0 - np.array([best, *tried]) if flip else np.array([best, *tried])
-        values = inside_log_prior(GRID, float(mirrored[0]), mirrored)
-        return values[::-1] if flip else values
-
-    plain = inside_log_prior(GRID)
-    lifted = prior(0.9, [0.2, 0.5])
-    np.testing.assert_allclose(lifted[90:], plain[90])
-    np.testing.assert_allclose(lifted[:90], plain[:90])
-    np.testing.assert_allclose(prior(1.5, [0.2])[:101], np.where(GRID >= 1.5, 0.0, plain))
-    np.testing.assert_allclose(prior(0.9, [0.2, 0.95]), plain)  # what lies beyond was seen to be worse
-    np.testing.assert_allclose(prior(0.6, [0.2]), plain)  # too far from the end to speak for it
-
-
-def test_warm_prior_is_the_cauchy_of_the_move() -> None:
-    prior = WarmPrior(winner=0.1, reached=0.5, strength=2.0)
-    rates = np.geomspace(1e-4, 10.0, 501)
-    moves = stats.cauchy(-0.5, 0.7)
-    expected = 2.0 * (moves.logpdf(np.log(rates / 0.1)) - moves.logpdf(-0.5))
-    np.testing.assert_allclose(prior.log_prior(rates), expected, atol=1e-12)
-    assert np.isfinite(prior.log_prior(np.array([0.0]))).all()
-    assert prior.starts() == (0.1, 0.05)
-
-
-@pytest.mark.parametrize(("best", "misleads"), [(0.5, False), (0.9, False), (0.49, True)])
-def test_warm_prior_knows_when_it_misleads(best: float, misleads: bool) -> None:
-    assert WarmPrior(winner=0.1, reached=0.5, strength=1.0).misleads(best) is misleads
-
-
-def test_warm_prior_is_made_of_the_finite_scores() -> None:
-    pairs = [(0.1, 0.5), (0.2, None), (0.3, math.nan), (0.0, 9.0), (0.02, 0.7), (0.01, 0.1), (0.03, 0.6)]
-    assert WarmPrior.of(pairs, 1.5) == WarmPrior(winner=0.02, reached=0.7, strength=1.5)
-    assert WarmPrior.of([(0.2, None), (0.0, 9.0)], 1.0) is None

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lightning_gammabo.bayesopt._view import Units
 from scipy import integrate, stats
 
 from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace
+from lightning_gammabo.bayesopt.surrogate import Units, newest_and_best
+from tests.unit.bayesopt import reference
 
 SPACE = LearningRateSpace(1e-3, 0.5)
 
@@ -87,18 +88,19 @@ def test_one_disaster_does_not_set_the_scale(share: float) -> None:
 
 def test_view_is_the_mixture_in_units_of_the_score() -> None:
     view = told([(0.01, 5.0), (0.1, 9.0), (0.3, 2.0)], deterministic=False).surrogate_at([0.01, 0.05, 0.2])
-    units, mixture = view.units, view.mixture
+    units, weights = view.units, view.posterior.weights.expand(3, -1, 1)
     y = 8.5
     for g in range(3):
-        parts = [stats.t(view.df, m, s) for m, s in zip(mixture.loc[:, g], mixture.scale[:, g], strict=True)]
-        mean = sum(w * p.mean() for w, p in zip(mixture.weights, parts, strict=True))
-        second = sum(w * (p.var() + p.mean() ** 2) for w, p in zip(mixture.weights, parts, strict=True))
+        w = weights[g, :, 0].numpy()
+        loc, scale = (v[g, :, 0, 0].numpy() for v in (view.posterior.component_loc, view.posterior.component_scale))
+        parts = [stats.t(view.df, m, s) for m, s in zip(loc, scale, strict=True)]
+        mean, variance = reference.mixture_moments(w, loc, scale, view.df)
         assert view.mean[g] == pytest.approx(float(units.raw(mean)), rel=1e-12)
-        sd = math.sqrt(second - mean**2) / math.exp(float(units.log_slope(view.mean[g])))
+        sd = math.sqrt(variance) / math.exp(float(units.log_slope(view.mean[g])))
         assert view.variance[g] == pytest.approx(sd**2, rel=1e-8)
         assert view.scale[g] ** 2 * stats.t(view.df).var() == pytest.approx(view.variance[g], rel=1e-12)
         at = float(units.standard(y))
-        assert view.cdf(y)[g] == pytest.approx(sum(w * p.cdf(at) for w, p in zip(mixture.weights, parts, strict=True)))
+        assert view.cdf(y)[g] == pytest.approx(sum(a * p.cdf(at) for a, p in zip(w, parts, strict=True)))
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -141,6 +143,12 @@ def test_noise_widens_the_belief() -> None:
     search = told([(0.01, 5.0), (0.1, 9.0), (0.02, 6.0)])
     quiet, noisy = search.surrogate_at([0.01]), search.surrogate_at([0.01], observation_noise=True)
     assert noisy.variance[0] > quiet.variance[0]
+
+
+def test_of_too_many_scores_the_worst_of_the_older_ones_are_forgotten() -> None:
+    pairs = np.array([[0.1, 5.0], [0.2, 1.0], [0.3, 4.0], [0.4, 0.0], [0.5, -9.0]])
+    np.testing.assert_array_equal(newest_and_best(pairs, 4), pairs[[0, 2, 3, 4]])
+    np.testing.assert_array_equal(newest_and_best(pairs, 5), pairs)
 
 
 def test_nothing_can_be_seen_before_a_score() -> None:

@@ -1,0 +1,155 @@
+"""Two versions of the package on the same problems: regret, coverage of 90 % intervals, and the time of one ask.
+
+    git worktree add /tmp/other af81646
+    OMP_NUM_THREADS=1 python examples/bayesopt/compare_versions.py --other /tmp/other
+
+Both versions run this page's own problems and seeds, each in a process of its own; only the package that is imported
+differs. Times are processor time of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import statistics
+import subprocess
+import sys
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+LANDSCAPES = ("digits", "mnist500", "cifar")
+AFTER = (5, 8, 12)
+ASKS = 100
+
+
+def searches() -> dict[str, tuple[Any, int]]:
+    """Name -> search of the benchmark, and its share of the runs."""
+    from benchmark_searches import run_model
+
+    return {
+        "gamma": (partial(run_model, kind="gamma"), 1),
+        "gamma, own start": (partial(run_model, kind="gamma", start="own"), 1),
+        "gamma, four at once": (partial(run_model, kind="gamma", side_by_side=4), 2),
+        "gamma_thesis": (partial(run_model, kind="gamma_thesis"), 1),
+        "gaussian": (partial(run_model, kind="gaussian"), 6),
+    }
+
+
+def measure_regret(runs: int) -> dict[str, dict[str, list[float]]]:
+    """Search -> group -> mean regret after so many evaluations."""
+    from benchmark_functions import FUNCTIONS
+    from benchmark_problems import Run, problems
+
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, (search, share) in searches().items():
+        for group in (*LANDSCAPES, *FUNCTIONS):
+            cases = problems(group)
+            rows = []
+            for number in range(runs // share):
+                problem = cases[number % len(cases)]
+                recommended = search(Run(problem, number // len(cases)), max(AFTER))
+                rows.append([float(problem.regrets[recommended[n - 1]]) for n in AFTER])
+            found.setdefault(name, {})[group] = [*np.mean(rows, axis=0).tolist(), len(rows)]
+    return found
+
+
+def measure_coverage() -> dict[str, float]:
+    """Group -> share of values within 90 % intervals after 3, 6, 9 and 12 random candidates."""
+    from benchmark_problems import problems
+    from benchmark_searches import predict_gamma
+
+    found = {}
+    for group in (*LANDSCAPES, "krasser", "krasser_noise"):
+        inside = []
+        cases = problems(group)
+        for repetition in range(max(1, 60 // len(cases))):
+            for problem in cases:
+                rng = np.random.default_rng([repetition, problem.cluster, problem.part, 1])
+                order = [int(i) for i in rng.permutation(np.flatnonzero(np.isfinite(problem.values)))]
+                observed = problem.values[order] + problem.noise * rng.standard_normal(len(order))
+                for n in (3, 6, 9, 12):
+                    targets = slice(12, 32)
+                    pit, _ = predict_gamma(problem, order[:n], observed[:n], order[targets], observed[targets])
+                    inside.append(np.abs(2.0 * pit - 1.0) <= 0.9)
+        found[group] = float(np.mean(inside))
+    return found
+
+
+def measure_time() -> dict[str, float]:
+    """Median milliseconds of an ask, with the reference's fit and optimize_acqf taken in turn."""
+    from benchmark_cost import seen, time_ours, time_stock
+    from benchmark_problems import problems
+
+    cases = problems("mnist500")
+    found = {}
+    for n in (5, 12):
+        time_ours(seen(cases[0], 0, n), 0), time_stock(seen(cases[0], 0, n))
+        ours, stock = [], []
+        for k in range(ASKS):
+            run = seen(cases[k % len(cases)], k, n)
+            ours.append(1000.0 * time_ours(run, k))
+            if k % 5 == 0:
+                stock.append(1000.0 * time_stock(run))
+        found[f"ask at n = {n}, ms"] = statistics.median(ours)
+        found[f"fit + optimize_acqf at n = {n}, ms"] = statistics.median(stock)
+    return found
+
+
+def measure(runs: int) -> dict[str, Any]:
+    import torch
+
+    torch.set_num_threads(1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return {"regret": measure_regret(runs), "coverage": measure_coverage(), "time": measure_time()}
+
+
+def table(other: dict[str, Any], this: dict[str, Any]) -> str:
+    """Markdown: regrets as ``other -> this``, with the geometric mean of the ratios over groups."""
+    lines = ["| search | problems | runs | after 5 | after 8 | after 12 |", "| --- | --- | --- | --- | --- | --- |"]
+    for search, groups in this["regret"].items():
+        for group, (*new, runs) in groups.items():
+            old = other["regret"][search][group]
+            cells = [f"{a:.4f} -> {b:.4f}" for a, b in zip(old, new, strict=False)]
+            lines.append(f"| {search} | {group} | {int(runs)} | {' | '.join(cells)} |")
+    lines += ["", "| 90 % intervals hold | other | this |", "| --- | --- | --- |"]
+    lines += [f"| {group} | {other['coverage'][group]:.3f} | {b:.3f} |" for group, b in this["coverage"].items()]
+    lines += ["", "| processor time | other | this |", "| --- | --- | --- |"]
+    lines += [f"| {name} | {other['time'][name]:.2f} | {b:.2f} |" for name, b in this["time"].items()]
+    names = ("torch", "botorch", "gpytorch", "numpy", "scipy")
+    return "\n".join([*lines, "", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--other", type=Path, help="root of another version of the repository")
+    parser.add_argument(
+        "--runs", type=int, default=200, help="runs of gamma on each group of problems; of others a share"
+    )
+    parser.add_argument("--one", action="store_true", help="measure the package that is imported, and print JSON")
+    args = parser.parse_args()
+    if args.one:
+        print(json.dumps(measure(args.runs)))
+        return
+    if args.other is None:
+        parser.error("--other: the root of another version of the repository")
+    started = [
+        subprocess.Popen(
+            [sys.executable, __file__, "--one", "--runs", str(args.runs)],
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stdout=subprocess.PIPE,
+        )
+        for root in (args.other, ROOT)
+    ]
+    print(table(*(json.loads(process.communicate()[0]) for process in started)))
+
+
+if __name__ == "__main__":
+    main()
