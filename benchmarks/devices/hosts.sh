@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # DDP across two hosts, here two network namespaces of one machine (root and iproute2 are needed):
-#   benchmarks/devices/hosts.sh [python]
+#   benchmarks/devices/hosts.sh [python] ["identity dies"]
 # A search trains, one candidate is the plain fit bit for bit, and a host that dies ends the other one with a message.
 set -eu
 python=${1:-python}
@@ -19,7 +19,7 @@ on_host() { # host, then arguments of the fit
     ip netns exec "gammabo$1" env MASTER_ADDR=10.99.0.1 MASTER_PORT=29511 NODE_RANK="$1" GLOO_SOCKET_IFNAME="veth$1" \
         OMP_NUM_THREADS=1 PYTHONPATH="$root" "$python" -m benchmarks.devices.hosts "${@:2}" >"$out/$1.log" 2>&1
 }
-for task in identity dies; do
+for task in ${2:-identity dies}; do
     began=$SECONDS
     on_host 1 "$task" & other=$!
     code=0; on_host 0 "$task" || code=$?
