@@ -247,7 +247,6 @@ def test_public_names_say_what_they_are(path: str) -> None:
     assert docstring_faults(path, read(path)) == []
 
 
-@pytest.mark.xfail(reason="posterior and _scalarized import each other")
 def test_no_modules_import_in_a_circle() -> None:
     known = set(modules())
     assert circle({path: modules_imported(path, read(path), known) for path in known}) == []

@@ -130,7 +130,9 @@ def table(other: dict[str, Any], this: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--other", type=Path, help="root of another version of the repository")
-    parser.add_argument("--runs", type=int, default=200, help="runs of gamma on each group of problems; of others a share")
+    parser.add_argument(
+        "--runs", type=int, default=200, help="runs of gamma on each group of problems; of others a share"
+    )
     parser.add_argument("--one", action="store_true", help="measure the package that is imported, and print JSON")
     args = parser.parse_args()
     if args.one:

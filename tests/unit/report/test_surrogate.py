@@ -59,7 +59,6 @@ def test_fewer_candidates_know_less() -> None:
         (searched_epoch(4, "grid"), r"epoch 4: the search 'grid' has no surrogate to show; 'landscape' shows"),
         (searched_epoch(4, "sobol"), r"the search 'sobol' has no surrogate"),
         (searched_epoch(4, "list"), r"the search 'list' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), search="gaussian"), r"the search 'gaussian' has no surrogate"),
         (dataclasses.replace(searched_epoch(4), search="mine.Search"), r"the search 'mine.Search' has no surrogate"),
         (dataclasses.replace(searched_epoch(4), lr_low=None), r"does not say between which rates was searched"),
         (
