@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
-import os
 import statistics
-import subprocess
-import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -135,27 +131,4 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=int, default=200, help="runs of gamma on each group of problems; of others a share"
     )
-<<<<<<< HEAD:benchmarks/bayesopt/compare_versions.py
-=======
     parser.add_argument("--searches", nargs="+", default=list(SEARCHES), choices=SEARCHES)
->>>>>>> model:examples/bayesopt/compare_versions.py
-    parser.add_argument("--one", action="store_true", help="measure the package that is imported, and print JSON")
-    args = parser.parse_args()
-    if args.one:
-        print(json.dumps(measure(args.runs, args.searches)))
-        return
-    if args.other is None:
-        parser.error("--other: the root of another version of the repository")
-    started = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--one", "--runs", str(args.runs), "--searches", *args.searches],
-            env={**os.environ, "PYTHONPATH": str(root)},
-            stdout=subprocess.PIPE,
-        )
-        for root in (args.other, ROOT)
-    ]
-    print(table(*(json.loads(process.communicate()[0]) for process in started)))
-
-
-if __name__ == "__main__":
-    main()

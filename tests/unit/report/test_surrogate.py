@@ -65,20 +65,11 @@ def test_no_belief_is_made_up_from_two_scores() -> None:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-<<<<<<< HEAD
         (searched_epoch(4, "grid"), r"epoch 4: the sampler 'grid' has no surrogate to show; 'landscape' shows"),
         (searched_epoch(4, "sobol"), r"the sampler 'sobol' has no surrogate"),
         (searched_epoch(4, "list"), r"the sampler 'list' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), sampler="gaussian"), r"the sampler 'gaussian' has no surrogate"),
         (dataclasses.replace(searched_epoch(4), sampler="mine.Search"), r"the sampler 'mine.Search' has no surrogate"),
         (dataclasses.replace(searched_epoch(4), min_lr=None), r"does not say between which rates was searched"),
-=======
-        (searched_epoch(4, "grid"), r"epoch 4: the search 'grid' has no surrogate to show; 'landscape' shows"),
-        (searched_epoch(4, "sobol"), r"the search 'sobol' has no surrogate"),
-        (searched_epoch(4, "list"), r"the search 'list' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), search="mine.Search"), r"the search 'mine.Search' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), lr_low=None), r"does not say between which rates was searched"),
->>>>>>> model
         (
             dataclasses.replace(searched_epoch(4), results=searched_epoch(4).results[:1], chosen_number=None),
             r"epoch 4: no candidate has a score",
