@@ -141,7 +141,7 @@ def compare(
     search.history.save(out / "history.jsonl")
     search.history.save(out / "history.csv")
     draw_glance(search).savefig(out / "schedule.png", dpi=150)
-    write_report(search.history, out / "report.html", rates=search.rates)
+    write_report(search.history, out / "report.html")
 
     print(f"\nOn the {sizes['test']} images that no search saw:\n")
     print(comparison_table(runs), end="\n\n")

@@ -18,6 +18,7 @@ from lightning_gammabo.scheduler.arguments import check_arguments
 from lightning_gammabo.scheduler.fit import FitSession
 from lightning_gammabo.trainer.compat import join_namespaces
 from lightning_gammabo.trainer.epoch_loop import arm, disarm
+from lightning_gammabo.trainer.inspection import show_in_bar
 from lightning_gammabo.trainer.snapshot.shared_checkpoint import fetch_rank_states, store_rank_states
 
 if TYPE_CHECKING:
@@ -195,9 +196,12 @@ class GammaLRSearch(Pictured, Callback):
             arm(trainer, lambda fetcher, run: self._session.run_epoch(trainer, pl_module, fetcher, run))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        """Note the rate that the batch is trained at."""
-        if self._session.rates.guard is not None:
-            self._session.rates.guard.on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        """Note the rate that the batch is trained at, and show it in Lightning's bar."""
+        guard = self._session.rates.guard
+        if guard is not None:
+            guard.on_train_batch_start(trainer, pl_module, batch, batch_idx)
+            if self.progress and self.history and trainer.progress_bar_callback is not None:
+                show_in_bar(trainer, "lr", f"{guard.last:.1e}")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -208,7 +212,7 @@ class GammaLRSearch(Pictured, Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what the epoch was trained with and what it ended with."""
-        self._session.note_epoch(trainer)
+        self._session.ends.note(trainer, self._session.plan)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read what confusion matrices hold, before the module may reset them."""
@@ -234,12 +238,12 @@ class GammaLRSearch(Pictured, Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
-        self._session.show(trainer)
+        self._session.showcase.ended(trainer, self.history)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Show what was found until then, and leave the Trainer as it was found."""
         self._leave(trainer)
-        self._session.show(trainer)
+        self._session.showcase.ended(trainer, self.history)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the Trainer as it was found."""

@@ -25,7 +25,6 @@ import torch
 
 from lightning_gammabo import CustomObjective, GammaLRSearch, ListSampler, SearchPolicy
 from lightning_gammabo.determinant.objective import Measured
-from lightning_gammabo.report.table import history_table
 
 EPOCHS = 2
 RATES = (3e-5, 3e-3)
@@ -70,7 +69,7 @@ def check(package: str, shows: str, train: Train) -> None:
         differing[commit] = differences(plain.left, again.left)
     fit = Fit(train, [GammaLRSearch(SearchPolicy(later_overhead=4.0), progress=False)])
     search = GammaLRSearch.of(fit.trainer)
-    print(history_table(search.history))
+    print(search.history)
     searched_each_epoch(search)
     row = {
         "client": f"{package} {importlib.metadata.version(package)}",

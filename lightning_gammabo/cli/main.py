@@ -161,7 +161,7 @@ def _report(chosen: argparse.Namespace) -> str:
         ) from error
     out = chosen.out or path.with_name("report.html")
     html.write_report(history, out)
-    return f"report: {out}"
+    return f"{history}\nreport: {out}"
 
 
 def _export(chosen: argparse.Namespace) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lightning_gammabo.records.epoch import EpochRecord, TrainedEpoch, lost_epochs
 from lightning_gammabo.records.run import RunInfo
+from lightning_gammabo.records.words import count
 
 __all__ = ["RunCost", "cost_of"]
 
@@ -24,6 +25,7 @@ class RunCost:
             training data.
         seconds: wall time of the searches.
         planned: estimated cost in multiples of a plain fit; None where it was not known.
+        planned_epochs: epochs that the estimate is of.
     """
 
     epochs: int
@@ -33,6 +35,7 @@ class RunCost:
     extra: float
     seconds: float
     planned: float | None
+    planned_epochs: int | None
 
     @property
     def times_plain(self) -> float:
@@ -43,10 +46,11 @@ class RunCost:
         """The cost in a sentence.
 
         Returns:
-            Such as ``cost: 1.31x a plain fit (estimated: at most 1.45x)``.
+            Such as ``cost: 1.31x a plain fit of 10 epochs (estimated: at most 1.45x)``.
         """
-        words = f"cost: {self.times_plain:.2f}x a plain fit"
-        words += "" if self.planned is None else f" (estimated: at most {self.planned:.2f}x)"
+        words = f"cost: {self.times_plain:.2f}x a plain fit of {count(self.epochs, 'epoch')}"
+        whole = "" if self.planned_epochs in (None, self.epochs) else f" for all {self.planned_epochs} epochs"
+        words += "" if self.planned is None else f" (estimated: at most {self.planned:.2f}x{whole})"
         kept = self.epochs - self.lost
         if not self.lost or kept < 1:
             return words
@@ -76,4 +80,5 @@ def cost_of(records: Sequence[EpochRecord], trained: Sequence[TrainedEpoch], run
         extra=sum(record.extra_passes(validation) for record in records),
         seconds=sum(record.seconds for record in records),
         planned=None if run is None else run.planned,
+        planned_epochs=None if run is None else run.epochs,
     )

@@ -60,17 +60,27 @@ class Showcase:
     Args:
         log_figures: whether pictures go to the user's loggers.
         report: where the report is written; None for none.
+        inform: shows the table.
         warn: says what a user should look at.
 
     Attributes:
         confusion: by epoch and name: confusion matrices as the user's metrics held them.
     """
 
-    def __init__(self, *, log_figures: bool, report: str | None, warn: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        *,
+        log_figures: bool,
+        report: str | None,
+        inform: Callable[[str], object],
+        warn: Callable[[str], object],
+    ) -> None:
         self.confusion: dict[int, dict[str, list[list[float]]]] = {}
         self._log_figures = log_figures
         self._report = report
+        self._inform = inform
         self._warn = warn
+        self._ended = False
 
     def check(self) -> None:
         """Refuse to begin what could not be ended for want of a package."""
@@ -102,14 +112,19 @@ class Showcase:
             self._log(trainer, history, kinds=("confusion",))
 
     def ended(self, trainer: Any, history: SearchHistory) -> None:
-        """Write the report, if one is wanted.
+        """Show what was found, once: the table with the cost, and the report if one is wanted.
 
         Args:
-            trainer: the Trainer, when its training has ended.
+            trainer: the Trainer, when its training has ended or was stopped.
             history: all records.
         """
         path = self._report
-        if path is None or not trainer.is_global_zero:
+        if self._ended or not trainer.is_global_zero:
+            return
+        self._ended = True
+        if history:
+            self._inform(f"GammaLRSearch: what was found\n{history}")
+        if path is None:
             return
         try:
             write_report(history, path, confusion=self.confusion)

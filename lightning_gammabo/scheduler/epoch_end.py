@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import NotLogged, Objective
 from lightning_gammabo.policy import SearchPolicy
-from lightning_gammabo.records import EpochRate, Outcome, RunInfo, TrainedEpoch, TrialState
+from lightning_gammabo.records import Outcome, RunInfo, TrainedEpoch, TrialState
+from lightning_gammabo.scheduler.arguments import SearchArguments
 from lightning_gammabo.scheduler.budget import RunPlan
+from lightning_gammabo.scheduler.recorder import Ledger
+from lightning_gammabo.scheduler.run_rates import RunRates
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -31,11 +34,15 @@ class EpochEnds:
     Args:
         objective: what candidates are ranked by.
         keys: reads loss and accuracy off what is logged.
+        rates: what epochs are trained with.
+        ledger: where it is noted.
     """
 
-    def __init__(self, objective: Objective, keys: MetricKeys) -> None:
+    def __init__(self, objective: Objective, keys: MetricKeys, rates: RunRates, ledger: Ledger) -> None:
         self._objective = objective
         self._keys = keys
+        self._rates = rates
+        self._ledger = ledger
         self._validated: dict[int, dict[str, float]] = {}
         self._reasons: dict[int, str] = {}
 
@@ -57,26 +64,27 @@ class EpochEnds:
         """
         self._reasons[epoch] = reason
 
-    def ended(self, trainer: Trainer, rate: EpochRate | None, *, not_searched: str) -> TrainedEpoch:
-        """What the epoch ended with.
+    def note(self, trainer: Trainer, plan: RunPlan | None) -> None:
+        """Note what the epoch was trained with and what it ended with, once there was a search.
 
         Args:
             trainer: the Trainer, in ``on_train_epoch_end``.
-            rate: what it was trained with.
-            not_searched: why it was not searched, unless that was noted; empty where it was.
-
-        Returns:
-            Its values; without loss and metrics where it was not validated.
+            plan: the run's plan; None where nothing is searched.
         """
         epoch = trainer.current_epoch
+        self._rates.note_epoch(epoch)
+        if plan is None or not self._ledger.history:
+            return
+        rate = next((rate for rate in self._rates.by_epoch if rate.epoch == epoch), None)
         metrics: Mapping[str, float] = {}
         if epoch in self._validated:
             metrics = self._validated[epoch] | logged_scalars(trainer)
         loss, accuracy, value = self._values(metrics)
-        reason = self._reasons.pop(epoch, not_searched)
-        return TrainedEpoch(
+        reason = self._reasons.pop(epoch, "" if plan.searches(epoch) else why_not(plan, epoch))
+        trained = TrainedEpoch(
             epoch=epoch, rate=rate, loss=loss, accuracy=accuracy, value=value, metrics=metrics, not_searched=reason
         )
+        self._ledger.note_epoch(trainer, trained)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs.
@@ -135,17 +143,17 @@ def why_not(plan: RunPlan, epoch: int) -> str:
     if policy.stop_epoch != "never" and epoch >= policy.stop_epoch:
         return f"from stop_epoch={policy.stop_epoch} on"
     if policy.when == "every":
-        return f"every {plan.every} epochs are searched, by the price of a search"
+        return f"one search in {plan.every} epochs, by its price"
     if policy.when == "first":
         return f"policy {policy.name!r} searches once"
     return f"policy {policy.name!r} searches at {', '.join(f'{float(share):.0%}' for share in policy.when)} of the run"
 
 
-def run_info(given: object, policy: SearchPolicy, plan: RunPlan, trainer: Trainer) -> RunInfo:
+def run_info(given: SearchArguments, policy: SearchPolicy, plan: RunPlan, trainer: Trainer) -> RunInfo:
     """What a reader of the history has to know of the run.
 
     Args:
-        given: the callback, with its arguments.
+        given: the callback's arguments.
         policy: the policy as it was asked for.
         plan: the run's plan.
         trainer: the Trainer.
@@ -153,7 +161,7 @@ def run_info(given: object, policy: SearchPolicy, plan: RunPlan, trainer: Traine
     Returns:
         Date, versions, settings, and what the run was to cost.
     """
-    arguments = {name: value for name, value in vars(given).items() if not name.startswith("_") and name != "policy"}
+    arguments = {name: getattr(given, name) for name in SearchArguments.__annotations__ if name != "policy"}
     of_policy = {f"policy.{field.name}": getattr(policy, field.name) for field in fields(policy)}
     settings = {
         name: value if isinstance(value, _PLAIN) else str(value) for name, value in (arguments | of_policy).items()

@@ -19,7 +19,7 @@ from lightning_gammabo.report.publish import Showcase
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch import EpochSearch
-from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info, why_not
+from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info
 from lightning_gammabo.scheduler.epoch_start import EpochStart
 from lightning_gammabo.scheduler.recorder import Ledger
 from lightning_gammabo.scheduler.recovery import Recovery
@@ -64,7 +64,7 @@ class FitSession:
 
     def __init__(self, given: SearchArguments) -> None:
         self.idle: str | None = None
-        self.showcase = Showcase(log_figures=given.log_figures, report=given.report, warn=warn)
+        self.showcase = Showcase(log_figures=given.log_figures, report=given.report, inform=inform, warn=warn)
         self.plan: RunPlan | None = None
         self._voice = Voice()
         self.ledger = Ledger(given.history_file, self._voice, logs=given.log_metrics != "off")
@@ -73,6 +73,7 @@ class FitSession:
         self._objective = Objective(given.objective, mode=given.mode)
         self._keys = MetricKeys(self._objective, given.monitor_loss, given.monitor_accuracy)
         self.rates = RunRates(self._policy.annealing, given.lr_schedulers, self._voice)
+        self.ends = EpochEnds(self._objective, self._keys, self.rates, self.ledger)
         self._range = SearchRange(
             min_lr=given.min_lr,
             max_lr=given.max_lr,
@@ -82,13 +83,11 @@ class FitSession:
             down=self._policy.later_direction == "down",
         )
         self._recovery = Recovery(self._range, self._objective, self._keys, self._voice)
-        self.ends = EpochEnds(self._objective, self._keys)
         self.start = EpochStart(self._policy, self.rates, self._recovery, self._keys, self._voice)
         self._scoring: ScoringSet | None = None
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
-        self._shown = False
         self._began: int | None = None  # epoch at which this fit, or the one that it resumes, began
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -224,32 +223,6 @@ class FitSession:
             search.train_watched(make_runner)
         else:
             run(fetcher)
-
-    def note_epoch(self, trainer: Trainer) -> None:
-        """Note what an epoch was trained with and what it ended with.
-
-        Args:
-            trainer: the Trainer, in ``on_train_epoch_end``.
-        """
-        epoch, history, plan = trainer.current_epoch, self.ledger.history, self.plan
-        self.rates.note_epoch(epoch)
-        if plan is not None and history:
-            rate = next((rate for rate in self.rates.by_epoch if rate.epoch == epoch), None)
-            why = "" if plan.searches(epoch) else why_not(plan, epoch)
-            self.ledger.note_epoch(trainer, self.ends.ended(trainer, rate, not_searched=why))
-
-    def show(self, trainer: Trainer) -> None:
-        """Show what was found, once: the table with the cost, and the report.
-
-        Args:
-            trainer: the Trainer, when its training has ended or was stopped.
-        """
-        if self._shown:
-            return
-        self._shown = True
-        if self.ledger.history:
-            inform(f"GammaLRSearch: what was found\n{self.ledger.history}")
-        self.showcase.ended(trainer, self.ledger.history)
 
     def end(self) -> None:
         """Leave the Trainer as it was found; safe to call twice."""

@@ -169,8 +169,7 @@ class EpochRunner:
         if not self._fresh:
             self._rewind()
         with self._aside.entered() as probe:
-            metrics = self._aside.score()
-            outcome = self._aside.outcome(TrialState.COMPLETE, probe, metrics)
+            outcome = self._aside.outcome(TrialState.COMPLETE, probe, self._aside.score())
         self._fresh = False
         return outcome
 

@@ -26,6 +26,7 @@ __all__ = [
     "needs_native_batches",
     "overrides",
     "shape_of_run",
+    "show_in_bar",
     "trains_weights",
     "validates_within",
 ]
@@ -128,6 +129,17 @@ def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
     """
     for logger in trainer.loggers:
         logger.log_metrics(metrics, step=trainer.fit_loop.epoch_loop._batches_that_stepped)
+
+
+def show_in_bar(trainer: Trainer, name: str, text: str) -> None:
+    """Show a value in Lightning's progress bar, past the metrics that callbacks and loggers see.
+
+    Args:
+        trainer: the Trainer, in a batch.
+        name: of the value; one that the user logs to the bar under that name is shown instead.
+        text: what is shown.
+    """
+    trainer._logger_connector._progress_bar_metrics[name] = text  # type: ignore[assignment]
 
 
 def shape_of_run(

@@ -279,7 +279,7 @@ def test_same_seed_same_search() -> None:
 def test_the_table_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     fit(Net(), GammaLRSearch("thesis", sampler=ListSampler([0.01])))
-    assert "2 epochs searched with 4 candidates: 4.0 passes over the training data" in caplog.text
+    assert "2 epochs trained, 2 searched with 4 candidates: 4.0 passes over the training\ndata" in caplog.text
 
 
 def test_a_lightning_that_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:

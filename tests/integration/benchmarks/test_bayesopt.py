@@ -48,7 +48,7 @@ def test_every_search_recommends_what_it_has_seen(bench: SimpleNamespace, name: 
 def test_side_by_side_trials_are_asked_before_they_are_told(bench: SimpleNamespace) -> None:
     problem = bench.problems.function_problem("wall")
     alone, four = bench.problems.Run(problem, 3), bench.problems.Run(problem, 3)
-    recommended = bench.searches.SEARCHES["gamma_four_believer"](four, 8)
+    recommended = bench.searches.SEARCHES["gamma_four"](four, 8)
     bench.searches.SEARCHES["gamma"](alone, 8)
     assert four.index[:2] == alone.index[:2]
     assert four.index != alone.index

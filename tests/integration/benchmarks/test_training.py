@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from lightning_gammabo import SearchPolicy
 from tests.integration.benchmarks.parts import imported
 
 pytest.importorskip("sklearn")
@@ -40,7 +41,8 @@ def test_a_plain_run_costs_one_pass_and_its_validation(bench: SimpleNamespace) -
 def test_what_a_search_throws_away_stays_counted(bench: SimpleNamespace, policy: str) -> None:
     run = bench.fitting.Run(bench.workloads.WORKLOADS["diabetes-sgd"], FOLDER, 2, 0)
     some = {"first_random": 2, "first_model": 1, "prune_at": "never", "recover": False}
-    search = bench.methods.GammaLRSearch(policy, when=[0.5] if policy == "adaptive" else None, **some, progress=False)
+    some |= {"when": [0.5]} if policy == "adaptive" else {}
+    search = bench.methods.GammaLRSearch(SearchPolicy(base=policy, **some), progress=False)
     bench.counter.SAMPLES.reset()
     bench.run.quiet()
     bench.fitting.fit(run, run.module(run.lr), [search])

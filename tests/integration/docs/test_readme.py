@@ -24,7 +24,7 @@ def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     out = capsys.readouterr().out
     # an epoch of two batches is too short for later searches
     assert "SearchHistory(1 epochs)" in out
-    assert "1 epoch searched with 7 candidates" in out
+    assert "1 searched with 7 candidates" in out
     assert (tmp_path / "history.csv").read_text().count("\n") == 8
     assert (tmp_path / "found.yaml").exists()
 

@@ -30,7 +30,7 @@ def run(name: str, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_digits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("sklearn")
     pytest.importorskip("matplotlib").use("Agg")
-    run("digits.py", "--epochs=1", "--policy=thesis", "--n-iterations=1", f"--out={tmp_path}", monkeypatch=monkeypatch)
+    run("digits.py", "--epochs=1", "--policy=thesis", "--first-model=1", f"--out={tmp_path}", monkeypatch=monkeypatch)
 
     out = capsys.readouterr().out
     assert "1078 images to train, 359 to choose rates by, 360 to judge by" in out

@@ -48,7 +48,7 @@ def test_every_name_has_its_formula(name: str, expected: float) -> None:
     kappas = ("kappa", "kappa_original", "kappa_thesis")
     goodness = Objective(Kappa(0.5, name) if name in kappas else name).judge(measured(0.4, 0.7))  # type: ignore[arg-type]
     assert goodness.score == expected
-    assert goodness.reported == expected  # all above zero: nothing is clipped
+    assert goodness.reported == (0.4 if name == "loss" else expected)  # a loss is shown under its own sign
     assert goodness.accuracy == 0.7
 
 
@@ -57,7 +57,7 @@ def test_a_metric_has_a_direction(mode: str, expected: float) -> None:
     objective = Objective("val_f1", mode=mode)
     assert (objective.metric, objective.is_kappa, objective.uses_reference) == ("val_f1", False, False)
     goodness = objective.judge(measured(1.0, 0.5, val_f1=3.5))
-    assert (goodness.score, goodness.reported) == (expected, expected)
+    assert (goodness.score, goodness.reported) == (expected, 3.5)  # shown under its own sign
 
 
 def test_kappa_without_a_reference_is_what_one_starts_with() -> None:
@@ -105,22 +105,27 @@ def test_the_thesis_clips_and_knows_no_reference() -> None:
 
 
 @pytest.mark.parametrize("name", ["kappa", "kappa_original"])
-def test_the_clipped_value_is_reported_and_the_other_ranked(name: str) -> None:
+def test_a_kappa_is_reported_of_the_loss_itself_and_ranked_against_the_reference(name: str) -> None:
     objective = Objective(name)
     objective.reference_loss = 2.3
-    bad, worse = objective.judge(measured(3.0, 0.2)), objective.judge(measured(4.0, 0.1))
-    assert bad.reported == worse.reported == 0.0
+    formula = {"kappa": kappa, "kappa_original": kappa_original}[name]
+    bad, worse, good = (objective.judge(measured(*pair)) for pair in ((3.0, 0.2), (4.0, 0.1), (0.5, 0.9)))
+    assert (bad.reported, worse.reported, good.reported) == (formula(0.2, 3.0), formula(0.1, 4.0), formula(0.9, 0.5))
+    assert worse.reported is not None
+    assert worse.reported < 0.0  # losses above 1 are told apart
     assert bad.score is not None
     assert worse.score is not None
     assert bad.score > worse.score
-    good = objective.judge(measured(0.5, 0.9))
-    assert good.reported == {"kappa": kappa, "kappa_original": kappa_original}[name](0.9, 0.5)  # no reference in it
     assert good.score != good.reported
 
 
+def test_the_thesis_kappa_is_reported_as_it_is_clipped() -> None:
+    assert Objective("kappa_thesis").judge(measured(3.0, 0.2)) == Goodness(score=0.0, reported=0.0, accuracy=0.2)
+
+
 @pytest.mark.parametrize("name", ["kappa", "kappa_original", "kappa_thesis"])
-def test_kappa_without_accuracy_is_the_loss(name: str) -> None:
-    assert Objective(name).judge(measured(0.4)) == Goodness(score=-0.4, reported=-0.4, accuracy=None)
+def test_kappa_without_accuracy_is_the_loss_and_shown_as_one(name: str) -> None:
+    assert Objective(name).judge(measured(0.4)) == Goodness(score=-0.4, reported=0.4, accuracy=None)
 
 
 @pytest.mark.parametrize("name", ["kappa", "kappa_original", "kappa_thesis"])

@@ -4,12 +4,15 @@ import csv
 import io
 import json
 import math
+import sys
+from typing import get_type_hints
 
 import pandas as pd
 import pytest
 import torch
+from typing_extensions import get_overloads
 
-from lightning_gammabo.records import EpochRecord, SearchHistory, TrialState
+from lightning_gammabo.records import EpochRate, EpochRecord, RunInfo, SearchHistory, TrainedEpoch, TrialState
 from tests.unit.records.histories import history, record, result
 
 
@@ -100,3 +103,71 @@ def test_the_ending_of_the_name_decides_the_form(tmp_path, name: str) -> None:
     assert path == tmp_path / name
     text = path.read_text(encoding="utf-8")
     assert text == (history().to_csv() if name.endswith("csv") else history().to_jsonl())
+
+
+# ---- what epochs ended with, and the run
+
+
+def trained(epoch: int, back: int | None = None, **fields: object) -> TrainedEpoch:
+    rate = EpochRate(epoch=epoch, start=0.1 + 0.2, end=0.1, steps=5, peak=0.5, returned_to=back)
+    return TrainedEpoch(epoch=epoch, rate=rate, **fields)  # type: ignore[arg-type]
+
+
+def whole() -> SearchHistory:
+    ends = [trained(0, loss=0.5, metrics={"val_loss": 0.5}), TrainedEpoch(epoch=1, not_searched="by its price")]
+    return SearchHistory(history(), ends, RunInfo(started="2026-11-28", settings={"seed": 0}, epochs=3, planned=1.5))
+
+
+def test_a_whole_history_comes_back_from_json_lines_and_a_checkpoint(tmp_path) -> None:
+    back = SearchHistory.from_jsonl(whole().to_jsonl())
+    assert (back, back.run, back.trained) == (whole(), whole().run, whole().trained)
+    torch.save(whole().to_dicts(), tmp_path / "state.ckpt")
+    assert SearchHistory.from_dicts(torch.load(tmp_path / "state.ckpt", weights_only=True)) == whole()
+
+
+def test_metrics_of_an_epochs_end_that_are_not_finite_come_back_as_nan() -> None:
+    text = SearchHistory(trained=[trained(0, metrics={"grad": math.inf})]).to_jsonl()
+    assert math.isnan(SearchHistory.from_jsonl(text).trained[0].metrics["grad"])
+
+
+def test_lines_of_a_kind_that_a_newer_version_adds_are_left_out() -> None:
+    assert SearchHistory.from_jsonl(whole().to_jsonl() + '{"kind": "invented_later"}\n') == whole()
+
+
+def test_what_was_searched_and_trained_makes_histories_equal() -> None:
+    assert SearchHistory(whole(), whole().trained) == whole()  # another run of the same
+    assert SearchHistory(whole()) != whole()
+
+
+def test_epochs_are_noted_once_and_in_order() -> None:
+    noted = SearchHistory()
+    for epoch, loss in ((1, 0.5), (0, 0.7), (1, 0.4)):
+        noted.note_epoch(trained(epoch, loss=loss))
+    assert [(end.epoch, end.loss) for end in noted.trained] == [(0, 0.7), (1, 0.4)]
+
+
+def test_epochs_are_lost_between_the_best_one_and_the_one_that_went_back() -> None:
+    back = {6: 3, 9: 3}
+    assert SearchHistory(trained=[trained(e, back.get(e)) for e in range(10)]).lost == {4, 5, 6, 7, 8}
+
+
+def test_the_price_of_a_validation_is_noted_once_it_is_known() -> None:
+    noted = whole()
+    noted.note_validation(0.25)
+    assert noted.run is not None
+    assert (noted.run.validation, noted.run.planned) == (0.25, 1.5)
+    SearchHistory().note_validation(0.25)  # where no run is known there is nothing to note
+
+
+def test_a_data_frame_is_made_where_pandas_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert whole().to_pandas().equals(pd.DataFrame(whole().rows()))
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ModuleNotFoundError, match=r"history.to_pandas\(\) needs pandas: pip install pandas"):
+        whole().to_pandas()
+
+
+def test_items_are_typed_so_that_a_loop_needs_no_cast() -> None:
+    types = [get_type_hints(overload)["return"] for overload in get_overloads(SearchHistory.__getitem__)]
+    assert types == [EpochRecord, list[EpochRecord]]
+    assert history()[0] == record(0, train_passes=1.25)
+    assert history()[:1] == [record(0, train_passes=1.25)]

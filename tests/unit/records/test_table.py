@@ -8,7 +8,6 @@ import pytest
 
 from lightning_gammabo.records import EpochRate, EpochRecord, Result, RunInfo, SearchHistory, TrainedEpoch, TrialState
 from lightning_gammabo.records.table import search_line
-from lightning_gammabo.records.words import short_time
 
 
 def complete(number: int, lr: float = 0.1, **fields: Any) -> Result:
@@ -56,7 +55,7 @@ def test_what_the_epochs_ended_with_stands_beside_the_search_scores() -> None:
         "all other values are what the epoch ended with, as the Trainer logged them",
         "2 epochs trained, 1 searched with 3 candidates: 2.5 passes over the training",
         "data, 4.0 over the validation data, 1.3 s of search",
-        "cost: 1.25x a plain fit (estimated: at most 1.45x)",
+        "cost: 1.25x a plain fit of 2 epochs (estimated: at most 1.45x)",
     ]
 
 
@@ -82,6 +81,11 @@ def test_an_accuracy_is_shown_in_percent_in_search_and_end() -> None:
     assert lines(history)[1].split()[:6] == ["0", "1.0e-01", "75.0", "%", "50.0", "%"]
 
 
+def test_a_run_that_was_stopped_early_does_not_compare_unlike_costs() -> None:
+    history = SearchHistory([search(0, complete(0))], [ended(0)], RunInfo(epochs=9, planned=1.2))
+    assert str(history).endswith("cost: 1.50x a plain fit of 1 epoch (estimated: at most 1.20x for all 9 epochs)")
+
+
 def test_recovery_is_marked_and_what_it_lost_is_counted() -> None:
     trained = [ended(k, loss=1.0, back=0 if k == 3 else None) for k in range(4)]
     history = SearchHistory([search(0, complete(0, loss=1.0, value=1.0))], trained, RunInfo())
@@ -89,7 +93,7 @@ def test_recovery_is_marked_and_what_it_lost_is_counted() -> None:
     assert history.lost == {1, 2}
     assert "epoch 3 went back to the end of epoch 0: 2 epochs lost (x)" in lines(history)
     # 4.5 passes, 1.125 a plain one; 2 epochs are left of them
-    words = "cost: 1.12x a plain fit; 2 of 4 epochs were lost: 2.25x for each epoch that was kept"
+    words = "cost: 1.12x a plain fit of 4 epochs; 2 of 4 epochs were lost: 2.25x for each epoch that was kept"
     assert words in str(history).replace("\n", " ")
 
 
@@ -159,18 +163,3 @@ def test_a_notebook_shows_the_table_and_escapes_it() -> None:
 )
 def test_a_search_in_one_line(record: EpochRecord, line: str) -> None:
     assert search_line(record) == line
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(9.94, "9.9 s"), (9.96, "10 s"), (99.4, "99 s"), (99.6, "1:40"), (3599.7, "1.0 h")]
-)
-def test_short_times(seconds: float, words: str) -> None:
-    assert short_time(seconds) == words
-
-
-def test_reprs_fit_a_line() -> None:
-    record = search(3, complete(0, 0.0123, value=0.431, metrics={f"metric_{k}": 1.0 for k in range(50)}))
-    assert repr(record) == "EpochRecord(epoch=3, lr=1.23e-02 of 1 candidates, 1.3 s)"
-    assert repr(record.results[0]) == "Result(number=0, lr=1.23e-02, complete, value=0.431)"
-    assert repr(ended(3, 0.1, loss=0.5)) == "TrainedEpoch(epoch=3, lr=1.00e-01, loss=0.5)"
-    assert repr(ended(3, 0.1, back=1).rate) == "EpochRate(epoch=3, 1.00e-01 to 1.00e-01, peak=1.00e-01, returned_to=1)"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
-from lightning_gammabo.records import EpochRecord, Result, SearchHistory, TrialState
+from lightning_gammabo.records import EpochRate, EpochRecord, Result, RunInfo, SearchHistory, TrainedEpoch, TrialState
 
 HOSTILE = "<script>window.harmed = 1</script>\"'& $x_$ $ </svg><img src=http://example.invalid/x onerror=harmed=1><b>"
 
@@ -54,6 +55,33 @@ def searched_history(epochs: int = 2) -> SearchHistory:
     return SearchHistory(searched_epoch(epoch) for epoch in range(epochs))
 
 
+def trained_history() -> SearchHistory:
+    """Two searches of four epochs; the third was lost."""
+    losses = (0.5, 0.4, 5.0, 0.3)
+    trained = [
+        TrainedEpoch(
+            epoch=e,
+            rate=EpochRate(
+                epoch=e, start=0.1 / (e + 1), end=0.05 / (e + 1), steps=5, peak=0.1, returned_to=1 if e == 3 else None
+            ),
+            loss=loss,
+            accuracy=0.9,
+            value=1.0 - loss,
+            metrics={"val_loss": loss, "val_acc": 0.9},
+            not_searched="" if e < 2 else "one search in 2 epochs, by its price",
+        )
+        for e, loss in enumerate(losses)
+    ]
+    run = RunInfo(
+        started="2026-11-28T18:00:00+00:00",
+        versions={"torch": "2.13"},
+        settings={"seed": 0, "policy.first_random": 4},
+        epochs=4,
+        planned=2.0,
+    )
+    return SearchHistory(searched_history(2), trained, run)
+
+
 def hostile_history() -> SearchHistory:
     record = searched_epoch(0)
     results = tuple(
@@ -67,3 +95,41 @@ def hostile_history() -> SearchHistory:
             )
         ]
     )
+
+
+# ---- for pictures
+
+
+def complete(number: int, lr: float, **values: Any) -> Result:
+    metrics = {"score": 1.0 - lr, "value": 1.5 - lr, "loss": 0.5 + lr, "accuracy": 0.9 - lr, "passes": 1.0} | values
+    return Result(number=number, lr=lr, state=TrialState.COMPLETE, **metrics)
+
+
+def lost(number: int, lr: float, state: TrialState = TrialState.DIVERGED) -> Result:
+    return Result(number=number, lr=lr, state=state, passes=0.25)
+
+
+def drawn_history() -> SearchHistory:
+    first = EpochRecord(
+        epoch=0,
+        results=(complete(0, 0.1), complete(1, 0.01), lost(2, 0.9)),
+        chosen_number=1,
+        reason="best score",
+        train_passes=2.25,
+    )
+    second = EpochRecord(
+        epoch=2, results=(complete(0, 0.02),), chosen_number=0, reason="best score", train_passes=2.0, commit="replay"
+    )
+    nothing = EpochRecord(
+        epoch=4, results=(lost(0, 0.5),), chosen_number=None, reason="diverged", train_passes=1.25, commit="replay"
+    )
+    return SearchHistory([first, second, nothing])
+
+
+def labels(axes: Any) -> list[str]:
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def drawn(axes: Any) -> Any:
+    axes.figure.canvas.draw()
+    return axes

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lightning_gammabo.records import EpochRate, SearchHistory
+from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.report.html import write_report
-from tests.unit.report.histories import HOSTILE, hostile_history, searched_epoch, searched_history
+from tests.unit.report.histories import HOSTILE, hostile_history, searched_epoch, searched_history, trained_history
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("jinja2")
@@ -55,10 +55,9 @@ class Reader(HTMLParser):
 def report(tmp_path_factory: pytest.TempPathFactory) -> Reader:
     path = tmp_path_factory.mktemp("report") / "new" / "folder" / "report.html"
     confusion = {0: {"cm": [[40, 2], [1, 30]]}, 1: {"cm": [[41, 1], [1, 30]]}}
-    rates = [EpochRate(epoch=0, start=0.1, end=0.05, steps=5, peak=0.1)]
-    history = searched_history(2)
+    history = trained_history()
     cost = {"seconds of the whole fit": 12.3456, "device": "a laptop"}
-    assert write_report(history, path, cost=cost, notes=["One seed."], confusion=confusion, rates=rates) == path
+    assert write_report(history, path, cost=cost, notes=["One seed."], confusion=confusion) == path
     return Reader(path)
 
 
@@ -69,6 +68,14 @@ def test_summary_pictures_and_tables(report: Reader) -> None:
         "12.35",
         "a laptop",
         "One seed.",
+        "started: 2026-11-28T18:00:00+00:00",
+        "torch version: 2.13",
+        "policy.first_random: 4",
+        "Not searched: epochs 2 and 3 (one search in 2 epochs, by its price).",
+        "epoch 3 went back to the end of epoch 1: 1 epoch lost (x)",
+        "at the start of epoch 3 the run went back to the end of epoch 1",
+        "Cost: 3.65x a plain fit of 4 epochs (estimated: at most 2.00x)",
+        "It is not Cohen's kappa.",
     ):
         assert words in report.words
     labels = [svg["aria-label"] for svg in report.all("svg")]
@@ -76,15 +83,25 @@ def test_summary_pictures_and_tables(report: Reader) -> None:
     assert all(labels)
     assert {svg["role"] for svg in report.all("svg")} == {"img"}
     epochs, candidates = report.tables
-    assert [row[0] for row in epochs] == ["epoch", "0", "1"]
+    assert [row[0] for row in epochs] == ["epoch", "0", "1", "2x", "3<1"]
+    assert epochs[0] == ["epoch", "peak", "rate", "loss", "accuracy", "kappa", "score", "tried", "passes", "time"]
+    assert [row[3] for row in epochs[1:]] == ["0.500", "0.400", "5.00", "0.300"]
     assert len(candidates) == 15
     assert candidates[0] == [
-        "epoch", "candidate", "kept", "rate", "state", "score", "kappa", "loss", "accuracy", "passes", "seconds",
+        "epoch", "candidate", "committed", "rate", "state", "score", "kappa", "loss", "accuracy", "passes", "seconds",
         "origin", "message", "val_f1",
     ]  # fmt: skip
-    assert [row[2] for row in candidates[1:]].count("kept") == 2
+    assert [row[2] for row in candidates[1:]].count("committed") == 2
     first = searched_epoch(0).results[0]
     assert candidates[1][3:6] == [f"{first.lr:.2e}", "diverged", "-"]
+
+
+def test_a_lost_epoch_is_struck_through_and_its_candidate_was_not_committed(tmp_path: Path) -> None:
+    history = trained_history()
+    lost = SearchHistory([*history, dataclasses.replace(history[1], epoch=2)], history.trained)
+    page = Reader(write_report(lost, tmp_path / "report.html"))
+    assert [row["class"] for row in page.all("tr") if "class" in row] == ["lost", "kept", "kept"]
+    assert [row[2] for row in page.tables[1] if row[0] == "2" and row[2]] == ["lost"]
 
 
 def test_ids_are_unique_and_every_reference_is_met(report: Reader) -> None:

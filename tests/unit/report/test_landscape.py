@@ -6,7 +6,7 @@ import pytest
 
 from lightning_gammabo.records import EpochRecord, TrialState, paired_error
 from lightning_gammabo.report.landscape import plot_landscape
-from tests.unit.report.drawings import complete, drawn, history, labels, lost
+from tests.unit.report.histories import complete, drawn, drawn_history, labels, lost
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -18,7 +18,7 @@ def test_a_pruned_candidate_is_named() -> None:
 
 
 def test_the_landscape_has_a_panel_for_each_value() -> None:
-    panels = plot_landscape(history()[0])
+    panels = plot_landscape(drawn_history()[0])
     assert [axes.get_ylabel() for axes in panels] == ["score (kappa)", "validation accuracy", "validation loss"]
     assert labels(panels[0]) == ["diverged", "committed"]
     assert panels[0].get_title(loc="left") == "epoch 0: 3 candidates"
@@ -29,7 +29,7 @@ def test_the_landscape_has_a_panel_for_each_value() -> None:
 
 def test_the_landscape_on_given_axes_is_the_scores() -> None:
     _, ax = plt.subplots()
-    assert plot_landscape(history()[0], ax) == (ax,)
+    assert plot_landscape(drawn_history()[0], ax) == (ax,)
     assert ax.get_ylabel() == "score (kappa)"
 
 
@@ -72,5 +72,5 @@ def test_a_score_whose_sign_is_turned_round_says_so(turn: float, label: str) -> 
 
 
 def test_an_axis_of_accuracies_ends_at_one() -> None:
-    record = dataclasses.replace(history()[0], results=(complete(0, 0.1, accuracy=1.0), complete(1, 0.2)))
+    record = dataclasses.replace(drawn_history()[0], results=(complete(0, 0.1, accuracy=1.0), complete(1, 0.2)))
     assert plot_landscape(record)[1].get_ylim()[1] == 1.0

@@ -8,13 +8,18 @@ import pytest
 from lightning_gammabo.records import EpochRate, EpochRecord, SearchHistory, TrainedEpoch
 from lightning_gammabo.report.landscape import plot_landscape
 from lightning_gammabo.report.plots import plot_cost, plot_schedule
-from tests.unit.report.drawings import complete, drawn, history, labels, trained
+from tests.unit.report.histories import complete, drawn, drawn_history, labels
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
 
+def trained(*epochs: dict[str, Any]) -> SearchHistory:
+    """The searches among all epochs, as they were trained."""
+    return SearchHistory(drawn_history(), [TrainedEpoch(epoch=k, **epoch) for k, epoch in enumerate(epochs)])
+
+
 def test_the_schedule_shows_the_committed_rates_among_the_tried() -> None:
-    rate, value = plot_schedule(history())
+    rate, value = plot_schedule(drawn_history())
     assert rate.lines[0].get_xydata().tolist() == [[0, 0.01], [2, 0.02]]
     assert value.lines[0].get_ydata().tolist() == [1.49, 1.48]
     assert (rate.get_yscale(), value.get_ylabel()) == ("log", "kappa")
@@ -25,7 +30,7 @@ def test_the_schedule_shows_the_committed_rates_among_the_tried() -> None:
 
 def test_the_schedule_on_given_axes_has_the_objective_at_the_right() -> None:
     _, ax = plt.subplots()
-    rate, value = plot_schedule(history(), ax)
+    rate, value = plot_schedule(drawn_history(), ax)
     assert rate is ax
     assert value is not ax
     assert value.yaxis.get_label_position() == "right"
@@ -44,13 +49,13 @@ def test_the_schedule_shows_what_every_epoch_was_trained_with() -> None:
 
 
 def test_rates_are_plain_numbers() -> None:
-    rate, _ = plot_schedule(history())
+    rate, _ = plot_schedule(drawn_history())
     shown = {text.get_text() for text in drawn(rate).get_yticklabels()}
     assert {"0.01", "0.1"} <= shown
 
 
 def test_epochs_are_whole_numbers() -> None:
-    _, value = plot_schedule(SearchHistory(history()[1:2]))
+    _, value = plot_schedule(SearchHistory(drawn_history()[1:2]))
     low, high = value.get_xlim()
     assert [tick for tick in drawn(value).get_xticks() if low <= tick <= high] == [2.0]
 
@@ -68,7 +73,7 @@ def test_a_rate_of_zero_needs_a_linear_scale() -> None:
 
 
 def test_the_cost_counts_every_pass() -> None:
-    axes = plot_cost(history())
+    axes = plot_cost(drawn_history())
     heights = [[bar.get_height() for bar in bars] for bars in axes.containers]
     assert heights == [[2.0, 1.0, 0.0], [0.25, 0.0, 0.25], [0.0, 1.0, 1.0]]
     assert axes.get_title(loc="left") == "5.5 passes for 3 epochs"
@@ -145,7 +150,12 @@ def test_no_picture_of_nothing(plot: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "plot", [lambda: plot_schedule(history()), lambda: plot_landscape(history()[0]), lambda: plot_cost(history())]
+    "plot",
+    [
+        lambda: plot_schedule(drawn_history()),
+        lambda: plot_landscape(drawn_history()[0]),
+        lambda: plot_cost(drawn_history()),
+    ],
 )
 def test_without_matplotlib_the_words_say_what_to_install(plot: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)

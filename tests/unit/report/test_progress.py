@@ -78,26 +78,27 @@ def test_tqdm_shows_the_candidate_and_the_leader(capsys: pytest.CaptureFixture[s
     progress.candidate(3, 0.0213, LEADER)
     progress.finish()
     out, err = capsys.readouterr()
-    assert "epoch 3: candidate 1/12  lr 1.0e-01 " in out
-    assert "epoch 3: candidate 4/12  lr 2.1e-02  leader 1.3e-02 (value 1.234)" in out
+    assert "search epoch 3: 1/12 lr 1.0e-01 " in out
+    assert "search epoch 3: 4/12 lr 2.1e-02 (best 1.3e-02: score 1.23)" in out
     assert out.split("\r")[-1].strip(" \n\x1b[A") == ""  # nothing is left behind
     assert err == ""
 
 
 @pytest.mark.parametrize(
-    ("leader", "text"),
+    ("objective", "leader", "text"),
     [
-        (LEADER, "leader 1.3e-02 (value 1.234)"),
-        (Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=-0.5, loss=0.5), "leader 1.3e-02 (loss 0.5)"),
-        (Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=71234.5), "leader 1.3e-02 (score 7.123e+04)"),
+        ("loss", {"score": -0.5, "value": 0.5, "loss": 0.5}, "(best 1.3e-02: loss 0.5)"),
+        ("kappa", {"score": -0.5, "value": 0.5, "loss": 0.5}, "(best 1.3e-02: loss 0.5)"),  # no accuracy, no kappa
+        ("kappa", {"score": 0.7, "value": 1.2, "loss": 0.5, "accuracy": 0.9}, "(best 1.3e-02: kappa 1.2)"),
+        ("a_metric_of_a_long_name", {"score": 71234.5}, "(best 1.3e-02: a_metric_of_ 7.12e+04)"),
     ],
 )
-def test_the_leaders_value_is_the_first_that_it_has(
-    leader: Result, text: str, capsys: pytest.CaptureFixture[str]
+def test_the_leaders_value_is_that_of_the_objective(
+    objective: str, leader: dict[str, float], text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress = make_progress(trainer(object()))
+    progress = make_progress(trainer(object()), objective=objective)
     progress.start(0, 2)
-    progress.candidate(1, 0.1, leader)
+    progress.candidate(1, 0.1, Result(number=0, lr=0.013, state=TrialState.COMPLETE, **leader))
     progress.finish()
     assert text in capsys.readouterr().out
 
@@ -154,7 +155,7 @@ def test_rich_adds_a_line_below_the_users_rows_and_takes_it_away() -> None:
         progress.candidate(3, 0.0213, LEADER)
         rows = drawn(theirs)
         assert rows[0].strip() == "Epoch 2/9 theirs"
-        assert rows[1].startswith("epoch 3: candidate 4/12  lr 2.1e-02  leader 1.3e-02 (value 1.234)")
+        assert rows[1].startswith("search epoch 3: 4/12 lr 2.1e-02 (best 1.3e-02: score 1.23)")
         assert len(rows) == 2
         progress.finish()
         assert drawn(theirs) == before
@@ -179,7 +180,7 @@ def test_rich_shields_the_display_while_the_callbacks_are_set_aside() -> None:
         progress.candidate(0, 0.0213, None)
         print("a user prints, and Rich draws the display anew")
         assert "loss 0.1" in drawn(theirs)[0]  # as it was last
-        assert "candidate 1/12" in drawn(theirs)[1]
+        assert "search epoch 3: 1/12" in drawn(theirs)[1]
         progress.finish()
         bar_is_found = True
         assert len(drawn(theirs)) == 1
@@ -195,7 +196,7 @@ def test_rich_has_a_display_of_its_own_where_there_is_none(
     progress.start(3, 12)
     progress.candidate(3, 0.0213, LEADER)
     progress.finish()
-    assert "epoch 3: candidate 4/12" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "search epoch 3: 4/12" in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 class Searching(pl.Callback):
@@ -250,7 +251,7 @@ def test_under_lightnings_own_bars(kind: Any, leave: bool, tmp_path, capsys: pyt
     fit([Searching(), bar(kind, leave)], tmp_path)
     out = capsys.readouterr().out
     for epoch in range(2):
-        assert f"epoch {epoch}: candidate 3/3  lr 1.0e-01  leader 1.3e-02 (value 1.234)" in out
+        assert f"search epoch {epoch}: 3/3 lr 1.0e-01 (best 1.3e-02: score 1.23)" in out
         assert f"Epoch {epoch}" in out
     assert out.count("printed by candidate 2") == 2
 
@@ -262,37 +263,83 @@ def test_a_search_leaves_the_users_display_whole(kind: Any, tmp_path, capsys: py
     fit([search, bar(kind, False)], tmp_path)
     out = capsys.readouterr().out
     for record in search.history:
-        assert f"epoch {record.epoch}: candidate 2/2" in out
-        assert f"leader {record.results[0].lr:.1e}" in out
+        assert f"search epoch {record.epoch}: 2/2" in out
+        assert f"(best {record.results[0].lr:.1e}: loss {record.results[0].loss:.3g})" in out
 
 
-def test_parts_of_an_epoch_and_the_time_left_are_shown(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [100.0]
     monkeypatch.setattr("lightning_gammabo.report.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_the_time_left_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = clock(monkeypatch)
     progress = make_progress(trainer(object()))
-    progress.start(3, 12, 0.25)
+    progress.start(3, 12)
     progress.candidate(0, 0.1, None)
-    assert "epoch 3: candidate 1/12 of 25% epoch  lr 1.0e-01" in (out := capsys.readouterr().out)
-    assert "left" not in out
+    assert "left" not in capsys.readouterr().out
     now[0] += 130.0
     progress.candidate(2, 0.1, None)  # two candidates took 130 seconds, ten are left
     assert "10:50 left" in capsys.readouterr().out
     progress.finish()
 
 
+def test_the_bar_moves_with_each_batch(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    now = clock(monkeypatch)
+    progress = make_progress(trainer(object()), batches=50)
+    progress.start(3, 4)
+    progress.candidate(0, 0.1, None)
+    capsys.readouterr()
+    progress.batch(1)  # nothing is drawn so soon
+    assert capsys.readouterr().out == ""
+    now[0] += 5.0
+    progress.batch(25)  # half a candidate took five seconds, three and a half are left
+    assert "35 s left" in capsys.readouterr().out
+    assert progress._bar.n / progress._bar.total == 0.5 / 4  # type: ignore[attr-defined]
+    assert isinstance(progress._bar.n, int)  # type: ignore[attr-defined]  # a notebook's bar takes no other
+    progress.finish()
+
+
+@pytest.mark.parametrize("batches", [None, float("inf"), 0])
+def test_without_a_known_length_it_moves_with_each_candidate(
+    batches: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = clock(monkeypatch)
+    progress = make_progress(trainer(object()), batches=batches)
+    progress.start(3, 4)
+    progress.candidate(0, 0.1, None)
+    capsys.readouterr()
+    now[0] += 5.0
+    progress.batch(25)
+    assert capsys.readouterr().out == ""
+    progress.finish()
+
+
+def test_a_line_fits_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    now = clock(monkeypatch)
+    progress = make_progress(trainer(object()), objective="kappa")
+    progress.start(103, 12)
+    now[0] += 7000.0
+    leader = Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=1.5, value=-1.234, loss=0.5, accuracy=0.1)
+    progress.candidate(10, 0.0213, leader)
+    line = f"{progress._text} | , 2.1 h left"
+    assert progress._text == "search epoch 103: 11/12 lr 2.1e-02 (best 1.3e-02: kappa -1.23)"
+    assert len(line) <= 80
+    progress.finish()
+
+
 def test_rich_shows_the_time_left_of_slow_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("lightning_gammabo.report.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+    now = clock(monkeypatch)
     theirs = Progress(TextColumn("{task.description}"), console=terminal(), auto_refresh=False)
     theirs.add_task("Epoch 2/9")
     progress = make_progress(trainer(RichProgressBar(theirs)))
     with theirs:
         progress.start(3, 3)
-        now[0] = 3600.0  # Rich's own estimate forgets what is older than 30 seconds
+        now[0] += 3600.0  # Rich's own estimate forgets what is older than 30 seconds
         progress.candidate(1, 0.1, None)
-        assert drawn(theirs)[1].endswith("2:00:00 left")
+        assert drawn(theirs)[1].endswith("2.0 h left")
         progress.finish()
 
 

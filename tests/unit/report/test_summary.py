@@ -68,7 +68,7 @@ def test_a_search_in_words() -> None:
             "In epoch 0 the best score lay at the upper end of the range: max_lr widens it.",
         ],
         "What it cost": [
-            "Cost: 1.58x a plain fit.",
+            "Cost: 1.58x a plain fit of 3 epochs.",
             "4.8 passes over the training data; a plain fit takes 3 for the 3 epochs.",
             "7.0 passes over the validation data.",
             "Searching took 2 min 10 s.",
@@ -122,7 +122,7 @@ def test_what_the_run_ended_with_is_told_and_not_what_a_candidate_did() -> None:
         "The run ended with a kappa of 1.7 (epoch 2).",
     ]
     assert "Not searched: epoch 1 (the policy searches every second epoch)." in words["What was left out"]
-    assert words["What it cost"][0] == "Cost: 1.50x a plain fit (estimated: at most 2.00x)."
+    assert words["What it cost"][0] == "Cost: 1.50x a plain fit of 3 epochs (estimated: at most 2.00x)."
 
 
 def test_recovery_is_told_and_lost_epochs_are_none_that_the_run_ended_with() -> None:

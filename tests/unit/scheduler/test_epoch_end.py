@@ -1,122 +1,149 @@
-"""What an epoch ended with, as the Trainer logged it, and why it was not searched."""
+"""What each epoch ended with is what the Trainer logged, and why an epoch was not searched is said."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from lightning_gammabo import GammaLRSearch
+from lightning_gammabo.determinant.kappa import Kappa
 from lightning_gammabo.determinant.metrics import MetricKeys
-from lightning_gammabo.determinant.objective import Objective
-from lightning_gammabo.policy import POLICIES
-from lightning_gammabo.records import EpochRate
+from lightning_gammabo.determinant.objective import Objective, kappa
+from lightning_gammabo.policy import POLICIES, SearchPolicy, make_policy
+from lightning_gammabo.records import EpochRate, EpochRecord, TrainedEpoch
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.scheduler.budget import RunPlan
-from lightning_gammabo.scheduler.epoch_end import EpochEnds, logged_scalars, run_info, why_not
-from tests.helpers.optimizers import parameter, sgd
+from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info, why_not
+from lightning_gammabo.scheduler.recorder import Ledger
 
-RATE = EpochRate(epoch=2, start=0.1, end=0.1, steps=5, peak=0.1)
-
-
-def ends(objective: str = "kappa", **options: Any) -> EpochEnds:
-    made = Objective(objective, **options)
-    return EpochEnds(made, MetricKeys(made, None, None))
+RECORD = EpochRecord(epoch=0, results=(), chosen_number=None, reason="")
+RATE = EpochRate(epoch=3, start=0.1, end=0.05, steps=5, peak=0.2)
 
 
-def trainer(epoch: int = 2, sanity: bool = False, **metrics: float) -> Any:
-    logged = {name: torch.tensor(value) for name, value in metrics.items()}
-    return SimpleNamespace(current_epoch=epoch, sanity_checking=sanity, callback_metrics=logged)
+def trainer(epoch: int = 3, sanity_checking: bool = False, **metrics: float) -> Any:
+    logged = {name: torch.tensor(value) for name, value in metrics.items()} | {"many": torch.zeros(3)}
+    return SimpleNamespace(current_epoch=epoch, callback_metrics=logged, sanity_checking=sanity_checking)
 
 
-def test_a_validated_epoch_ends_with_what_was_logged() -> None:
-    seen = ends("loss")
-    seen.validated(trainer(val_loss=0.5, val_acc=0.75))
-    end = seen.ended(trainer(val_loss=0.5, val_acc=0.75, train_loss=0.25), RATE, not_searched="")
-    assert (end.epoch, end.rate, end.not_searched) == (2, RATE, "")
-    assert (end.loss, end.accuracy, end.value) == (0.5, 0.75, 0.5)
-    assert end.metrics == {"val_loss": 0.5, "val_acc": 0.75, "train_loss": 0.25}
+ONCE = RunPlan(POLICIES["once"], RunShape(epochs=10, batches=100))
 
 
-@pytest.mark.parametrize("validated", [trainer(epoch=1, val_loss=0.5), trainer(sanity=True, val_loss=0.5), None])
-def test_an_epoch_that_was_not_validated_has_no_values(validated: Any) -> None:
-    seen = ends()
-    if validated is not None:
-        seen.validated(validated)
-    end = seen.ended(trainer(val_loss=0.5), RATE, not_searched="")
-    assert (end.loss, end.accuracy, end.value, end.metrics) == (None, None, None, {})
+class Noted:
+    """What notes epochs' ends, and where they are noted."""
+
+    def __init__(self, objective: Objective | None = None) -> None:
+        objective = objective or Objective()
+        self.keys = MetricKeys(objective, None, None)
+        self.ledger = Ledger(None, None)  # type: ignore[arg-type]
+        self.ledger.history.append(RECORD)
+        rates: Any = SimpleNamespace(by_epoch=[RATE], note_epoch=lambda epoch: None)
+        self.ends = EpochEnds(objective, self.keys, rates, self.ledger)
+
+    def ended(self, run: Any, plan: RunPlan = ONCE) -> TrainedEpoch:
+        self.ends.note(run, plan)
+        return self.ledger.history.trained[-1]
 
 
-def test_a_metric_that_was_not_logged_leaves_the_value_out() -> None:
-    seen = ends("val_f1", mode="max")
-    seen.validated(trainer(val_loss=0.5))
-    assert seen.ended(trainer(val_loss=0.5), RATE, not_searched="").value is None
+def test_loss_accuracy_and_objective_are_those_that_were_logged() -> None:
+    noted = Noted()
+    noted.ends.validated(trainer(val_loss=0.5, val_acc=0.75))
+    ended = noted.ended(trainer(val_loss=0.5, val_acc=0.75, train_loss=0.25))
+    assert (ended.epoch, ended.rate, ended.loss, ended.accuracy, ended.value) == (3, RATE, 0.5, 0.75, kappa(0.75, 0.5))
+    assert ended.metrics == {"val_loss": 0.5, "val_acc": 0.75, "train_loss": 0.25}
+    assert ended.not_searched == "policy 'once' searches once"
 
 
-def test_a_loss_that_is_not_finite_is_none() -> None:
-    seen = ends("loss")
-    seen.validated(trainer(val_loss=float("nan")))
-    assert seen.ended(trainer(val_loss=float("nan")), RATE, not_searched="").loss is None
-
-
-def test_what_an_epoch_ends_with_teaches_the_search_nothing() -> None:
-    objective = Objective("accuracy")
-    seen = EpochEnds(objective, MetricKeys(objective, None, None))
-    seen.validated(trainer(val_acc=75.0))
-    assert seen.ended(trainer(val_acc=75.0), RATE, not_searched="").accuracy == 0.75
-    assert not objective.percent
-
-
-def test_a_reason_that_was_noted_goes_before_the_plans_and_is_told_once() -> None:
-    seen = ends()
-    seen.not_searched(2, "the cap leaves nothing for it")
-    assert seen.ended(trainer(), RATE, not_searched="planned so").not_searched == "the cap leaves nothing for it"
-    assert seen.ended(trainer(), RATE, not_searched="planned so").not_searched == "planned so"
-
-
-def test_a_resumed_run_knows_the_validation_and_the_reason() -> None:
-    seen, again = ends("loss"), ends("loss")
-    seen.validated(trainer(val_loss=0.5))
-    seen.not_searched(2, "why")
-    again.load_state_dict(seen.state_dict())
-    end = again.ended(trainer(val_loss=0.5), RATE, not_searched="")
-    assert (end.loss, end.not_searched) == (0.5, "why")
-
-
-def test_only_scalars_are_read() -> None:
-    logged = {"loss": torch.tensor([0.5]), "matrix": torch.ones(2, 2)}
-    assert logged_scalars(SimpleNamespace(callback_metrics=logged)) == {"loss": 0.5}  # type: ignore[arg-type]
+def test_before_the_first_search_and_without_a_plan_nothing_is_noted() -> None:
+    noted = Noted()
+    noted.ends.note(trainer(), None)
+    noted.ledger.history.replace([])
+    noted.ends.note(trainer(), ONCE)
+    assert noted.ledger.history.trained == ()
 
 
 @pytest.mark.parametrize(
-    ("policy", "epoch", "reason"),
+    ("objective", "logged", "value"),
     [
-        ({"start_epoch": 2}, 1, "before start_epoch=2"),
-        ({"stop_epoch": 3}, 3, "from stop_epoch=3 on"),
-        ({"when": "first"}, 1, "policy 'epochwise, changed: when' searches once"),
-        ({"when": (0.25, 0.5)}, 1, "policy 'epochwise, changed: when' searches at 25%, 50% of the run"),
-        ({"when": "every", "every_n_epochs": 2}, 1, "every 2 epochs are searched, by the price of a search"),
+        (Objective("loss"), {"val_loss": 0.5}, 0.5),
+        (Objective(), {"val_loss": 0.5}, 0.5),  # a kappa without an accuracy is the loss
+        (Objective("val_rmse", mode="min"), {"val_rmse": 3.0}, 3.0),
+        (Objective("val_f1", mode="max"), {"val_loss": 0.5}, None),
+        (Objective("accuracy"), {"val_loss": 0.5}, None),
+        (Objective(Kappa(0.5)), {"val_loss": 0.5, "val_acc": 50.0}, kappa(0.5, 0.5, 0.5)),
+        (Objective("loss"), {"val_loss": float("nan")}, None),
     ],
 )
-def test_the_plan_says_why_it_does_not_search_an_epoch(policy: dict[str, Any], epoch: int, reason: str) -> None:
-    values = {"when": "every", "later_overhead": "unlimited"} | policy
-    plan = RunPlan(replace(POLICIES["epochwise"], **values), RunShape(epochs=10, batches=100), cap=None)
-    assert why_not(plan, epoch) == reason.replace("'epochwise, changed: when'", repr(plan.policy.name))
+def test_the_objective_has_its_own_sign(objective: Objective, logged: dict[str, float], value: float | None) -> None:
+    noted = Noted(objective)
+    noted.ends.validated(trainer(**logged))
+    assert noted.ended(trainer(**logged)).value == value
 
 
-def test_a_reader_learns_versions_settings_and_the_price() -> None:
+def test_what_an_epoch_ends_with_teaches_the_search_nothing() -> None:
+    objective = Objective()
+    noted = Noted(objective)
+    before = noted.keys.taken
+    noted.ends.validated(trainer(val_loss=0.5, val_acc=50.0))
+    noted.ended(trainer(val_loss=0.5, val_acc=50.0))
+    assert not objective.percent
+    assert noted.keys.taken == before
+
+
+def test_an_epoch_that_was_not_validated_has_no_values_of_an_older_one() -> None:
+    noted = Noted()
+    noted.ends.validated(trainer(2, val_loss=0.5))
+    ended = noted.ended(trainer(3, val_loss=0.5))
+    assert (ended.loss, ended.value, ended.metrics) == (None, None, {})
+    noted.ends.validated(trainer(3, sanity_checking=True, val_loss=0.5))
+    assert noted.ended(trainer(3, val_loss=0.5)).loss is None
+
+
+def test_what_was_noted_stands_before_the_plan() -> None:
+    noted, again = Noted(), Noted()
+    noted.ends.not_searched(3, "max_overhead=0.1 leaves nothing for it")
+    again.ends.load_state_dict(noted.ends.state_dict())
+    for one in (noted, again):
+        assert one.ended(trainer()).not_searched == "max_overhead=0.1 leaves nothing for it"
+        assert one.ended(trainer(4)).not_searched == "policy 'once' searches once"
+        assert one.ended(trainer(4)).rate is None
+
+
+@pytest.mark.parametrize(
+    ("policy", "epoch", "words"),
+    [
+        (make_policy(SearchPolicy(start_epoch=3)), 1, "before start_epoch=3"),
+        (make_policy(SearchPolicy(stop_epoch=5)), 5, "from stop_epoch=5 on"),
+        (
+            make_policy(SearchPolicy(every_n_epochs=3, later_overhead="unlimited")),
+            1,
+            "one search in 3 epochs, by its price",
+        ),
+        (POLICIES["once"], 4, "policy 'once' searches once"),
+        (POLICIES["adaptive"], 4, "policy 'adaptive' searches at 30%, 50%, 70% of the run"),
+    ],
+)
+def test_a_plan_says_why_it_leaves_an_epoch_out(policy: SearchPolicy, epoch: int, words: str) -> None:
+    plan = RunPlan(policy, RunShape(epochs=10, batches=100))
+    assert not plan.searches(epoch)
+    assert why_not(plan, epoch) == words
+
+
+def test_a_run_is_described_by_plain_values() -> None:
+    groups = [{"params": [torch.zeros(1)], "name": "head"}, {"params": [torch.zeros(1)], "lr": 0.01, "name": "body"}]
+    run: Any = SimpleNamespace(optimizers=[torch.optim.SGD(groups, lr=0.1)])  # type: ignore[arg-type]
+    search = GammaLRSearch("once", seed=7, objective=Kappa(0.5))
     policy = POLICIES["once"]
-    plan = RunPlan(policy, RunShape(epochs=10, batches=100, val_ratio=0.3), cap=None)
-    given = SimpleNamespace(seed=3, sampler=object, policy=policy, _session=None)
-    optimizer = torch.optim.SGD([{"params": [parameter()], "name": "head"}, {"params": [parameter()]}], lr=0.1)
-    info = run_info(given, policy, plan, SimpleNamespace(optimizers=[optimizer]))  # type: ignore[arg-type]
-    assert info.versions["torch"] == torch.__version__
-    assert (info.settings["seed"], info.settings["sampler"]) == (3, str(object))
-    assert info.settings["policy.when"] == "first"
-    assert "_session" not in info.settings
-    assert info.epochs == 10
-    assert info.planned == pytest.approx(1 + (plan.planned or 0.0) / 10)
+    plan = RunPlan(policy, RunShape(epochs=10, batches=100, val_ratio=0.24))
+    info = run_info(search, policy, plan, run)
     assert info.group == "parameter group 'head', the first of 2 parameter groups"
-    assert run_info(given, policy, plan, SimpleNamespace(optimizers=[sgd(0.1)])).group == ""  # type: ignore[arg-type]
+    assert (info.epochs, info.validation) == (10, plan.validation)
+    assert info.planned == 1.0 + (plan.planned or 0.0) / 10
+    assert info.settings["seed"] == 7
+    assert info.settings["policy.first_random"] == policy.first_random
+    assert info.versions["torch"] == torch.__version__.partition("+")[0] or torch.__version__ in info.versions["torch"]
+    assert all(isinstance(value, (bool, int, float, str, type(None))) for value in info.settings.values())
+    assert dataclasses.replace(info) == type(info).from_dict(info.to_dict())

@@ -82,10 +82,10 @@ def test_its_state_is_loaded_as_it_was_taken(tmp_path: Any) -> None:
     trainer_of(search, takes).fit(Net(), *loaders())
     torch.save(takes.state, tmp_path / "state.ckpt")
     state = torch.load(tmp_path / "state.ckpt", weights_only=True)
-    assert [record.epoch for record in SearchHistory.from_dicts(state["history"])] == [0]
+    assert [(one["kind"], one.get("epoch")) for one in state["history"]] == [("run", None), ("search", 0), ("epoch", 0)]
     other = session_of(searching())
     other.load_state_dict(state)
-    assert list(other.ledger.history) == list(search.history[:1])
+    assert other.ledger.history == SearchHistory(search.history[:1], search.history.trained[:1])
     again = other.state_dict(None)
     assert again["resume"] is None  # only within a fit is there a moment to go on from
     assert [

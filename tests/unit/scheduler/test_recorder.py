@@ -9,10 +9,7 @@ from typing import Any
 import pytest
 
 from lightning_gammabo import SearchHistory
-from lightning_gammabo.policy import POLICIES
-from lightning_gammabo.records import EpochRecord, Result, TrialState
-from lightning_gammabo.records.run import RunShape
-from lightning_gammabo.scheduler.budget import RunPlan
+from lightning_gammabo.records import EpochRecord, Result, TrainedEpoch, TrialState
 from lightning_gammabo.scheduler.recorder import Ledger
 
 
@@ -116,17 +113,10 @@ def test_a_file_that_cannot_be_written_ends_no_training(tmp_path: Path) -> None:
     assert voice.warned[0].endswith("); training goes on")
 
 
-def test_the_cost_of_searched_and_other_epochs() -> None:
-    book = ledger()
-    book.add(trainer(), record(0, train_passes=8.0, scorings=9))
-    book.add(trainer(), record(5, train_passes=1.2, scorings=4))
-    # a scoring is a forward over 0.24 as many samples: 0.08 of a pass; 7 + 0.2 + 13 * 0.08 = 8.24 extra for 10 epochs
-    plan = RunPlan(POLICIES["once"], RunShape(epochs=10, batches=100, val_ratio=0.24))
-    assert book.cost_in_words(10, plan) == (
-        "the whole run cost 1.82 passes for each plain one, validations of candidates included; "
-        f"planned were {1 + plan.planned / 10:.2f} at the most"
-    )
-    unknown = RunPlan(POLICIES["once"], RunShape(epochs=None, batches=100))
-    assert ledger().cost_in_words(0, unknown) == (
-        "the whole run cost 1.00 passes for each plain one, validations of candidates included"
-    )
+def test_what_epochs_end_with_is_in_the_file(tmp_path: Path) -> None:
+    book = ledger(tmp_path / "history.jsonl")
+    book.add(trainer(), record(0))
+    book.note_epoch(trainer(), TrainedEpoch(epoch=0, loss=0.5, metrics={"val_loss": 0.5}))
+    book.note_epoch(trainer(), TrainedEpoch(epoch=1, not_searched="the policy searches once"))
+    assert SearchHistory.load(tmp_path / "history.jsonl") == book.history
+    assert [end.loss for end in book.history.trained] == [0.5, None]

@@ -74,8 +74,8 @@ class Progress:
     def __init__(self) -> None:
         self.calls: list[Any] = []
 
-    def start(self, epoch: int, total: int, fraction: float = 1.0) -> None:
-        self.calls.append(("start", epoch, total, fraction))
+    def start(self, epoch: int, total: int) -> None:
+        self.calls.append(("start", epoch, total))
 
     def candidate(self, number: int, lr: float, leader: Result | None) -> None:
         self.calls.append((number, lr, None if leader is None else leader.number))
@@ -614,8 +614,8 @@ def test_what_a_candidate_raises_goes_through_and_the_bar_goes(error: BaseExcept
 
 def test_progress_knows_candidate_and_leader() -> None:
     progress = Progress()
-    search(Runner(), listed(0.9, 0.1, 0.3), n_trials=4, progress=progress, fraction=0.25)
-    shown = [("start", 3, 4, 0.25), (0, 0.01, None), (1, 0.9, 0), (2, 0.1, 0), (3, 0.3, 2), "finish"]
+    search(Runner(), listed(0.9, 0.1, 0.3), n_trials=4, progress=progress)
+    shown = [("start", 3, 4), (0, 0.01, None), (1, 0.9, 0), (2, 0.1, 0), (3, 0.3, 2), "finish"]
     assert progress.calls == shown
 
 

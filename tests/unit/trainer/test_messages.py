@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 import logging
+import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 from rich.live import Live
 from tqdm import tqdm
 
-from lightning_gammabo.trainer.messages import Voice, beside_bars
+from lightning_gammabo.trainer.messages import Voice, beside_bars, inform, warn
 
 
 def said(warned: pytest.WarningsRecorder) -> list[str]:
@@ -34,6 +37,44 @@ def test_another_fit_says_it_again() -> None:
     for voice in (Voice(), Voice()):
         with pytest.warns(UserWarning, match="GammaLRSearch: look"):
             voice.warn("look")
+
+
+def test_what_is_no_warning_goes_to_standard_output(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    inform("that is how it is")
+    assert capsys.readouterr() == ("that is how it is\n", "")
+
+
+def test_where_the_users_logging_shows_it_it_is_shown_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [logging.StreamHandler(sys.stdout)])
+    inform("that is how it is")
+    assert capsys.readouterr() == ("that is how it is\n", "")
+
+
+def test_a_log_file_of_the_users_has_it_as_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = logging.FileHandler(tmp_path / "run.log")
+    monkeypatch.setattr(logging.root, "handlers", [handler])
+    inform("that is how it is")
+    handler.close()
+    assert (tmp_path / "run.log").read_text() == "that is how it is\n"
+    assert capsys.readouterr().out == "that is how it is\n"
+
+
+def test_a_warning_names_no_line_of_this_package() -> None:
+    code = "from lightning_gammabo.trainer.messages import warn; warn('GammaLRSearch: look')"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert ran.stderr.splitlines()[-1] == "Warning: GammaLRSearch: look"
+    assert ran.stdout == ""
+    formatted = warnings.formatwarning
+    with pytest.warns(UserWarning, match="look"):
+        warn("look")
+    assert warnings.formatwarning is formatted
 
 
 # ---- beside the bars
