@@ -243,7 +243,8 @@ class GammaLRSearch(Pictured, Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Show what was found until then, and leave the Trainer as it was found."""
         self._leave(trainer)
-        self._session.showcase.ended(trainer, self.history)
+        if self.history:
+            self._session.showcase.ended(trainer, self.history)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the Trainer as it was found."""

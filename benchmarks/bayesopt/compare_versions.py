@@ -52,10 +52,10 @@ def measure_regret(runs: int) -> dict[str, dict[str, list[float]]]:
         for group in (*LANDSCAPES, *FUNCTIONS):
             cases = problems(group)
             rows = []
-            for repetition in range(max(1, runs // share // len(cases))):
-                for problem in cases:
-                    recommended = search(Run(problem, repetition), max(AFTER))
-                    rows.append([float(problem.regrets[recommended[n - 1]]) for n in AFTER])
+            for number in range(runs // share):
+                problem = cases[number % len(cases)]
+                recommended = search(Run(problem, number // len(cases)), max(AFTER))
+                rows.append([float(problem.regrets[recommended[n - 1]]) for n in AFTER])
             found.setdefault(name, {})[group] = [*np.mean(rows, axis=0).tolist(), len(rows)]
     return found
 
@@ -130,7 +130,9 @@ def table(other: dict[str, Any], this: dict[str, Any]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--other", type=Path, help="root of another version of the repository")
-    parser.add_argument("--runs", type=int, default=200, help="at least so many runs of gamma on each problem")
+    parser.add_argument(
+        "--runs", type=int, default=200, help="runs of gamma on each group of problems; of others a share"
+    )
     parser.add_argument("--one", action="store_true", help="measure the package that is imported, and print JSON")
     args = parser.parse_args()
     if args.one:

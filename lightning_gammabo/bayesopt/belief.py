@@ -157,7 +157,8 @@ def log_values(function: AcquisitionFunction, places: Array) -> Array:
         ``g``.
     """
     value: Tensor = function(torch.as_tensor(places).view(-1, 1, 1))
-    return np.asarray((value if function._log else value.log()).numpy())
+    # by rounding BoTorch's EI without a log may be less than 0
+    return np.asarray((value if function._log else value.clamp_min(0.0).log()).numpy())
 
 
 @contextmanager

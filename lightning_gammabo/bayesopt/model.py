@@ -240,8 +240,8 @@ class GammaPrecisionGP(Model, FantasizeMixin):
             A :class:`StudentTPosterior` unless an outcome or posterior transform makes it another.
 
         Raises:
-            UnsupportedError: if ``observation_noise`` is a tensor (the noise is inferred here, a part of the kernel), or
-                the transform weighs several outputs: their sum is no Student-t.
+            UnsupportedError: if ``observation_noise`` is a tensor (the noise is inferred, a part of the kernel), or the
+                transform weighs several outputs: their sum is no Student-t.
         """
         if isinstance(observation_noise, Tensor):
             raise UnsupportedError("observation_noise is True or False: GammaPrecisionGP infers it, as a ratio rho")
@@ -380,7 +380,7 @@ def _broadcast(*shapes: torch.Size) -> torch.Size:
     return torch.Size(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 
-def _scaled(posterior: StudentTPosterior, transform: ScalarizedPosteriorTransform) -> StudentTPosterior:
+def _scaled(posterior: StudentTPosterior, transform: Any) -> StudentTPosterior:
     weights = transform.weights.to(posterior.loc)
     if weights.numel() != 1:
         raise UnsupportedError(

@@ -83,7 +83,8 @@ def inside_log_prior(places: Tensor, best: float | None = None, tried: Tensor | 
     Example:
         >>> inside_log_prior(torch.tensor([0.0, 0.5])).round(decimals=3).tolist()
         [-2.996, 0.0]
-        >>> inside_log_prior(torch.tensor([0.0, 0.9]), best=0.8, tried=torch.tensor([0.4, 0.8])).round(decimals=3).tolist()
+        >>> lifted = inside_log_prior(torch.tensor([0.0, 0.9]), best=0.8, tried=torch.tensor([0.4, 0.8]))
+        >>> lifted.round(decimals=3).tolist()
         [-2.996, -0.419]
     """
     prior = torch.log(0.05 + 0.95 * 4.0 * (places * (1.0 - places)).clamp(0.0, 0.25))

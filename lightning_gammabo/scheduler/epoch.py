@@ -121,8 +121,8 @@ class EpochSearch:
         self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
         if says_nothing(record.results):
             self._voice.warn(
-                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score, so nothing was found. Does "
-                "the module write the learning rate itself, or train nothing?"
+                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score: nothing was found. "
+                "Does the module write the learning rate itself, or train nothing?"
             )
         self._voice.inform(search_line(record))
         self._ledger.add(self._trainer, record)
@@ -132,7 +132,7 @@ class EpochSearch:
         self._recovery.last_good = record.chosen.lr
         trained_at = runner.commit(record.chosen.lr)
         if trained_at != record.chosen.lr:
-            times = round(math.log(record.chosen.lr / trained_at, BACK_OFF))
+            times = self._note_retrained(record.chosen.lr, trained_at)
             self._ledger.add(self._trainer, self._recovery.after_rollback(record, trained_at, times=times))
 
     def _search(self, runner: EpochRunner, plan: EpochPlan, progress: SearchProgress) -> EpochRecord:
@@ -140,7 +140,15 @@ class EpochSearch:
         current, annealing, optimizers = runner.rates.reference, self._rates.annealing_value, self._trainer.optimizers
         proposals, around = self._range.proposals(epoch, plan, current, optimizers=optimizers)
         first = plan.wide and not history
-        rules = SearchRules(self._plan, self._objective, first=first, history=history)
+        bounds = (proposals.space.low, proposals.space.high)
+        rules = SearchRules(self._plan, self._objective, first=first, history=history, bounds=bounds)
+        belief = getattr(proposals, "prior", None)
+
+        def weighs(search: Search, leader: Result | None) -> None:
+            # a belief that what was seen speaks against is left aside
+            if belief is not None:
+                search.prior = belief if rules.believes_usual(leader, belief.centre) else None  # type: ignore[attr-defined]
+
         length = [plan]  # the present one is the last
 
         def lengthens(results: Sequence[Result], quarters: Sequence[float]) -> Search | None:
@@ -163,9 +171,12 @@ class EpochSearch:
             affords=lambda results: budget.affords(history, results, length[-1], epoch),
             ranked_before=any(old.chosen is not None for old in history),
             stops=rules.stops,
+            weighs=weighs,
             lengthens=lengthens if rules.may_lengthen(plan) else None,
         )
-        record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around)
+        record = scheduler.search(
+            runner, proposals, epoch=epoch, current_lr=current, around=around, origin="usual" if plan.wide else "region"
+        )
         return replace(
             record,
             sampler=search_name(self._given.sampler),
@@ -204,7 +215,14 @@ class EpochSearch:
             current = runner.rates.reference
         trained_at = runner.train_natively(current)
         if trained_at != current:
+            self._note_retrained(current, trained_at)
             self._recovery.say_rollback(self._trainer.current_epoch, current, trained_at)
+
+    def _note_retrained(self, lr: float, trained_at: float) -> int:
+        # how often the epoch was put back to its start and trained again
+        times = round(math.log(lr / trained_at, BACK_OFF))
+        self._ledger.retrained[self._trainer.current_epoch] = times
+        return times
 
     def _determinant(self, plan: EpochPlan) -> Determinant:
         policy = self._plan.policy

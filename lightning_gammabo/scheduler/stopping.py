@@ -11,17 +11,23 @@ from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.scheduler.budget import RunPlan
 
-__all__ = ["SearchRules", "gate_reason", "has_seen_enough", "progress_ratio", "says_nothing"]
+__all__ = ["SearchRules", "gate_reason", "has_learnt", "has_seen_enough", "progress_ratio", "says_nothing"]
 
 LEAST = 3
 """candidates that every search over the whole range trains"""
 NOT_BEGUN = 3.0
 """ratio of late to early progress from which on learning has not begun"""
+REACH = 1.0
+"""decades within which the leader's neighbours have to lie, and the usual rate to count"""
+AT_END = 0.1
+"""decades from the upper end of the range within which nothing above needs to be tried"""
 LEARNT = 0.1
 """least progress of the leader, as ``log(untrained loss / loss)``, before a search may stop"""
 
 
-def has_seen_enough(results: Sequence[Result], gain: float | None, below: float, objective: Objective) -> bool:
+def has_seen_enough(
+    results: Sequence[Result], gain: float | None, below: float, objective: Objective, bounds: tuple[float, float]
+) -> bool:
     """Whether another candidate is not worth its price.
 
     Args:
@@ -29,20 +35,46 @@ def has_seen_enough(results: Sequence[Result], gain: float | None, below: float,
         gain: expected improvement of the score by another one; None where nobody knows.
         below: the price, as an improvement of the logarithm of the loss.
         objective: what candidates are ranked by.
+        bounds: lowest and highest rate that may be proposed.
 
     Returns:
-        Whether at least three candidates were trained, the best of them has learnt something, and the expected
-        improvement is below the price. Scores that are no logarithm of a loss are measured by the best loss, or by
-        their standard deviation.
+        Whether at least three candidates were trained, the best of them has learnt something and has a neighbour on
+        either side, and the expected improvement is below the price. Scores that are no logarithm of a loss are
+        measured by the best loss, or by their standard deviation.
     """
     scored = [result for result in results if result.score is not None]
     if gain is None or len(results) < LEAST or not scored:
         return False
     leader = max(scored, key=lambda result: result.score or -math.inf)
-    reference = objective.reference_loss
-    if reference and leader.loss is not None and leader.loss > 0.0 and math.log(reference / leader.loss) < LEARNT:
+    if not has_learnt(leader, objective) or not _is_bracketed(leader, results, bounds):
         return False
     return gain < below * _unit(scored, leader, objective)
+
+
+def has_learnt(leader: Result, objective: Objective) -> bool:
+    """Whether the best candidate is better than the untrained network.
+
+    Args:
+        leader: the best candidate.
+        objective: what candidates are ranked by.
+
+    Returns:
+        Whether its loss has fallen by a tenth; True where that cannot be known.
+    """
+    reference = objective.reference_loss
+    if not reference or leader.loss is None or leader.loss <= 0.0:
+        return True
+    return math.log(reference / leader.loss) >= LEARNT
+
+
+def _is_bracketed(leader: Result, results: Sequence[Result], bounds: tuple[float, float]) -> bool:
+    # whether a rate above and one below were tried within a decade, or the range ends there
+    place = math.log10(leader.lr)
+    steps = [math.log10(result.lr) - place for result in results if result.lr > 0.0]
+    low, high = (math.log10(bound) - place for bound in bounds)
+    above = high < AT_END or any(0.0 < step <= REACH for step in steps)
+    below = low > -REACH or any(-REACH <= step < 0.0 for step in steps)
+    return above and below
 
 
 def _unit(scored: Sequence[Result], leader: Result, objective: Objective) -> float:
@@ -123,14 +155,24 @@ class SearchRules:
         objective: what candidates are ranked by.
         first: whether it is the first search of the run.
         history: the searches before.
+        bounds: lowest and highest rate that may be proposed.
     """
 
-    def __init__(self, plan: RunPlan, objective: Objective, *, first: bool, history: Sequence[EpochRecord]) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        objective: Objective,
+        *,
+        first: bool,
+        history: Sequence[EpochRecord],
+        bounds: tuple[float, float],
+    ) -> None:
         self._plan = plan
         self._policy = plan.policy
         self._objective = objective
         self._first = first
         self._history = history
+        self._bounds = bounds
         self._lengthened = 0
 
     def stops(self, results: Sequence[Result], gain: float | None) -> str | None:
@@ -144,11 +186,25 @@ class SearchRules:
             The reason in words; None where another one is trained.
         """
         below, gate = self._policy.stop_below, self._policy.later_gate
-        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective):
+        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective, self._bounds):
             return f"another candidate is expected to gain less than {below:g}"
         if not self._first and gate != "off" and len(results) == 1:
             return gate_reason(results[0], self._history, gate)
         return None
+
+    def believes_usual(self, leader: Result | None, centre: float) -> bool:
+        """Whether what was seen speaks for a belief about the optimum's place.
+
+        Args:
+            leader: the best candidate so far.
+            centre: ``log10`` of the rate that the belief is about.
+
+        Returns:
+            Whether the leader has learnt something, within a decade of that rate.
+        """
+        if leader is None or leader.lr <= 0.0:
+            return False
+        return has_learnt(leader, self._objective) and abs(math.log10(leader.lr) - centre) <= REACH
 
     def may_lengthen(self, plan: EpochPlan) -> bool:
         """Whether candidates may turn out too short: those of the first search, by a share of the run.
@@ -172,8 +228,8 @@ class SearchRules:
         Returns:
             The plan; None where the candidates are long enough.
         """
-        tested = LEAST if self._lengthened == 0 else LEAST - 1
-        ratio = progress_ratio(self._objective.reference_loss, quarters) if len(results) == tested else None
+        tested = len(results) >= (LEAST if self._lengthened == 0 else LEAST - 1)
+        ratio = progress_ratio(self._objective.reference_loss, quarters) if tested else None
         if ratio is None or ratio <= NOT_BEGUN or plan.until is None:
             return None
         longer = self._plan.lasting(plan, 2 * plan.until // self._plan.shape.accumulate)

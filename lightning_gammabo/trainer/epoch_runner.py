@@ -6,7 +6,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,14 +16,16 @@ from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
 from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
+from lightning_gammabo.trainer.candidate_plan import CandidatePlan, RateWriter, cooling_within
 from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
-from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
+from lightning_gammabo.trainer.epoch_loop import Run, end_batch, go_on, makes_iterator, train_until
 from lightning_gammabo.trainer.hook_dispatch import these_called_too
 from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Aside, Told
 from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
 from lightning_gammabo.trainer.patch import nothing, replaced
-from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, end_threads, threaded, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.roots import data_image
 from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
 from lightning_gammabo.trainer.snapshot.tensors import is_finite
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
@@ -33,7 +35,7 @@ from lightning_gammabo.trainer.validation_subset import ScoringSet
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-__all__ = ["CandidateEnded", "EpochRunner"]
+__all__ = ["EpochRunner"]
 
 BACK_OFF = 4.0
 """an epoch that diverged after its search is trained again at its rate divided by this"""
@@ -42,11 +44,6 @@ SUSPICIOUS = 1.5
 _TRIES = 3
 
 Sane = Callable[[Outcome], bool]
-_End = TypeVar("_End")
-
-
-class CandidateEnded(Exception):
-    """A candidate's last batch is trained and validated; leaves the Trainer's loop."""
 
 
 class EpochRunner:
@@ -64,7 +61,7 @@ class EpochRunner:
         replay: whether the winner's epoch is trained once more instead of copied.
         once: whether no more than one epoch will be trained: then batches need not be had again.
         scoring: what candidates are scored on.
-        until: batches that a candidate trains; None for the whole epoch.
+        plan: what each candidate trains; None for the whole epoch.
         drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
         watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
         sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
@@ -72,6 +69,7 @@ class EpochRunner:
 
     Attributes:
         rates: the learning rates at the start of the epoch.
+        plan: what candidates train from now on.
         stateful: paths of iterators in the user's objects that cannot be put back.
     """
 
@@ -87,7 +85,7 @@ class EpochRunner:
         replay: bool,
         once: bool = False,
         scoring: ScoringSet | None = None,
-        until: int | None = None,
+        plan: CandidatePlan | None = None,
         drop_at: float | None = None,
         watched: bool = False,
         sane: Sane | None = None,
@@ -105,21 +103,24 @@ class EpochRunner:
         # another has to be made like it
         made_before = not makes_iterator(trainer)
         self._mark = mark if made_before else None
-        reason = unreplayable(train_loaders(trainer))
+        reason = unreplayable(train_loaders(trainer)) or threaded(trainer)
         if made_before and (mark is None or fetcher.fetched != mark.fetched):
             reason = reason or "the first epoch's iterator was made, or partly used, by something else"
-        keeps = reason is not None and not once
-        self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
+        self.plan = plan or CandidatePlan()
+        # a candidate that cools reads batches that the chosen one has to read again
+        keeps = (reason is not None or self.plan.cooling > 0) and not once
+        self._tape = BatchTape(fetcher, reason, started=made_before) if keeps else None
+        self._reads_again = reason is None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
         self._aside = Aside(trainer, guard, self._validation, on_batch)
         self._errors = CandidateErrors(trainer, self.rates.reference)
-        self._until = until
-        self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
+        self._drop_at = drop_at
         self._watched = watched
         self._sane = sane
         self._fresh = True
         self._lr = 0.0
-        self._at = 0
+        self._at = self._end_at = 0
+        self._holds_weights = False
         self._ended: TrainerState | None = None
         self._leader: _EndState | None = None
         self._rival: Sequence[Tensor] = ()
@@ -131,7 +132,9 @@ class EpochRunner:
         self._start = self._state()
         self._aside.known = self._start.visited
         self.stateful = [path for path in self._start.unheld if path.startswith(("module", "datamodule", "callback"))]
-        self._norms = RunningStatistics(self._module) if self._until is not None else None
+        self._norms = RunningStatistics(self._module) if self.plan.until is not None else None
+        again = self._tape is not None and self._reads_again
+        self._data = data_image(train_loaders(self._trainer)) if again else None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -142,7 +145,8 @@ class EpochRunner:
     def holds(self) -> bool:
         """Whether :meth:`commit` takes over the candidate kept last, instead of training it again."""
         leader = self._leader
-        return leader is not None and (leader.done or self._tape is not None or leader.at == self._at)
+        kept = self._tape is not None and self._tape.complete
+        return leader is not None and (leader.done or kept or leader.at == self._at)
 
     def agree(self, value: Any) -> Any:
         """One value for all ranks: that of rank 0.
@@ -189,18 +193,24 @@ class EpochRunner:
         self._ended = None
         self._lr = lr
         self.rates.set(lr)
-        with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
-            outcome = self._outcome(lr, probe)
+        writes = self.plan.cooling > 0 or self.plan.miniature is not None
+        writer = RateWriter(self._trainer, lr, self.plan.miniature) if writes else None
+        drop_after = _share_of(self._drop_at, self.plan.until or self._trainer.num_training_batches)
+        with self._aside.entered(drop_after=drop_after, rival=self._rival, writer=writer) as probe:
+            outcome = self._outcome(lr, probe, writer)
         self._errors.note_end(lr, outcome.state)
-        if outcome.state is TrialState.FAILED:
+        if outcome.state is not TrialState.COMPLETE:
             forget_interrupted_step(self._module)
+        if outcome.state is TrialState.FAILED:
             torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
         return outcome
 
-    def _outcome(self, lr: float, probe: Probe) -> Outcome:
+    def _outcome(self, lr: float, probe: Probe, writer: RateWriter | None) -> Outcome:
         try:
-            metrics = self._train_to_the_end(self._reach_end)
-            self._losses = probe.losses
+            with self._errors.watched(lr):
+                self._train_to_the_end(probe, writer)
+            metrics = self._score()
+            self._losses = probe.kept_losses
             return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
         except Diverged as diverged:
             return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
@@ -229,12 +239,12 @@ class EpochRunner:
             return
         older = self._leader.state if self._leader is not None else None
         self._leader = None  # its copies are written over
-        if not self._all(self._ended.hold_weights(reuse=older)):
+        if not (self._holds_weights or self._all(self._ended.hold_weights(reuse=older))):
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
-        done = self._until is None or self._at < self._until
-        self._leader = _EndState(self._ended, self._told, self._tail, self._at, done, self._lr)
+        done = self.plan.until is None or self._end_at < self.plan.until
+        self._leader = _EndState(self._ended, self._told, self._tail, self._end_at, done, self._lr)
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch: put its end state back, and train what is left.
@@ -252,13 +262,16 @@ class EpochRunner:
             return self.train_natively(lr)
         if self._tape is not None:
             self._tape.seek(leader.at)
+            if self._reads_again:
+                self._tape.keep_no_more()
         leader.state.restore()
         self._validation.rewind()
         self._aside.tell(leader.told)
         if leader.done:
             self._show_epoch_as_done()
-            return self._natively(lr, lambda: self._run_tail() if leader.tail else None, guarded=False)
-        return self._natively(lr, self._go_on)
+            tail = lambda: end_batch(self._loop, self._reads()) if leader.tail else None  # noqa: E731
+            return self._natively(lr, tail, guarded=False)
+        return self._natively(lr, lambda: go_on(self._loop, self._run, self._reads()))
 
     def train_natively(self, lr: float) -> float:
         """Train the epoch from the start state with everything of the user's in its place.
@@ -273,18 +286,18 @@ class EpochRunner:
             self._rewind()
         self._fresh = False
         self.rates.set(lr)
-        return self._natively(lr, lambda: self._run(self._tape or self._fetcher))
+        return self._natively(lr, lambda: self._run(self._reads()))
 
     def _natively(self, lr: float, run: Callable[[], object], *, guarded: bool = True) -> float:
         if not (self._watched and guarded):
             self.__dict__.pop("_start", None)  # its memory is the training's again
-            with self._validation.kept():
+            with self._data_kept():
                 run()
             return lr
         raised = False
         for _ in range(_TRIES):
             try:
-                with self._validation.kept(), self._watch():
+                with self._data_kept(), self._watch():
                     run()
             except Diverged:
                 pass
@@ -297,25 +310,18 @@ class EpochRunner:
             lr /= BACK_OFF
             self._rewind()
             self.rates.set(lr)
-            run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
+            run = lambda: self._run(self._reads())  # noqa: E731
         return self._natively(lr, run, guarded=False)
 
-    def _run_tail(self) -> None:
-        """The tail of a batch that is trained: the Trainer's own validation, counters, the end of the batch."""
-        fetcher = self._tape or self._fetcher
-        try:
-            self._loop.on_advance_end(fetcher)
-        finally:
-            if hasattr(self._loop, "on_iteration_done"):  # Lightning 2.5 on
-                self._loop.on_iteration_done()
-            else:
-                self._loop._restarting = False
+    def _reads(self) -> Any:
+        # what the loop takes its batches from
+        return self._tape or self._fetcher
 
-    def _go_on(self) -> None:
-        """Train what is left of the epoch: the Trainer's own loop, without its beginning."""
-        self._run_tail()
-        with replaced(self._loop, "reset", nothing), replaced(self._loop, "on_run_start", nothing):
-            self._run(self._tape or self._fetcher)
+    @contextlib.contextmanager
+    def _data_kept(self) -> Iterator[None]:
+        states = self._tape.loaders_of_the_step() if self._tape is not None else contextlib.nullcontext()
+        with self._validation.kept(), states:
+            yield
 
     @contextlib.contextmanager
     def _watch(self) -> Iterator[None]:
@@ -357,8 +363,12 @@ class EpochRunner:
         return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept, **options)
 
     def _rewind(self) -> None:
+        if self._tape is not None and not self._tape.complete:
+            self._tape = None  # too large to keep: the loader is read again
         if self._tape is not None:
             self._tape.rewind()
+        else:
+            end_threads(self._trainer)
         self._validation.rewind()
         try:
             if self._tape is None and self._mark is not None:
@@ -366,41 +376,36 @@ class EpochRunner:
                 iter(self._fetcher)
         finally:
             self._start.restore()
+            if self._tape is None and self._data is not None:
+                self._data.restore()
 
-    def _train_to_the_end(self, reach: Callable[..., _End]) -> _End:
-        reached: list[_End] = []
+    def _train_to_the_end(self, probe: Probe, writer: RateWriter | None) -> None:
+        until, loop = self.plan.until, self._loop
+        train_until(loop, lambda: self._run(self._reads()), until, self._reach_end)
+        self._end_at = loop.batch_progress.current.ready
+        if writer is None or self.plan.cooling == 0 or until is None or self._end_at < until or loop.done:
+            return
+        # the steps that follow write to the weights that the chosen one goes on from
+        self._holds_weights = self._ended is not None and self._all(self._ended.hold_weights())
+        probe.begin_cooling()
+        steps, end = cooling_within(self._trainer, self.plan.cooling)
+        writer.cool(self._end_at, steps)
+        train_until(loop, lambda: go_on(loop, self._run, self._reads()), end, lambda fetcher, tail: None)
 
-        def last_or_native(fetcher: Any) -> None:
-            enough = self._until is not None and self._loop.batch_progress.current.ready >= self._until
-            if not (self._loop.done or enough):
-                native(fetcher)
-                return
-            reached.append(reach(fetcher, tail=True))
-            raise CandidateEnded
-
-        native = self._loop.on_advance_end
-        with (
-            self._errors.watched(self._lr),
-            replaced(self._loop, "on_advance_end", last_or_native),
-            contextlib.suppress(CandidateEnded),
-        ):
-            self._run(self._tape or self._fetcher)
-        # the data, or the module's on_train_batch_start, ended the epoch without a tail
-        return reached[0] if reached else reach(self._fetcher, tail=False)
-
-    def _reach_end(self, fetcher: Any, *, tail: bool) -> dict[str, float]:
+    def _reach_end(self, fetcher: Any, *, tail: bool) -> None:
         self._tail = tail
+        self._holds_weights = False
         frees = not self._loop._should_accumulate()
         native = tail and frees and self._loop._should_check_val_fx(fetcher)
         # Lightning frees the gradients before it validates: then there is no need to hold them
         held = not native or overrides(self._module, "on_validation_model_zero_grad")
-        if not self.replay:
+        # one that lived a miniature is no beginning of the run
+        if not self.replay and self.plan.miniature is None:
             self._ended = self._state(defer=True, grads=held)
             self._told = self._aside.told()
-        return self._score(frees)
 
-    def _score(self, frees: bool) -> dict[str, float]:
-        if frees:
+    def _score(self) -> dict[str, float]:
+        if not self._loop._should_accumulate():
             self._module.on_validation_model_zero_grad()
         norms = self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext()
         with norms, self._errors.watched_validation(self._lr):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "batches_done",
     "call_module",
     "check_lightning",
     "goes_on_inside",
@@ -207,6 +208,19 @@ def goes_on_inside(trainer: Trainer) -> bool:
     """
     loop = trainer.fit_loop.epoch_loop
     return loop.restarting and loop.batch_progress.current.ready > 0
+
+
+def batches_done(trainer: Trainer) -> int:
+    """Batches of the present epoch that were trained before this process took over.
+
+    Args:
+        trainer: the Trainer, in ``on_train_start`` or ``on_train_epoch_start``.
+
+    Returns:
+        Above 0 only after a resume whose checkpoint was written within the epoch.
+    """
+    ready: int = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return ready if goes_on_inside(trainer) and ready < trainer.num_training_batches else 0
 
 
 def module_of(loop: object, method: str) -> Any:

@@ -1,197 +1,138 @@
-"""What is done at an epoch's start about the end of the one before: once, on all ranks alike."""
+"""What is done at the start of an epoch: the run's length, a plateau, the best weights."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
 from torch import nn
 
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
-from lightning_gammabo.learning_rate.annealing import horizon_factor
-from lightning_gammabo.policy import POLICIES
+from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, SearchHistory, TrialState
 from lightning_gammabo.scheduler.epoch_start import EpochStart
-from lightning_gammabo.scheduler.recovery import HALF, Regression
-from tests.helpers.runs import NotedMessages
+from lightning_gammabo.scheduler.recovery import Recovery
+from lightning_gammabo.scheduler.run_rates import RunRates
+from lightning_gammabo.scheduler.search_range import SearchRange
+from tests.helpers.runs import NotedMessages, trainer
 
 
-def history(candidates: int = 2) -> SearchHistory:
-    results = tuple(Result(number=n, lr=0.1, state=TrialState.COMPLETE, score=0.0) for n in range(candidates))
-    return SearchHistory([EpochRecord(epoch=0, results=results, chosen_number=0, reason="best")])
+class EarlyStopping:
+    patience = 3
 
 
-class Rates:
-    """Writes down what the peak is multiplied by, and the losses that a plateau sees."""
-
-    def __init__(self, annealing: str = "linear", follows: bool = False) -> None:
-        self.annealing, self.follows_users_schedule, self.annealing_value = annealing, follows, 0.5
-        self.scaled: list[tuple[float, int | None]] = []
-        self.plateau: list[float | None] = []
-        self.guard = SimpleNamespace(plateau=SimpleNamespace(see=self.plateau.append))
-
-    def scale(self, factor: float, *, returned_to: int | None) -> None:
-        self.scaled.append((factor, returned_to))
+def run(epoch: int, loss: float | None = None, **given: Any) -> Any:
+    module = given.pop("module", None) or nn.Linear(1, 1, bias=False)
+    metrics = {} if loss is None else {"val_loss": torch.tensor(loss)}
+    return trainer(
+        torch.optim.SGD(module.parameters(), lr=0.2),
+        current_epoch=epoch, callback_metrics=metrics, check_val_every_n_epoch=1, world_size=1,
+        lightning_module=module, **{"callbacks": [], **given},
+    )  # fmt: skip
 
 
-class BestWeights:
-    def __init__(self, answer: Regression | None = None) -> None:
-        self.answer, self.least = answer, 1.0
-        self.seen: list[tuple[int, float | None]] = []
-
-    def see(self, epoch: int, loss: float | None, *args: Any, **kwargs: Any) -> Regression | None:
-        self.seen.append((epoch, loss))
-        return self.answer
+def searched(n: int = 2) -> SearchHistory:
+    found = tuple(Result(number=i, lr=0.1, state=TrialState.COMPLETE, score=1.0) for i in range(n))
+    return SearchHistory([EpochRecord(epoch=0, results=found, chosen_number=0, reason="")])
 
 
-def start(
-    rates: Rates | None = None, best: BestWeights | None = None, **policy: Any
-) -> tuple[EpochStart, Rates, BestWeights, NotedMessages]:
-    rates, best, voice = rates or Rates(), best or BestWeights(), NotedMessages()
-    objective = Objective("loss")
-    recovery: Any = SimpleNamespace(best_weights=best)
-    asked = replace(POLICIES["epochwise"], **policy)
-    made = EpochStart(asked, rates, recovery, MetricKeys(objective, None, None), voice)  # type: ignore[arg-type]
-    return made, rates, best, voice
+def start(first: Any, **fields: Any) -> tuple[EpochStart, RunRates, NotedMessages]:
+    policy, told, objective = SearchPolicy(**fields), NotedMessages(), Objective("kappa")
+    keys = MetricKeys(objective, None, None)
+    rates = RunRates(policy.annealing, None, told)  # type: ignore[arg-type]
+    rates.watch(first, epochs=4)
+    rates.take_over(first, epochs=4)
+    span = SearchRange(min_lr=None, max_lr=None, sampler="gamma", seed=0)
+    recovery = Recovery(span, objective, keys, told)  # type: ignore[arg-type]
+    return EpochStart(policy, rates, recovery, keys, told), rates, told  # type: ignore[arg-type]
 
 
-def trainer(epoch: int = 1, loss: float | None = 0.5, **given: Any) -> Any:
-    run = {
-        "callback_metrics": {} if loss is None else {"val_loss": torch.tensor(loss)},
-        "current_epoch": epoch, "check_val_every_n_epoch": 1, "world_size": 1, "lr_scheduler_configs": [],
-        "callbacks": [], "lightning_module": nn.Linear(1, 1), "optimizers": [],
-    }  # fmt: skip
-    return SimpleNamespace(**(run | given))
+@pytest.mark.parametrize(("epochs", "factor"), [(10.0, 0.656), (3.0, 1.0), (1.0, 1.0), (None, 1.0)])
+def test_the_peak_fits_the_length_once_after_the_first_search(epochs: float | None, factor: float) -> None:
+    first = run(1)
+    asked, rates, told = start(first, annealing="constant")
+    for epoch in (1, 2, 3):
+        first.current_epoch = epoch
+        asked.look_back(first, searched(), epochs=epochs, resumed=False)
+    assert first.optimizers[0].param_groups[0]["lr"] == pytest.approx(0.2 * factor, rel=1e-3)
+    assert len(told.informed) == (factor < 1.0)
 
 
-def look(made: EpochStart, run: Any, searched: SearchHistory | None = None, **given: Any) -> None:
-    options = {"epochs": None, "resumed": False} | given
-    made.look_back(run, searched if searched is not None else history(), **options)
+def test_a_single_candidate_and_a_policy_without_horizon_leave_the_peak() -> None:
+    for history, fields in ((searched(1), {}), (searched(), {"horizon": 0.0})):
+        first = run(1)
+        asked, _, _ = start(first, annealing="constant", **fields)
+        asked.look_back(first, history, epochs=40.0, resumed=False)
+        assert first.optimizers[0].param_groups[0]["lr"] == 0.2
 
 
-def test_the_end_of_an_epoch_is_looked_at_once() -> None:
-    made, _, best, _ = start()
-    for epoch in (1, 1, 2):
-        look(made, trainer(epoch, 0.5 / epoch))
-    assert best.seen == [(0, 0.5), (1, 0.25)]
+def losing(asked: EpochStart, first: Any) -> list[float]:
+    """Ends three epochs, the last far worse than the first."""
+    for epoch, loss in ((1, 1.0), (2, 0.5), (3, 2.0)):
+        first.current_epoch = epoch
+        first.callback_metrics = {"val_loss": torch.tensor(loss)}
+        with torch.no_grad():
+            first.lightning_module.weight.fill_(float(epoch))
+        asked.look_back(first, searched(), epochs=3.0, resumed=False)
+    return [float(first.lightning_module.weight.item()), float(first.optimizers[0].param_groups[0]["lr"])]
 
 
-def test_before_the_first_search_nothing_is_looked_at() -> None:
-    made, rates, best, _ = start()
-    look(made, trainer(), SearchHistory())
-    assert (best.seen, rates.scaled) == ([], [])
+def test_the_best_weights_are_restored_and_the_rate_is_halved() -> None:
+    first = run(1)
+    asked, _, told = start(first, annealing="constant")
+    assert losing(asked, first) == [2.0, 0.1]
+    assert told.warned[-1].endswith("What remains of the learning rate's schedule is halved")
 
 
-def test_an_epoch_that_was_not_validated_has_no_loss() -> None:
-    made, _, best, _ = start()
-    look(made, trainer(3, check_val_every_n_epoch=2))
-    assert best.seen == [(2, None)]
+@pytest.mark.parametrize("fields", [{"recover": False}, {}])
+def test_they_are_not_where_it_is_off_or_the_users_early_stopping_counts(fields: dict[str, Any]) -> None:
+    first = run(1, callbacks=[] if fields else [EarlyStopping()])
+    asked, _, told = start(first, annealing="constant", **fields)
+    assert losing(asked, first) == [3.0, 0.2]
+    said = "the best weights are not restored, because EarlyStopping counts epochs"
+    assert (said in told.informed) is (not fields)
 
 
-def test_after_a_resume_the_loss_is_the_checkpoints() -> None:
-    made, _, _, _ = start()
-    again, _, best, _ = start()
-    again.load_state_dict(made.state_dict(trainer(loss=0.75)))
-    look(again, trainer(loss=None), resumed=True)
-    look(again, trainer(2, loss=None))
-    assert best.seen == [(0, 0.75), (1, None)]
+def test_a_plateau_falls_before_early_stopping_ends_the_run() -> None:
+    first = run(1, max_epochs=-1, callbacks=[EarlyStopping()])
+    asked, rates, _ = start(first, annealing="plateau")
+    for epoch in (1, 2, 3):
+        first.current_epoch = epoch
+        first.callback_metrics = {"val_loss": torch.tensor(1.0)}
+        asked.look_back(first, searched(), epochs=None, resumed=False)
+    assert rates.guard is not None
+    assert rates.guard.plateau.shape < 1.0
 
 
-def test_all_ranks_look_at_the_loss_of_the_first() -> None:
-    made, _, best, _ = start()
-    look(made, trainer(world_size=2, strategy=SimpleNamespace(broadcast=lambda loss: 0.125)))
-    assert best.seen == [(0, 0.125)]
+def test_an_epoch_that_was_not_validated_is_no_evidence() -> None:
+    first = run(1, 0.5)
+    first.check_val_every_n_epoch = 2
+    asked, rates, _ = start(first, annealing="plateau")
+    for epoch in (1, 3, 5, 7, 9):
+        first.current_epoch = epoch
+        asked.look_back(first, searched(), epochs=None, resumed=False)
+    assert rates.guard is not None
+    assert rates.guard.plateau.waited == 0
 
 
-def test_a_plateau_sees_the_loss() -> None:
-    made, rates, _, _ = start(Rates("plateau"))
-    look(made, trainer())
-    assert rates.plateau == [0.5]
+def test_the_state_holds_what_was_seen() -> None:
+    first = run(1, 0.5)
+    asked, _, _ = start(first, annealing="constant")
+    asked.look_back(first, searched(), epochs=10.0, resumed=False)
+    state = asked.state_dict(first)
+    again, _, _ = start(run(1), annealing="constant")
+    again.load_state_dict(state)
+    assert again.state_dict(None) == {**state, "loss": None}
+    other = run(1)
+    again.look_back(other, searched(), epochs=10.0, resumed=False)  # seen already
+    assert other.optimizers[0].param_groups[0]["lr"] == 0.2
 
 
-# ---- the best weights
-
-
-REGRESSION = Regression("epoch 4 ended worse", 1)
-
-
-def test_a_run_that_got_worse_goes_back_at_half_the_rate_and_says_so() -> None:
-    made, rates, _, voice = start(best=BestWeights(REGRESSION))
-    look(made, trainer(5))
-    assert rates.scaled == [(HALF, 1)]
-    assert voice.warned == ["epoch 4 ended worse. What remains of the learning rate's schedule is halved"]
-
-
-@pytest.mark.parametrize(
-    ("policy", "searched", "given"),
-    [
-        ({"recover": False}, history(), {}),
-        ({}, history(1), {}),  # a single candidate was no choice
-        ({}, history(), {"callbacks": [EarlyStopping("val_loss")]}),
-        ({}, history(), {"lr_scheduler_configs": ["plateau"]}),
-    ],
-)
-def test_nothing_is_restored_where_it_is_off_or_the_user_counts_epochs(
-    policy: dict[str, Any], searched: SearchHistory, given: dict[str, Any]
-) -> None:
-    if "lr_scheduler_configs" in given:
-        optimizer = torch.optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1)
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
-        given = {"lr_scheduler_configs": [SimpleNamespace(scheduler=plateau, reduce_on_plateau=True)]}
-    made, rates, best, voice = start(best=BestWeights(REGRESSION), **policy)
-    look(made, trainer(5, **given), searched)
-    assert (best.seen, rates.scaled, voice.warned) == ([], [], [])
-    named = "EarlyStopping" if "callbacks" in given else "ReduceLROnPlateau"
-    assert voice.informed == ([f"the best weights are not restored, because {named} counts epochs"] if given else [])
-
-
-# ---- the length of the run
-
-
-def test_the_peak_is_fitted_to_a_long_run_once() -> None:
-    made, rates, _, voice = start()
-    factor = horizon_factor(100.0, POLICIES["epochwise"].horizon)
-    assert factor < 1.0
-    for epoch in (1, 2):
-        look(made, trainer(epoch), epochs=100.0)
-    assert rates.scaled == [(factor, None)]
-    assert voice.informed == [f"the peak is multiplied by {factor:.2f} from epoch 1 on, for a run of 100 epochs"]
-    again, rates, _, _ = start()
-    again.load_state_dict(made.state_dict(None))
-    look(again, trainer(3), epochs=100.0)
-    assert rates.scaled == []
-
-
-@pytest.mark.parametrize(
-    ("rates", "searched", "epochs"),
-    [
-        (Rates(), history(), None),
-        (Rates(), history(1), 100.0),
-        (Rates(follows=True), history(), 100.0),
-        (Rates(), history(), 1.0),
-    ],
-)
-def test_the_peak_stays_where_the_length_says_nothing(
-    rates: Rates, searched: SearchHistory, epochs: float | None
-) -> None:
-    made, _, _, _ = start(rates)
-    look(made, trainer(), searched, epochs=epochs)
-    assert rates.scaled == []
-
-
-# ---- the validation, batch by batch
-
-
-def test_a_checkpoint_is_ahead_where_its_weights_are_better_than_all_before() -> None:
-    made, _, _, _ = start()
-    ended = {"is_last_batch": True, "val_check_batch": 5, "num_training_batches": 5}
-    assert made.is_ahead(trainer(loss=0.5, **ended))
-    assert not made.is_ahead(trainer(loss=1.0, **ended))
-    assert not made.is_ahead(trainer(loss=None, **ended))
-    assert not made.is_ahead(trainer(loss=0.5, **{**ended, "is_last_batch": False}))
-    assert not made.is_ahead(trainer(loss=0.5, **{**ended, "val_check_batch": 2}))
+def test_the_losses_of_a_validation_are_read_batch_by_batch() -> None:
+    first = run(1, 0.5)
+    first.sanity_checking = False
+    asked, _, _ = start(first)
+    asked.validation_ends(first)  # without a beginning
+    assert asked.state_dict(None)["batches"] == []

@@ -1,15 +1,14 @@
-"""When a search has seen enough, and when its candidates are too short, by hand."""
+"""When a search has seen enough, and when its candidates are too short to tell."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from lightning_gammabo.determinant.objective import Objective
-from lightning_gammabo.policy import POLICIES, EpochPlan
+from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.scheduler.budget import RunPlan
@@ -21,179 +20,160 @@ from lightning_gammabo.scheduler.stopping import (
     says_nothing,
 )
 
-
-def result(number: int, score: float | None = 0.0, loss: float | None = 0.5, **fields: Any) -> Result:
-    state = TrialState.COMPLETE if score is not None else TrialState.DIVERGED
-    return Result(number=number, lr=0.1, state=state, score=score, loss=loss, **fields)
+BOUNDS = (1e-4, 1.0)
+COMPLETE, DIVERGED = TrialState.COMPLETE, TrialState.DIVERGED
 
 
-def objective(name: str = "kappa", reference: float | None = 2.0, **options: Any) -> Objective:
-    made = Objective(name, **options)
-    made.reference_loss = reference
-    return made
+def result(loss: float | None = 0.5, score: float | None = None, number: int = 0, **given: Any) -> Result:
+    score = -loss if score is None and loss is not None else score
+    state = COMPLETE if score is not None else DIVERGED
+    lr = given.pop("lr", (0.03, 0.1, 0.3)[number % 3])
+    return Result(number=number, lr=lr, state=state, score=score, loss=loss, **given)
 
 
-def history(*losses: float | None) -> list[EpochRecord]:
-    return [
-        EpochRecord(epoch=k, results=(result(0, loss=loss),), chosen_number=0, reason="best")
-        for k, loss in enumerate(losses)
-    ]
+def results(*losses: float) -> list[Result]:
+    return [result(loss, number=number) for number, loss in enumerate(losses)]
 
 
-# ---- enough
+def objective(name: str = "kappa", reference: float | None = 2.3) -> Objective:
+    found = Objective(name)
+    found.reference_loss = reference
+    return found
 
 
-THREE = [result(0, 0.0), result(1, 0.2), result(2, -0.1)]
+def record(loss: float | None) -> EpochRecord:
+    chosen = result(loss, score=1.0)
+    return EpochRecord(epoch=0, results=(chosen,), chosen_number=0, reason="")
 
 
 @pytest.mark.parametrize(
-    ("results", "gain", "enough"),
+    ("trained", "gain", "enough"),
     [
-        (THREE, 0.009, True),
-        (THREE, 0.01, False),  # it has to be less
-        (THREE, None, False),
-        (THREE[:2], 0.001, False),
-        ([result(k, None) for k in range(3)], 0.001, False),
+        (results(1.0, 0.5, 0.6), 0.049, True),
+        (results(1.0, 0.5, 0.6), 0.051, False),
+        (results(1.0, 0.5), 0.0, False),  # three at least
+        (results(1.0, 0.5, 0.6), None, False),  # no surrogate
+        (results(2.3, 2.2, 2.1), 0.0, False),  # nothing was learnt yet: log(2.3 / 2.1) is below 0.1
+        ([result(None, number=number) for number in range(3)], 0.0, False),  # all diverged
     ],
 )
-def test_three_candidates_and_a_small_expected_gain_are_enough(
-    results: list[Result], gain: float | None, enough: bool
+def test_a_search_stops_where_another_candidate_is_not_worth_its_price(
+    trained: list[Result], gain: float | None, enough: bool
 ) -> None:
-    assert has_seen_enough(results, gain, 0.01, objective()) is enough
+    assert has_seen_enough(trained, gain, 0.05, objective(), BOUNDS) is enough
 
 
-@pytest.mark.parametrize(("loss", "enough"), [(2.0 * math.exp(-0.11), True), (2.0 * math.exp(-0.09), False)])
-def test_a_leader_that_has_learnt_nothing_yet_is_not_enough(loss: float, enough: bool) -> None:
-    results = [result(0, 0.5, loss), result(1, 0.0, 0.1), result(2, 0.0, 0.1)]
-    assert has_seen_enough(results, 0.001, 0.01, objective()) is enough
-    assert has_seen_enough(results, 0.001, 0.01, objective(reference=None))
+def test_scores_that_are_no_logarithm_are_measured_by_the_loss_or_by_their_spread() -> None:
+    trained = results(10.0, 5.0, 6.0)
+    assert has_seen_enough(trained, 0.24, 0.05, objective("loss", None), BOUNDS)  # 0.05 of a loss of 5
+    assert not has_seen_enough(trained, 0.26, 0.05, objective("loss", None), BOUNDS)
+    scored = [
+        result(1.0, score=score, number=number) for number, score in enumerate((0.0, 6.0, 3.0))
+    ]  # a standard deviation of sqrt(6)
+    assert has_seen_enough(scored, 0.12, 0.05, objective("accuracy", None), BOUNDS)
+    assert not has_seen_enough(scored, 0.13, 0.05, objective("accuracy", None), BOUNDS)
 
 
-def test_the_price_is_in_units_of_the_score() -> None:
-    losses = [result(0, -0.5, 0.5), result(1, -0.6, 0.6), result(2, -0.7, 0.7)]
-    # of a loss: its improvement by a share
-    assert has_seen_enough(losses, 0.0049, 0.01, objective("loss"))
-    assert not has_seen_enough(losses, 0.0051, 0.01, objective("loss"))
-    # of any other metric: a share of the scores' standard deviation
-    spread = [result(0, 1.0), result(1, 3.0), result(2, 2.0)]
-    unit = math.sqrt(2.0 / 3.0)
-    assert has_seen_enough(spread, 0.0099 * unit, 0.01, objective("val_f1", mode="max"))
-    assert not has_seen_enough(spread, 0.0101 * unit, 0.01, objective("val_f1", mode="max"))
+@pytest.mark.parametrize(
+    ("rates", "enough"),
+    [
+        ((0.03, 0.1, 0.3), True),
+        ((0.03, 0.1, 0.05), False),  # nothing above the leader
+        ((0.2, 0.1, 0.3), False),  # nothing below
+        ((0.009, 0.1, 0.3), False),  # below by more than a decade
+        ((0.1, 0.9, 0.8), True),  # at the upper end of the range
+        ((0.001, 0.0005, 0.002), True),  # less than a decade above the lower end
+    ],
+)
+def test_the_leader_needs_a_neighbour_on_either_side(rates: tuple[float, ...], enough: bool) -> None:
+    trained = [result(loss, number=number, lr=lr) for number, (loss, lr) in enumerate(zip((1.0, 0.5, 0.6), rates))]
+    assert has_seen_enough(trained, 0.0, 0.05, objective(), BOUNDS) is enough
 
 
-# ---- too short
+@pytest.mark.parametrize(
+    ("loss", "lr", "believes"), [(0.5, 0.1, True), (0.5, 0.5, True), (0.5, 0.9, False), (2.2, 0.1, False)]
+)
+def test_a_belief_counts_where_the_leader_has_learnt_near_it(loss: float, lr: float, believes: bool) -> None:
+    assert rules().believes_usual(result(loss, lr=lr), -1.25) is believes
+    assert not rules().believes_usual(None, -1.25)
 
 
 @pytest.mark.parametrize(
     ("untrained", "quarters", "ratio"),
     [
-        (1.0, [1.0, math.exp(-0.5), 0.5, math.exp(-1.5)], 3.0),
-        (1.0, [1.0, 1.0, 0.9, 0.8], math.inf),  # nothing in the second quarter
-        (1.0, [1.0, 1.2, 0.9, 0.8], math.inf),
-        (1.0, [1.0, 0.9, 1.0, 1.0], None),  # nothing was learnt
-        (None, [1.0, 0.9, 0.8, 0.7], None),
-        (1.0, [1.0, 0.9, 0.8], None),
-        (1.0, [1.0, 0.9, 0.0, 0.7], None),
-        (1.0, [1.0, 0.9, math.inf, 0.7], None),
-        (1.0, [1.0, 0.9, math.nan, 0.7], None),
+        (2.0, (2.0, 1.0, 0.6, 0.5), 2.0),
+        (2.0, (2.0, 2.0, 2.0, 1.0), math.inf),
+        (2.0, (1.9, 1.9, 2.0, 2.1), None),  # nothing was learnt
+        (None, (2.0, 1.0, 0.6, 0.5), None),
+        (2.0, (1.0, 0.5), None),
+        (-2.0, (2.0, 1.0, 0.6, 0.5), None),
+        (2.0, (2.0, 1.0, 0.6, math.nan), None),
     ],
 )
-def test_whether_learning_has_begun_is_late_over_early_progress(
-    untrained: float | None, quarters: list[float], ratio: float | None
-) -> None:
-    found = progress_ratio(untrained, quarters)
-    assert found == (ratio if ratio is None else pytest.approx(ratio))
-
-
-def test_candidates_with_one_score_cannot_be_told_apart() -> None:
-    assert says_nothing([result(k, 0.5) for k in range(3)])
-    assert not says_nothing([result(k, 0.5) for k in range(2)])
-    assert not says_nothing([result(0, 0.5), result(1, 0.5), result(2, 0.6)])
-    assert not says_nothing([result(0, 0.5), result(1, 0.5), result(2, None)])
-
-
-# ---- later searches
+def test_the_ratio_of_late_to_early_progress(untrained: float | None, quarters: Any, ratio: float | None) -> None:
+    assert progress_ratio(untrained, quarters) == (ratio if ratio is None else pytest.approx(ratio))
 
 
 @pytest.mark.parametrize(
-    ("loss", "before", "said"),
+    ("loss", "before", "opens"),
     [
-        (0.47, [0.6, 0.5], True),
-        (0.475, [0.6, 0.5], True),  # five per cent, exactly
-        (0.48, [0.6, 0.5], False),
-        (0.1, [], False),
-        (0.1, [None], False),
-        (None, [0.5], False),
+        (0.98, [1.0], False),
+        (0.995, [1.0], True),
+        (1.2, [1.0], True),
+        (0.98, [1.0, 0.8], True),  # the best of the searches before
+        (0.5, [], True),
+        (None, [1.0], True),
+        (-1.02, [-1.0], False),  # losses below zero
+        (-1.0, [-1.0], True),
     ],
 )
-def test_a_rate_that_still_improves_needs_no_rivals(loss: float | None, before: list[float | None], said: bool) -> None:
-    reason = gate_reason(result(0, loss=loss), history(*before), 0.05)
-    assert (reason is not None) is said
-    if reason is not None:
-        assert reason == f"the present rate still improves: search loss {loss:.3g} after 0.5"
+def test_the_gate_opens_where_the_present_rate_has_stopped_improving(
+    loss: float | None, before: list[float], opens: bool
+) -> None:
+    reason = gate_reason(result(loss, score=None if loss is None else 1.0), list(map(record, before)), 0.01)
+    assert (reason is None) is opens
 
 
-def test_a_rate_that_diverged_does_not_improve() -> None:
-    assert gate_reason(result(0, None, loss=0.1), history(0.5), 0.05) is None
+def test_the_gate_says_what_it_saw() -> None:
+    assert gate_reason(result(0.9), [record(1.0)], 0.01) == "the present rate still improves: search loss 0.9 after 1"
 
 
-# ---- the rules of one search
+def test_equal_scores_say_nothing() -> None:
+    assert says_nothing(results(0.5, 0.5, 0.5))
+    assert not says_nothing(results(0.5, 0.5))
+    assert not says_nothing(results(0.5, 0.5, 0.6))
 
 
-def rules(*, first: bool, records: list[EpochRecord] | None = None, **policy: Any) -> SearchRules:
-    values = {"stop_below": 0.01, "later_gate": 0.05, "cooling": 0.0} | policy
-    plan = RunPlan(replace(POLICIES["epochwise"], **values), RunShape(epochs=10, batches=100), cap=None)
-    return SearchRules(plan, objective(), first=first, history=records or [])
+def rules(first: bool = True, history: Any = (), **fields: Any) -> SearchRules:
+    plan = RunPlan(SearchPolicy(**fields), RunShape(epochs=10, batches=1000))
+    return SearchRules(plan, objective(), first=first, history=history, bounds=BOUNDS)
 
 
-def test_the_first_search_stops_by_the_expected_gain_and_later_ones_by_the_gate() -> None:
-    assert rules(first=True).stops(THREE, 0.001) == "another candidate is expected to gain less than 0.01"
-    assert rules(first=True, stop_below="never").stops(THREE, 0.001) is None
-    later = rules(first=False, records=history(0.8))
-    assert later.stops(THREE[:1], None) == "the present rate still improves: search loss 0.5 after 0.8"
-    assert later.stops(THREE[:2], 0.001) is None
-    assert rules(first=False, records=history(0.8), later_gate="off").stops(THREE[:1], None) is None
+def test_the_first_search_stops_by_its_gain_and_later_ones_by_the_gate() -> None:
+    trained = results(1.0, 0.5, 0.6)
+    assert rules().stops(trained, 0.01) == "another candidate is expected to gain less than 0.08"
+    assert rules(stop_below="never").stops(trained, 0.0) is None
+    later = rules(first=False, history=[record(1.0)])
+    assert later.stops(results(0.5), 0.0) == "the present rate still improves: search loss 0.5 after 1"
+    assert later.stops(trained, 0.0) is None  # with rivals the gate was open
+    assert rules(first=False, history=[record(1.0)], later_gate="off").stops(results(0.5), 0.0) is None
 
 
-WIDE = EpochPlan(wide=True, n_initial=2, n_trials=4, factor=None, share=0.1, until=10)
-LATE = [2.0, 1.99, 1.5, 1.0]  # of an untrained loss of 2
-
-
-def test_candidates_that_have_not_begun_to_learn_are_made_twice_as_long() -> None:
-    search = rules(first=True)
-    longer = search.longer(WIDE, THREE, LATE)
+def test_candidates_are_doubled_where_learning_has_not_begun_until_the_epoch_is_full() -> None:
+    asked = rules()
+    plan = RunPlan(SearchPolicy(), RunShape(epochs=10, batches=1000)).epoch_plan(first=True)
+    late, early = (2.3, 2.3, 2.0, 1.5), (2.0, 1.0, 0.8, 0.7)
+    assert asked.longer(plan, results(1.0, 0.9), late) is None  # tested after the third
+    assert asked.longer(plan, results(1.0, 0.9, 0.8), early) is None
+    longer = asked.longer(plan, results(1.0, 0.9, 0.8), late)
     assert longer is not None
-    assert (longer.until, longer.share) == (20, 0.2)
-    # they begin anew: the next look is after two
-    assert search.longer(longer, THREE, LATE) is None
-    again = search.longer(longer, THREE[:2], LATE)
-    assert again is not None
-    assert again.until == 40
+    assert (plan.until, longer.until) == (500, 800)  # what leaves room for a cooling
+    assert asked.longer(longer, results(1.0, 0.9), late) is None  # there is no more room
 
 
-@pytest.mark.parametrize(
-    ("plan", "results", "quarters"),
-    [
-        (WIDE, THREE[:2], LATE),
-        (WIDE, THREE, [1.6, 1.2, 1.0, 0.9]),
-        (replace(WIDE, until=None, share=1.0), THREE, LATE),
-    ],
-)
-def test_candidates_that_are_long_enough_stay(plan: EpochPlan, results: list[Result], quarters: list[float]) -> None:
-    assert rules(first=True).longer(plan, results, quarters) is None
-
-
-@pytest.mark.parametrize(
-    ("first", "plan", "policy", "may"),
-    [
-        (True, WIDE, {}, True),
-        (False, WIDE, {}, False),
-        (True, replace(WIDE, until=None), {}, False),
-        (True, replace(WIDE, n_trials=2), {}, False),
-        (True, WIDE, {"first_share": "epoch"}, False),
-    ],
-)
-def test_only_short_candidates_of_a_first_search_may_turn_out_too_short(
-    first: bool, plan: EpochPlan, policy: dict[str, Any], may: bool
-) -> None:
-    assert rules(first=first, **policy).may_lengthen(plan) is may
+def test_whole_epochs_and_few_candidates_are_never_lengthened() -> None:
+    plan = RunPlan(SearchPolicy(), RunShape(epochs=10, batches=1000))
+    assert rules().may_lengthen(plan.epoch_plan(first=True))
+    assert not rules(first=False).may_lengthen(plan.epoch_plan(first=True))
+    whole = RunPlan(SearchPolicy(first_share="epoch"), plan.shape)
+    assert not rules(first_share="epoch").may_lengthen(whole.epoch_plan(first=True))
