@@ -140,7 +140,8 @@ RULES = {
 
 def shown(rows: list[tuple[float, float, int, float]]) -> str:
     excess, accuracy, count, passes = (np.array(column) for column in zip(*rows, strict=True))
-    return f"{excess.mean():.2f} | {np.median(excess):.2f} | {excess.max():.1f} | {accuracy.mean():+.2f} | {count.mean():.1f} | {passes.mean():.2f}"
+    losses = f"{excess.mean():.2f} | {np.median(excess):.2f} | {excess.max():.1f}"
+    return f"{losses} | {accuracy.mean():+.2f} | {count.mean():.1f} | {passes.mean():.2f}"
 
 
 def main() -> None:

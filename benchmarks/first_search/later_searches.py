@@ -5,7 +5,7 @@
 
 A run starts at the peak that a short first search chooses (``START``), times the horizon factor ``(epochs / 3) ** -a``.
 At some shares of the run the present peak trains ``s`` steps on a copy and then ``s / 4`` steps cooled to zero, and 256
-validation samples are scored. Only where that score no longer improves on the best one of the searches before (the gate)
+validation samples are scored. Only where that no longer improves on the best of the searches before (the gate)
 are rivals at other multiples of the peak trained from the same state. Every step is counted.
 """
 
@@ -186,7 +186,8 @@ def main() -> None:
             acc = sum(100 * (r["acc"] - b["acc"]) for r, b in rows) / len(rows)
             passes = sum(r["passes"] for r, _ in rows) / len(rows)
             print(
-                f"  {name:14} E{epochs} {label:20} loss {loss:+6.1f} % acc {acc:+.2f} passes {passes:.3f} {[r.moves for r in runs]}",
+                f"  {name:14} E{epochs} {label:20} loss {loss:+6.1f} % acc {acc:+.2f} passes {passes:.3f} "
+                f"{[r.moves for r in runs]}",
                 flush=True,
             )
 

@@ -95,7 +95,9 @@ def main() -> None:
                     shown = [f"{peak * max(1.0, epochs / 3) ** -a:.4f}" for a in (0,) for peak in (PEAKS[i],)]
                     lower = [100 * (ends[max(i - k, 0)][1] / ends[best][1] - 1) for k in (0, 1)]
                     print(
-                        f"{name:14} E{epochs} seed {seed} T/{share} s {s} {label:12} chose {shown[0]} (best {PEAKS[best]:.4f}, test {ends[best][1]:.4f}): {lower[0]:+.1f} %; a quarter decade lower {lower[1]:+.1f} %",
+                        f"{name:14} E{epochs} seed {seed} T/{share} s {s} {label:12} chose {shown[0]} "
+                        f"(best {PEAKS[best]:.4f}, test {ends[best][1]:.4f}): {lower[0]:+.1f} %; a quarter decade "
+                        f"lower {lower[1]:+.1f} %",
                         flush=True,
                     )
 

@@ -137,28 +137,14 @@ class EpochSearch:
 
     def _search(self, runner: EpochRunner, plan: EpochPlan, progress: SearchProgress) -> EpochRecord:
         epoch, history, budget = self._trainer.current_epoch, self._ledger.history, self._budget
-        current, annealing, optimizers = runner.rates.reference, self._rates.annealing_value, self._trainer.optimizers
-        proposals, around = self._range.proposals(epoch, plan, current, optimizers=optimizers)
-        first = plan.wide and not history
+        current, first = runner.rates.reference, plan.wide and not history
+        annealing = self._rates.annealing_value
+        proposals, around = self._range.proposals(epoch, plan, current, optimizers=self._trainer.optimizers)
         bounds = (proposals.space.low, proposals.space.high)
-        rules = SearchRules(self._plan, self._objective, first=first, history=history, bounds=bounds)
-        belief = getattr(proposals, "prior", None)
-
-        def weighs(search: Search, leader: Result | None) -> None:
-            # a belief that what was seen speaks against is left aside
-            if belief is not None:
-                search.prior = belief if rules.believes_usual(leader, belief.centre) else None  # type: ignore[attr-defined]
-
-        length = [plan]  # the present one is the last
+        rules = SearchRules(self._plan, self._objective, first=first, history=history, bounds=bounds, search=plan)
 
         def lengthens(results: Sequence[Result], quarters: Sequence[float]) -> Search | None:
-            longer = rules.longer(length[-1], results, quarters)
-            if longer is None:
-                return None
-            length.append(longer)
-            runner.plan = self._lasting(longer)
-            again = replace(longer, n_initial=1)
-            return self._range.proposals(epoch, again, current, optimizers=optimizers, part=len(length) - 1)[0]
+            return self._lengthened(runner, rules, current) if rules.lengthen(results, quarters) else None
 
         scheduler = HyperparameterScheduler(
             self._objective,
@@ -168,27 +154,35 @@ class EpochSearch:
             # the first search alone; a list of rates is the user's own choice
             settles=self._plan.policy.smooth_first and first and self._range.n_listed is None,
             progress=progress,
-            affords=lambda results: budget.affords(history, results, length[-1], epoch),
+            affords=lambda results: budget.affords(history, results, rules.search, epoch),
             ranked_before=any(old.chosen is not None for old in history),
             stops=rules.stops,
-            weighs=weighs,
-            lengthens=lengthens if rules.may_lengthen(plan) else None,
+            weighs=rules.weigh,
+            lengthens=lengthens if rules.may_lengthen else None,
         )
-        record = scheduler.search(
-            runner, proposals, epoch=epoch, current_lr=current, around=around, origin="usual" if plan.wide else "region"
-        )
+        origin = "usual" if plan.wide else "region"
+        record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around, origin=origin)
+        return self._completed(replace(record, annealing=annealing), rules, bounds)
+
+    def _lengthened(self, runner: EpochRunner, rules: SearchRules, current: float) -> Search:
+        # the search that begins anew, with longer candidates
+        runner.plan = self._lasting(rules.search)
+        again = replace(rules.search, n_initial=1)
+        optimizers, epoch = self._trainer.optimizers, self._trainer.current_epoch
+        return self._range.proposals(epoch, again, current, optimizers=optimizers, part=rules.lengthened)[0]
+
+    def _completed(self, record: EpochRecord, rules: SearchRules, bounds: tuple[float, float]) -> EpochRecord:
         return replace(
             record,
             sampler=search_name(self._given.sampler),
-            min_lr=proposals.space.low,
-            max_lr=proposals.space.high,
-            n_initial=plan.n_initial,
-            seed=self._range.seed_of(epoch, len(length) - 1),
+            min_lr=bounds[0],
+            max_lr=bounds[1],
+            n_initial=rules.search.n_initial,
+            seed=self._range.seed_of(record.epoch, rules.lengthened),
             policy=self._plan.policy.name,
-            annealing=annealing,
-            share=length[-1].share,
+            share=rules.search.share,
             score_samples=self._scoring.scored,
-            rule=self._determinant(plan).rule,
+            rule=self._determinant(rules.search).rule,
             n_sigma=self._plan.policy.n_sigma,
         )
 

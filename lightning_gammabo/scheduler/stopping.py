@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from lightning_gammabo.bayesopt import BayesOpt, PlacePrior, Search
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.records import EpochRecord, Result, TrialState
@@ -156,6 +157,11 @@ class SearchRules:
         first: whether it is the first search of the run.
         history: the searches before.
         bounds: lowest and highest rate that may be proposed.
+        search: the plan of this search.
+
+    Attributes:
+        search: the plan of this search, with the length that its candidates have by now.
+        lengthened: how often they were made longer.
     """
 
     def __init__(
@@ -166,14 +172,23 @@ class SearchRules:
         first: bool,
         history: Sequence[EpochRecord],
         bounds: tuple[float, float],
+        search: EpochPlan,
     ) -> None:
+        self.search = search
+        self.lengthened = 0
         self._plan = plan
         self._policy = plan.policy
         self._objective = objective
         self._first = first
         self._history = history
         self._bounds = bounds
-        self._lengthened = 0
+        self._belief: PlacePrior | None = None
+
+    @property
+    def may_lengthen(self) -> bool:
+        """Whether candidates may turn out too short: those of the first search, by a share of the run."""
+        by_share = self.search.until is not None and self._policy.first_share != "epoch"
+        return self._first and by_share and self.search.n_trials >= LEAST
 
     def stops(self, results: Sequence[Result], gain: float | None) -> str | None:
         """Why no more candidates are trained.
@@ -192,48 +207,41 @@ class SearchRules:
             return gate_reason(results[0], self._history, gate)
         return None
 
-    def believes_usual(self, leader: Result | None, centre: float) -> bool:
-        """Whether what was seen speaks for a belief about the optimum's place.
+    def weigh(self, proposals: Search, leader: Result | None) -> None:
+        """Set a belief about the best rate's place aside while what was seen speaks against it.
 
         Args:
+            proposals: the search; one that has no belief is left alone.
             leader: the best candidate so far.
-            centre: ``log10`` of the rate that the belief is about.
-
-        Returns:
-            Whether the leader has learnt something, within a decade of that rate.
         """
-        if leader is None or leader.lr <= 0.0:
-            return False
-        return has_learnt(leader, self._objective) and abs(math.log10(leader.lr) - centre) <= REACH
+        self._belief = getattr(proposals, "prior", None) or self._belief
+        if isinstance(proposals, BayesOpt) and self._belief is not None:
+            proposals.prior = self._belief if self._is_borne_out(self._belief, leader) else None
 
-    def may_lengthen(self, plan: EpochPlan) -> bool:
-        """Whether candidates may turn out too short: those of the first search, by a share of the run.
+    def lengthen(self, results: Sequence[Result], quarters: Sequence[float]) -> bool:
+        """Double the length of candidates where learning has not begun and the epoch has room for it.
 
         Args:
-            plan: the search.
-
-        Returns:
-            Whether they may.
-        """
-        return self._first and plan.until is not None and plan.n_trials >= LEAST and self._policy.first_share != "epoch"
-
-    def longer(self, plan: EpochPlan, results: Sequence[Result], quarters: Sequence[float]) -> EpochPlan | None:
-        """The plan with candidates of twice the length, where learning has not begun.
-
-        Args:
-            plan: the search as it is.
-            results: its candidates so far.
+            results: the candidates so far.
             quarters: the leader's mean training loss in each quarter.
 
         Returns:
-            The plan; None where the candidates are long enough.
+            Whether they are longer now, so that the search begins anew.
         """
-        tested = len(results) >= (LEAST if self._lengthened == 0 else LEAST - 1)
+        tested = len(results) >= (LEAST if self.lengthened == 0 else LEAST - 1)
         ratio = progress_ratio(self._objective.reference_loss, quarters) if tested else None
-        if ratio is None or ratio <= NOT_BEGUN or plan.until is None:
-            return None
-        longer = self._plan.lasting(plan, 2 * plan.until // self._plan.shape.accumulate)
-        if longer.until == plan.until:
-            return None
-        self._lengthened += 1
-        return longer
+        until = self.search.until
+        if ratio is None or ratio <= NOT_BEGUN or until is None:
+            return False
+        longer = self._plan.lasting(self.search, 2 * until // self._plan.shape.accumulate)
+        if longer.until is None or longer.until <= until:
+            return False
+        self.search = longer
+        self.lengthened += 1
+        return True
+
+    def _is_borne_out(self, belief: PlacePrior, leader: Result | None) -> bool:
+        # whether the leader has learnt something within a decade of the rate that is believed in
+        if leader is None or leader.lr <= 0.0:
+            return False
+        return has_learnt(leader, self._objective) and abs(math.log10(leader.lr) - belief.centre) <= REACH

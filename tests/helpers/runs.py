@@ -30,6 +30,8 @@ def trainer(optimizer: Any = None, scheduler: Any = None, **given: Any) -> Any:
         "max_epochs": 4, "max_steps": -1, "num_training_batches": 10, "current_epoch": 0, "global_step": 0,
         "accumulate_grad_batches": 1, "callbacks": [], "lightning_module": LightningModule(),
     }  # fmt: skip
+    progress = SimpleNamespace(current=SimpleNamespace(ready=0))
+    run["fit_loop"] = SimpleNamespace(epoch_loop=SimpleNamespace(batch_progress=progress, restarting=False))
     optimizers = [optimizer if optimizer is not None else sgd(0.1)]
     config = SimpleNamespace(scheduler=scheduler, interval="epoch", frequency=1, reduce_on_plateau=False)
     return SimpleNamespace(

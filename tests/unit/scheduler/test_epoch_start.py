@@ -52,7 +52,7 @@ def start(first: Any, **fields: Any) -> tuple[EpochStart, RunRates, NotedMessage
 @pytest.mark.parametrize(("epochs", "factor"), [(10.0, 0.656), (3.0, 1.0), (1.0, 1.0), (None, 1.0)])
 def test_the_peak_fits_the_length_once_after_the_first_search(epochs: float | None, factor: float) -> None:
     first = run(1)
-    asked, rates, told = start(first, annealing="constant")
+    asked, _, told = start(first, annealing="constant")
     for epoch in (1, 2, 3):
         first.current_epoch = epoch
         asked.look_back(first, searched(), epochs=epochs, resumed=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lightning_gammabo.bayesopt import LearningRateSpace, PlacePrior, make_search
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
@@ -86,16 +87,10 @@ def test_scores_that_are_no_logarithm_are_measured_by_the_loss_or_by_their_sprea
     ],
 )
 def test_the_leader_needs_a_neighbour_on_either_side(rates: tuple[float, ...], enough: bool) -> None:
-    trained = [result(loss, number=number, lr=lr) for number, (loss, lr) in enumerate(zip((1.0, 0.5, 0.6), rates))]
+    trained = [
+        result(loss, number=number, lr=lr) for number, (loss, lr) in enumerate(zip((1.0, 0.5, 0.6), rates, strict=True))
+    ]
     assert has_seen_enough(trained, 0.0, 0.05, objective(), BOUNDS) is enough
-
-
-@pytest.mark.parametrize(
-    ("loss", "lr", "believes"), [(0.5, 0.1, True), (0.5, 0.5, True), (0.5, 0.9, False), (2.2, 0.1, False)]
-)
-def test_a_belief_counts_where_the_leader_has_learnt_near_it(loss: float, lr: float, believes: bool) -> None:
-    assert rules().believes_usual(result(loss, lr=lr), -1.25) is believes
-    assert not rules().believes_usual(None, -1.25)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +141,23 @@ def test_equal_scores_say_nothing() -> None:
 
 def rules(first: bool = True, history: Any = (), **fields: Any) -> SearchRules:
     plan = RunPlan(SearchPolicy(**fields), RunShape(epochs=10, batches=1000))
-    return SearchRules(plan, objective(), first=first, history=history, bounds=BOUNDS)
+    search = plan.epoch_plan(first=first)
+    return SearchRules(plan, objective(), first=first, history=history, bounds=BOUNDS, search=search)
+
+
+@pytest.mark.parametrize(
+    ("loss", "lr", "believes"), [(0.5, 0.1, True), (0.5, 0.5, True), (0.5, 0.9, False), (2.2, 0.1, False)]
+)
+def test_a_belief_counts_where_the_leader_has_learnt_near_it(loss: float, lr: float, believes: bool) -> None:
+    asked, belief = rules(), PlacePrior(-1.25, 0.5, 3.0)
+    search = make_search("gamma", LearningRateSpace(*BOUNDS), seed=0, n_initial=2, n_trials=7, prior=belief)
+    asked.weigh(search, None)
+    assert search.prior is None  # type: ignore[attr-defined]
+    asked.weigh(search, result(loss, lr=lr))
+    assert search.prior is (belief if believes else None)  # type: ignore[attr-defined]
+    other = make_search("grid", LearningRateSpace(*BOUNDS), seed=0, n_initial=2, n_trials=7)
+    asked.weigh(other, result(loss, lr=lr))
+    assert not hasattr(other, "prior")
 
 
 def test_the_first_search_stops_by_its_gain_and_later_ones_by_the_gate() -> None:
@@ -161,19 +172,16 @@ def test_the_first_search_stops_by_its_gain_and_later_ones_by_the_gate() -> None
 
 def test_candidates_are_doubled_where_learning_has_not_begun_until_the_epoch_is_full() -> None:
     asked = rules()
-    plan = RunPlan(SearchPolicy(), RunShape(epochs=10, batches=1000)).epoch_plan(first=True)
     late, early = (2.3, 2.3, 2.0, 1.5), (2.0, 1.0, 0.8, 0.7)
-    assert asked.longer(plan, results(1.0, 0.9), late) is None  # tested after the third
-    assert asked.longer(plan, results(1.0, 0.9, 0.8), early) is None
-    longer = asked.longer(plan, results(1.0, 0.9, 0.8), late)
-    assert longer is not None
-    assert (plan.until, longer.until) == (500, 800)  # what leaves room for a cooling
-    assert asked.longer(longer, results(1.0, 0.9), late) is None  # there is no more room
+    assert not asked.lengthen(results(1.0, 0.9), late)  # tested from the third on
+    assert not asked.lengthen(results(1.0, 0.9, 0.8), early)
+    assert asked.search.until == 500
+    assert asked.lengthen(results(1.0, 0.9, 0.8), late)
+    assert (asked.search.until, asked.lengthened) == (800, 1)  # what leaves room for a cooling
+    assert not asked.lengthen(results(1.0, 0.9), late)  # there is no more room
 
 
-def test_whole_epochs_and_few_candidates_are_never_lengthened() -> None:
-    plan = RunPlan(SearchPolicy(), RunShape(epochs=10, batches=1000))
-    assert rules().may_lengthen(plan.epoch_plan(first=True))
-    assert not rules(first=False).may_lengthen(plan.epoch_plan(first=True))
-    whole = RunPlan(SearchPolicy(first_share="epoch"), plan.shape)
-    assert not rules(first_share="epoch").may_lengthen(whole.epoch_plan(first=True))
+def test_whole_epochs_and_later_searches_are_never_lengthened() -> None:
+    assert rules().may_lengthen
+    assert not rules(first=False).may_lengthen
+    assert not rules(first_share="epoch").may_lengthen
