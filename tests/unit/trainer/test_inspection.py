@@ -244,10 +244,11 @@ def test_a_method_is_of_the_module_that_defines_it() -> None:
 
 
 class SingleDeviceStrategy:
-    pass
+    model = nn.Linear(1, 1)
+    optimizers = broadcast = reduce_boolean_decision = None
 
 
-class DDPStrategy:
+class DDPStrategy(SingleDeviceStrategy):
     pass
 
 
