@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,37 +16,29 @@ from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.batch_cache import BatchTape
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
 from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
+from lightning_gammabo.trainer.candidate_plan import CandidatePlan, RateWriter, cooling_within
 from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
-from lightning_gammabo.trainer.epoch_loop import Run, makes_iterator
-from lightning_gammabo.trainer.hook_dispatch import these_called_too
+from lightning_gammabo.trainer.epoch_loop import Run, end_batch, go_on, makes_iterator, train_until
 from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Aside, Told
-from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
+from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe
 from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
 from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
-from lightning_gammabo.trainer.snapshot.tensors import is_finite
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
+from lightning_gammabo.trainer.watch import Sane, Watch
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-__all__ = ["CandidateEnded", "EpochRunner"]
+__all__ = ["EpochRunner"]
 
 BACK_OFF = 4.0
 """an epoch that diverged after its search is trained again at its rate divided by this"""
-SUSPICIOUS = 1.5
-"""an epoch whose training loss ends so many times above that of its search is validated before it is kept"""
 _TRIES = 3
-
-Sane = Callable[[Outcome], bool]
-_End = TypeVar("_End")
-
-
-class CandidateEnded(Exception):
-    """A candidate's last batch is trained and validated; leaves the Trainer's loop."""
+_WHOLE = CandidatePlan()
 
 
 class EpochRunner:
@@ -64,7 +56,7 @@ class EpochRunner:
         replay: whether the winner's epoch is trained once more instead of copied.
         once: whether no more than one epoch will be trained: then batches need not be had again.
         scoring: what candidates are scored on.
-        until: batches that a candidate trains; None for the whole epoch.
+        plan: what each candidate trains.
         drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
         watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
         sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
@@ -73,6 +65,7 @@ class EpochRunner:
     Attributes:
         rates: the learning rates at the start of the epoch.
         stateful: paths of iterators in the user's objects that cannot be put back.
+        plan: what the next candidate trains; may be set between two of them, to make them longer.
     """
 
     def __init__(
@@ -87,7 +80,7 @@ class EpochRunner:
         replay: bool,
         once: bool = False,
         scoring: ScoringSet | None = None,
-        until: int | None = None,
+        plan: CandidatePlan = _WHOLE,
         drop_at: float | None = None,
         watched: bool = False,
         sane: Sane | None = None,
@@ -113,25 +106,25 @@ class EpochRunner:
         self._validation = Validation(trainer, scoring or ScoringSet(None))
         self._aside = Aside(trainer, guard, self._validation, on_batch)
         self._errors = CandidateErrors(trainer, self.rates.reference)
-        self._until = until
-        self._drop_after = _share_of(drop_at, until or trainer.num_training_batches)
+        self.plan = plan
+        self._drop_at = drop_at
+        self._watch = Watch(trainer, self._aside, sane, self._state if self._validation.repeatable else None)
         self._watched = watched
-        self._sane = sane
         self._fresh = True
         self._lr = 0.0
         self._at = 0
-        self._ended: TrainerState | None = None
+        self._ended: _EndState | None = None
         self._leader: _EndState | None = None
+        self._spare: TrainerState | None = None  # its copies may be written over
+        self._cooled: BatchTape | None = None  # batches of the last candidate's cooling
         self._rival: Sequence[Tensor] = ()
         self._losses: Sequence[Tensor] = ()
-        self._told: Told | None = None
-        self._tail = False
 
     def __enter__(self) -> EpochRunner:
         self._start = self._state()
         self._aside.known = self._start.visited
         self.stateful = [path for path in self._start.unheld if path.startswith(("module", "datamodule", "callback"))]
-        self._norms = RunningStatistics(self._module) if self._until is not None else None
+        self._norms = RunningStatistics(self._module)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -142,7 +135,10 @@ class EpochRunner:
     def holds(self) -> bool:
         """Whether :meth:`commit` takes over the candidate kept last, instead of training it again."""
         leader = self._leader
-        return leader is not None and (leader.done or self._tape is not None or leader.at == self._at)
+        if leader is None or leader.done or self._tape is not None:
+            return leader is not None
+        # the loader's iterator stands where it ended, or the batches from there on are kept
+        return leader.at == self._at and leader.cooled == (self._cooled is not None)
 
     def agree(self, value: Any) -> Any:
         """One value for all ranks: that of rank 0.
@@ -186,21 +182,25 @@ class EpochRunner:
         if not self._fresh:
             self._rewind()
         self._fresh = False
-        self._ended = None
-        self._lr = lr
+        if self._ended is not None and self._ended.cooled:
+            self._spare = self._ended.state
+        self._ended, self._lr, self._at, self._losses = None, lr, 0, ()
         self.rates.set(lr)
-        with self._aside.entered(drop_after=self._drop_after, rival=self._rival) as probe:
-            outcome = self._outcome(lr, probe)
+        writer = RateWriter(self._trainer, lr, self.plan.miniature)
+        drop_after = _share_of(self._drop_at, self.plan.until or self._trainer.num_training_batches)
+        with self._aside.entered(drop_after=drop_after, rival=self._rival, writer=writer) as probe:
+            outcome = self._outcome(lr, probe, writer)
         self._errors.note_end(lr, outcome.state)
         if outcome.state is TrialState.FAILED:
             forget_interrupted_step(self._module)
             torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
+        if self._cooled is not None and not self._all(self._cooled.complete):
+            self._cooled = None
         return outcome
 
-    def _outcome(self, lr: float, probe: Probe) -> Outcome:
+    def _outcome(self, lr: float, probe: Probe, writer: RateWriter) -> Outcome:
         try:
-            metrics = self._train_to_the_end(self._reach_end)
-            self._losses = probe.losses
+            metrics = self._train_and_score(probe, writer)
             return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
         except Diverged as diverged:
             return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
@@ -218,23 +218,25 @@ class EpochRunner:
             self._errors.describe(error, lr)
             raise
         finally:
-            self._at = self._loop.batch_progress.current.ready
+            self._at = self._at or self._loop.batch_progress.current.ready
 
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""
         self._rival = self._losses
         # a checkpoint that user code asks for is written when the winner's epoch is trained again
         self.replay = self.replay or bool(self.agree(self._aside.saves))
-        if self.replay or self._ended is None or self._told is None:
+        ended, older = self._ended, self._leader
+        self._ended = self._leader = None
+        if self.replay or ended is None:
             return
-        older = self._leader.state if self._leader is not None else None
-        self._leader = None  # its copies are written over
-        if not self._all(self._ended.hold_weights(reuse=older)):
+        spare = older.state if older is not None else None
+        if ended.cooled:
+            self._spare = spare
+        elif not self._all(ended.state.hold_weights(reuse=spare)):
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
-        done = self._until is None or self._at < self._until
-        self._leader = _EndState(self._ended, self._told, self._tail, self._at, done, self._lr)
+        self._leader = ended
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch: put its end state back, and train what is left.
@@ -246,19 +248,22 @@ class EpochRunner:
             The reference rate that the epoch was trained at: another one where it diverged and was rolled back.
         """
         leader, held = self._leader, self.holds
-        self._leader = None
+        self._leader = self._ended = self._spare = None
         # the rule may have come back to a candidate that led before
         if leader is None or not held or leader.lr != lr:
             return self.train_natively(lr)
         if self._tape is not None:
             self._tape.seek(leader.at)
+        elif self._cooled is not None:
+            self._cooled.seek(0)
+            self._cooled.keep_no_more()
         leader.state.restore()
         self._validation.rewind()
         self._aside.tell(leader.told)
         if leader.done:
             self._show_epoch_as_done()
-            return self._natively(lr, lambda: self._run_tail() if leader.tail else None, guarded=False)
-        return self._natively(lr, self._go_on)
+            return self._natively(lr, lambda: self._end_batch() if leader.tail else None, guarded=False)
+        return self._natively(lr, lambda: go_on(self._loop, self._run, self._source))
 
     def train_natively(self, lr: float) -> float:
         """Train the epoch from the start state with everything of the user's in its place.
@@ -273,7 +278,7 @@ class EpochRunner:
             self._rewind()
         self._fresh = False
         self.rates.set(lr)
-        return self._natively(lr, lambda: self._run(self._tape or self._fetcher))
+        return self._natively(lr, self._train_whole)
 
     def _natively(self, lr: float, run: Callable[[], object], *, guarded: bool = True) -> float:
         if not (self._watched and guarded):
@@ -284,7 +289,7 @@ class EpochRunner:
         raised = False
         for _ in range(_TRIES):
             try:
-                with self._validation.kept(), self._watch():
+                with self._validation.kept(), self._watch.over(self._rival):
                     run()
             except Diverged:
                 pass
@@ -297,66 +302,25 @@ class EpochRunner:
             lr /= BACK_OFF
             self._rewind()
             self.rates.set(lr)
-            run = lambda: self._run(self._tape or self._fetcher)  # noqa: E731
+            run = self._train_whole
         return self._natively(lr, run, guarded=False)
 
-    def _run_tail(self) -> None:
-        """The tail of a batch that is trained: the Trainer's own validation, counters, the end of the batch."""
-        fetcher = self._tape or self._fetcher
-        try:
-            self._loop.on_advance_end(fetcher)
-        finally:
-            if hasattr(self._loop, "on_iteration_done"):  # Lightning 2.5 on
-                self._loop.on_iteration_done()
-            else:
-                self._loop._restarting = False
+    def _train_whole(self) -> None:
+        self._run(self._source)
 
-    def _go_on(self) -> None:
-        """Train what is left of the epoch: the Trainer's own loop, without its beginning."""
-        self._run_tail()
-        with replaced(self._loop, "reset", nothing), replaced(self._loop, "on_run_start", nothing):
-            self._run(self._tape or self._fetcher)
+    def _end_batch(self) -> None:
+        end_batch(self._loop, self._source)
 
-    @contextlib.contextmanager
-    def _watch(self) -> Iterator[None]:
-        """Raise :class:`Diverged` where the epoch's loss, or its validation at the end, is not sane."""
-        probe = self._aside.probe()
-        native = self._loop.on_advance_end
-
-        def checked_end(fetcher: Any) -> None:
-            if self._loop.done and not self._ends_sanely(probe):
-                raise Diverged("the epoch's end is not sane")
-            native(fetcher)
-
-        with these_called_too(self._trainer, [(probe, PROBED)]), replaced(self._loop, "on_advance_end", checked_end):
-            yield
-
-    def _ends_sanely(self, probe: Probe) -> bool:
-        probe.check()
-        # the last step's loss is of the weights before it
-        if not self._all(all(is_finite(p) for p in self._module.parameters() if p.requires_grad)):
-            return False
-        if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
-            return True
-        state = self._state()
-        try:
-            with self._aside.entered() as judge:
-                metrics = self._aside.score()
-                outcome = self._aside.outcome(TrialState.COMPLETE, judge, metrics)
-        finally:
-            state.restore()
-        return bool(self.agree(self._sane(outcome)))
-
-    def _looks_exploded(self, probe: Probe) -> bool:
-        # a validation is worth its cost only where the training loss has risen since the winner's first steps
-        first, last = mean_loss(self._rival), probe.train_loss
-        return bool(self.agree(first is not None and last is not None and last > SUSPICIOUS * first))
+    @property
+    def _source(self) -> Any:
+        return self._tape or self._cooled or self._fetcher
 
     def _state(self, **options: Any) -> TrainerState:
-        kept = {"data": self._tape is None, "validation": self._validation.repeatable}
-        return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept, **options)
+        kept = {"data": self._tape is None, "validation": self._validation.repeatable, **options}
+        return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept)
 
     def _rewind(self) -> None:
+        self._cooled = None
         if self._tape is not None:
             self._tape.rewind()
         self._validation.rewind()
@@ -367,42 +331,53 @@ class EpochRunner:
         finally:
             self._start.restore()
 
-    def _train_to_the_end(self, reach: Callable[..., _End]) -> _End:
-        reached: list[_End] = []
+    def _train_and_score(self, probe: Probe, writer: RateWriter) -> dict[str, float]:
+        lives_other = self.plan.miniature is not None
+        with self._errors.watched(self._lr), self._schedulers_held() if lives_other else contextlib.nullcontext():
+            metrics = train_until(self._loop, self._train_whole, self.plan.until, self._reach_end)
+            self._losses = probe.kept_losses
+            return metrics if metrics is not None else self._cool(probe, writer)
 
-        def last_or_native(fetcher: Any) -> None:
-            enough = self._until is not None and self._loop.batch_progress.current.ready >= self._until
-            if not (self._loop.done or enough):
-                native(fetcher)
-                return
-            reached.append(reach(fetcher, tail=True))
-            raise CandidateEnded
-
-        native = self._loop.on_advance_end
-        with (
-            self._errors.watched(self._lr),
-            replaced(self._loop, "on_advance_end", last_or_native),
-            contextlib.suppress(CandidateEnded),
-        ):
-            self._run(self._tape or self._fetcher)
-        # the data, or the module's on_train_batch_start, ended the epoch without a tail
-        return reached[0] if reached else reach(self._fetcher, tail=False)
-
-    def _reach_end(self, fetcher: Any, *, tail: bool) -> dict[str, float]:
-        self._tail = tail
+    def _reach_end(self, fetcher: Any, *, tail: bool) -> dict[str, float] | None:
+        self._at = self._loop.batch_progress.current.ready
+        cools = tail and not self._loop.done and self.plan.cooling > 0
         frees = not self._loop._should_accumulate()
         native = tail and frees and self._loop._should_check_val_fx(fetcher)
         # Lightning frees the gradients before it validates: then there is no need to hold them
         held = not native or overrides(self._module, "on_validation_model_zero_grad")
-        if not self.replay:
-            self._ended = self._state(defer=True, grads=held)
-            self._told = self._aside.told()
-        return self._score(frees)
+        if not self.replay and self.plan.miniature is None:
+            # the loader does not go back to where it was before the cooling: its batches are kept instead
+            state = self._state(defer=True, grads=held, **({"data": False} if cools else {}))
+            if cools:
+                state.hold_weights(reuse=self._spare)
+                self._spare = None
+            done = self.plan.until is None or self._at < self.plan.until
+            self._ended = _EndState(state, self._aside.told(), tail, self._at, done, self._lr, cools)
+        return None if cools else self._score(frees)
+
+    def _cool(self, probe: Probe, writer: RateWriter) -> dict[str, float]:
+        # train a few steps more with the rate to zero, and score there
+        steps, end = cooling_within(self._trainer, self.plan.cooling)
+        probe.begin_cooling()
+        writer.cool(self._at, steps)
+        # a step that takes the iterator itself reads past a tape
+        if self._tape is None and not hasattr(self._fetcher, "_batch_idx"):
+            self._cooled = BatchTape(self._fetcher, None, started=True)
+        with self._schedulers_held(), replaced(self._loop, "_should_check_val_fx", lambda fetcher: False):
+            return train_until(
+                self._loop,
+                lambda: go_on(self._loop, self._run, self._source),
+                end,
+                lambda fetcher, tail: self._score(not self._loop._should_accumulate()),
+            )
+
+    def _schedulers_held(self) -> contextlib.AbstractContextManager[None]:
+        return replaced(self._loop, "update_lr_schedulers", nothing)
 
     def _score(self, frees: bool) -> dict[str, float]:
         if frees:
             self._module.on_validation_model_zero_grad()
-        norms = self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext()
+        norms = self._norms.of_own_batches() if self.plan.until is not None else contextlib.nullcontext()
         with norms, self._errors.watched_validation(self._lr):
             return self._aside.score()
 
@@ -422,6 +397,7 @@ class _EndState:
     at: int
     done: bool
     lr: float
+    cooled: bool
 
 
 def _share_of(share: float | None, batches: float) -> int | None:
