@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 DIST = ROOT / "dist"
 PACKAGE = "lightning_gammabo"
-QUICK = "-q -x -n 2 tests/unit tests/integration/package tests/integration/examples"
+QUICK = "-q -x -n 2 tests/unit/records tests/unit/determinant tests/unit/learning_rate tests/integration/package"
 """what is run by default: the whole suite has run already where this script is called"""
 
 

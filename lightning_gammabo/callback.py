@@ -36,7 +36,7 @@ class GammaLRSearch(Pictured, Callback):
     scored. The weights, buffers, optimizer state, metric states and random numbers of the chosen one become the
     training's, and the epoch goes on from there.
 
-    The *policy* says when, how much and around which schedule is searched: ``epochwise`` (the default), ``adaptive``,
+    The *policy* says when, how much and around which schedule is searched: ``epochwise`` (the default),
     ``once``, ``thorough``, ``thesis`` (the published method, twelve full candidates every epoch) or ``identity`` (one
     candidate at the configured rate: the plain fit). A :class:`~lightning_gammabo.SearchPolicy` changes single fields
     of one.
@@ -243,7 +243,8 @@ class GammaLRSearch(Pictured, Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Show what was found until then, and leave the Trainer as it was found."""
         self._leave(trainer)
-        self._session.showcase.ended(trainer, self.history)
+        if self.history:
+            self._session.showcase.ended(trainer, self.history)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the Trainer as it was found."""

@@ -77,11 +77,13 @@ class SearchPolicy:
         cooling: share of its steps that a candidate trains further, with its rate falling linearly to zero, before it
             is scored; the chosen one goes on from the state before. 0 for none.
         later_gate: relative improvement of the present rate's cooled loss since the searches before, from which on a
-            later search trains no rivals. ``"off"``: it always does.
+            later search trains no rivals; runs of ten epochs or fewer have no later search then. ``"off"``: rivals are
+            always trained.
         later_direction: where a later search tries rivals: ``"both"`` sides of the present rate, or ``"down"`` (halves
             of it).
         horizon: exponent of the run's length: after the first search the peak of a run of ``E > 3`` epochs is
-            multiplied by ``(E / 3) ** -horizon``. 0 for none.
+            multiplied by ``(E / 3) ** -horizon``
+            (:func:`~lightning_gammabo.learning_rate.annealing.horizon_factor`). 0 for none.
         max_lr_change: factor by which all later searches together may move the rate, up or down: each of ``S``
             searches by ``max_lr_change ** (1 / (S - 1))``, and by 2 at most. ``"unbounded"``: every search covers the
             whole range.
@@ -111,10 +113,10 @@ class SearchPolicy:
         ValueError: if a value is out of its domain.
 
     Example:
-        >>> SearchPolicy(base="once", later_candidates=3).first_model
-        3
+        >>> SearchPolicy(base="once", later_candidates=3).when
+        'first'
         >>> SearchPolicy().epoch_plan(first=False, searches=10).n_trials
-        2
+        3
     """
 
     base: PolicyName = "epochwise"
@@ -279,10 +281,10 @@ def _require(name: str, value: object, kind: type, word: str | None = None) -> N
 _EPOCHWISE: dict[str, Any] = {
     "first_random": 2,
     "first_model": 5,
-    "stop_below": 0.05,
+    "stop_below": 0.08,
     "later_candidates": 3,
     "when": (0.1, 0.25, 0.5, 0.75),
-    "first_share": 1 / 16,
+    "first_share": 1 / 20,
     "later_share": 1 / 16,
     "min_steps": 50,
     "cooling": 0.25,

@@ -48,6 +48,8 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
 }
 """room or file -> packages that it must not import"""
 INSIDES = {"trainer"}
+MARKS = {"bayesopt": {"_log"}}
+"""room -> private names of others that are part of their interface: BoTorch marks acquisitions of a logarithm so"""
 LOOPS = {"fit_loop", "epoch_loop", "val_loop", "validate_loop"}
 
 TESTS = Path(__file__).parent
@@ -57,10 +59,6 @@ NO_UNIT_TEST = {
     "__init__.py",
     # one call of cli/main.py, which tests/unit/cli/test_main.py runs
     "__main__.py",
-    # fields and no code; tests/unit/scheduler/test_budget.py has each of them decide a price
-    "records/run.py",
-    # its tests are still in tests/bayesopt
-    "bayesopt",
 }
 """rooms and modules without a unit test file of their own; each needs its reason in a comment above it"""
 
@@ -68,10 +66,12 @@ MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
 ALLOWED_LENGTH: dict[str, int] = {
     # one class, the life of a candidate from the rewind to the commit
-    "trainer/epoch_runner.py": 405,
+    "trainer/epoch_runner.py": 435,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
-    "bayesopt/model.py": 380,
-    "bayesopt/search.py": 380,
+    "bayesopt/model.py": 405,
+    "bayesopt/search.py": 420,
+    # one dataclass with its checks, one entry for each field, and the named policies
+    "policy.py": 370,
 }
 """``path`` or ``path:function`` -> lines that it may have; each needs its reason in a comment beside it"""
 
@@ -180,7 +180,9 @@ def insides_faults(path: str, source: str) -> list[str]:
             name = node.attr
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             name = named_by_string(node)
-        if name is not None and (name in LOOPS or (is_private(name) and name not in own)):
+        if name is not None and (
+            name in LOOPS or (is_private(name) and name not in own | MARKS.get(room(path), set()))
+        ):
             faults.append(f"{path}:{node.lineno} reaches for {name}")
     return faults
 
@@ -255,7 +257,7 @@ def modules_without_unit_test(paths: Iterable[str], tests: set[str]) -> list[str
 def unit_tests_without_module(tests: Iterable[str], paths: set[str]) -> list[str]:
     """Unit test files of no module: named ``test_<module>.py``, or ``test_<module>_<aspect>.py`` where one is long."""
     names = {path.rpartition("/")[::2] for path in paths}
-    stems = {(folder, name.removesuffix(".py")) for folder, name in names}
+    stems = {(folder, name.removesuffix(".py").strip("_")) for folder, name in names}
 
     def is_of_a_module(path: str) -> bool:
         folder, _, name = path.rpartition("/")

@@ -19,7 +19,7 @@ from lightning_gammabo import GammaLRSearch
 
 Method = Callable[[Run], Fitted]
 
-POLICIES = ("thesis", "epochwise", "adaptive", "once", "thorough")
+POLICIES = ("thesis", "epochwise", "once", "thorough")
 
 
 def scheduled(schedule: str, longer: int = 1) -> Method:

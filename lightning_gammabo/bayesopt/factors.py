@@ -76,9 +76,8 @@ def make_factors(
     light = (weights < prune * weights.amax(dim=-2, keepdim=True)).detach()
     weights = weights.masked_fill(light, 0.0)
     kept = (~light).movedim(-2, 0).flatten(1).any(dim=1).nonzero().squeeze(-1)
-    used, lengthscale_of = torch.div(kept, nodes.noise_ratios.shape[-1], rounding_mode="floor").unique(
-        return_inverse=True
-    )
+    of_grid = torch.div(kept, nodes.noise_ratios.shape[-1], rounding_mode="floor")
+    used, lengthscale_of = of_grid.unique(return_inverse=True)  # type: ignore[no-untyped-call]
     if math.isinf(prior[0]):
         df, spread = math.inf, torch.ones_like(quad)
     else:
@@ -100,7 +99,8 @@ def make_factors(
 def _whitened(root: Tensor, y: Tensor) -> Tensor:
     # root^-1 y, b' x K x n x m
     if root.ndim > 3:
-        return torch.linalg.solve_triangular(root, y.unsqueeze(-3), upper=False)
+        each: Tensor = torch.linalg.solve_triangular(root, y.unsqueeze(-3), upper=False)
+        return each
     # all batches of outcomes as columns: no copy of the root for each of them
     columns = y.movedim(-2, 0)
     flat: Tensor = torch.linalg.solve_triangular(root, columns.flatten(1).expand(len(root), -1, -1), upper=False)

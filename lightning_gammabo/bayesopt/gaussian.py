@@ -25,9 +25,9 @@ __all__ = ["GaussianBayesOpt"]
 class GaussianBayesOpt(BayesOpt):
     """The same search over ``SingleTaskGP`` with its default priors, and BoTorch's own acquisitions.
 
-    The model is fitted by ``fit_gpytorch_mll`` to standardised scores. Pending trials are believed to score their mean
-    (fantasies in batches would need a ``best_f`` whose shape differs between versions of BoTorch). Should the fit draw random numbers, they come
-    from a fork of the global generator, seeded by (seed, trial number).
+    The model is fitted by ``fit_gpytorch_mll`` to standardised scores. Should the fit draw random numbers, they come
+    from a fork of the global generator, seeded by (seed, trial number). Pending trials are believed to score their
+    mean: the shape of ``best_f`` that a batch of fantasies needs differs between versions of BoTorch.
 
     Args:
         space: the rates that may be proposed.
@@ -68,15 +68,17 @@ class GaussianBayesOpt(BayesOpt):
         )
 
     @property
+    def _in_logs(self) -> bool:
+        return self.acquisition == "log_ei"
+
+    @property
     def _drawn_at(self) -> float:
         return float("inf")
 
     @contextmanager
     def _arithmetic(self) -> Iterator[None]:
         with super()._arithmetic(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # of a fit that was restarted, of two points being few, of EI not being log EI
+            warnings.simplefilter("ignore")  # of restarted fits, of two points being few, of EI without a log
             yield
 
     def _make_model(self, x: Tensor, y: Tensor) -> Model:

@@ -150,10 +150,9 @@ def averaged_nodes(grid: HyperGrid, ratios: Tensor) -> HyperNodes:
     Returns:
         Nodes of ``L`` lengthscales and ``R`` noise ratios.
     """
-    like = {"dtype": ratios.dtype, "device": ratios.device}
-    common = torch.tensor(grid.lengthscales, **like) * math.sqrt(ratios.shape[-1])
-    noise = torch.tensor(grid.noise_ratios, **like)
-    log_prior = torch.tensor(grid.log_prior().tolist(), **like)
+    common = ratios.new_tensor(grid.lengthscales) * math.sqrt(ratios.shape[-1])
+    noise = ratios.new_tensor(grid.noise_ratios)
+    log_prior = ratios.new_tensor(grid.log_prior().tolist())
     shape = (*ratios.shape[:-1], *log_prior.shape)
     return HyperNodes(common.unsqueeze(-1) * ratios.unsqueeze(-2), noise.expand(shape), log_prior.expand(shape))
 

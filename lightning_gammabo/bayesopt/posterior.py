@@ -281,7 +281,8 @@ class StudentTPosterior(Posterior):
         base = base_samples.reshape(sample_shape.numel(), *self.base_sample_shape)
         radius = student_t.inverse_root_chi2(collapsed(base[..., q : q + 1, :], self.batch_shape), self.df)
         index = components_of(collapsed(base[..., q + 1, :], self.batch_shape), self.weights)
-        picked, index = index.unique(return_inverse=True)  # a q x q factor is made for these alone
+        # a q x q factor is made for the components that are picked, and no others
+        picked, index = index.unique(return_inverse=True)  # type: ignore[no-untyped-call]
         loc = self.component_loc.index_select(-3, picked)
         loc, white = loc_and_white(index, base[..., :q, :], loc, self._roots(picked))
         return (loc + radius * white).reshape(self._extended_shape(sample_shape))

@@ -1,4 +1,4 @@
-"""The Gamma posterior of the precision: the conjugate updates of the thesis, and what data say once it is integrated out.
+"""The Gamma posterior of the precision: the conjugate updates of the thesis, and the marginal likelihood.
 
 | symbol | meaning |
 | --- | --- |

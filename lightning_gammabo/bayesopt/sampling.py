@@ -23,7 +23,8 @@ def components_of(pick: Tensor, weights: Tensor) -> Tensor:
     """
     edges = weights.cumsum(dim=-2)
     edges = edges / edges[..., -1:, :]
-    return (torch.special.ndtr(pick).unsqueeze(-2) > edges).sum(dim=-2).clamp_max(weights.shape[-2] - 1)
+    index: Tensor = (torch.special.ndtr(pick).unsqueeze(-2) > edges).sum(dim=-2)
+    return index.clamp_max(weights.shape[-2] - 1)
 
 
 def loc_and_white(index: Tensor, z: Tensor, loc: Tensor, roots: Tensor) -> tuple[Tensor, Tensor]:

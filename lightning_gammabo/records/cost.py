@@ -19,6 +19,7 @@ class RunCost:
     Args:
         epochs: epochs that were trained, searched or not.
         lost: those of them that recovery gave up.
+        retrained: times that an epoch diverged and was trained again.
         train_passes: passes over the training data, the plain ones included.
         val_passes: passes over the validation data.
         extra: what the searches cost beyond the plain fit, validations of candidates included, in passes over the
@@ -30,6 +31,7 @@ class RunCost:
 
     epochs: int
     lost: int
+    retrained: int
     train_passes: float
     val_passes: float
     extra: float
@@ -51,6 +53,8 @@ class RunCost:
         words = f"cost: {self.times_plain:.2f}x a plain fit of {count(self.epochs, 'epoch')}"
         whole = "" if self.planned_epochs in (None, self.epochs) else f" for all {self.planned_epochs} epochs"
         words += "" if self.planned is None else f" (estimated: at most {self.planned:.2f}x{whole})"
+        if self.retrained:
+            words += f"; beyond the estimate: {count(self.retrained, 'time')} an epoch diverged and was trained again"
         kept = self.epochs - self.lost
         if not self.lost or kept < 1:
             return words
@@ -72,12 +76,14 @@ def cost_of(records: Sequence[EpochRecord], trained: Sequence[TrainedEpoch], run
     searched = {record.epoch for record in records}
     plain = [end for end in trained if end.epoch not in searched]
     validation = 0.0 if run is None else run.validation
+    again = sum(end.retrained for end in plain)  # a search's record counts its own
     return RunCost(
         epochs=len(searched) + len(plain),
         lost=len(lost_epochs(trained)),
-        train_passes=sum(record.train_passes for record in records) + len(plain),
+        retrained=sum(end.retrained for end in trained),
+        train_passes=sum(record.train_passes for record in records) + len(plain) + again,
         val_passes=sum(record.val_passes for record in records) + sum(end.loss is not None for end in plain),
-        extra=sum(record.extra_passes(validation) for record in records),
+        extra=sum(record.extra_passes(validation) for record in records) + again,
         seconds=sum(record.seconds for record in records),
         planned=None if run is None else run.planned,
         planned_epochs=None if run is None else run.epochs,

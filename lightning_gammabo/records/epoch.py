@@ -52,6 +52,7 @@ class TrainedEpoch:
         value: the objective of these two or of the logged metric, under its own sign; None if it cannot be computed.
         metrics: every scalar that the Trainer had logged by the end of the epoch, by name.
         not_searched: why no rate was searched, in words; empty for a searched epoch.
+        retrained: how often it diverged, was put back to its start and trained again at a lower rate.
     """
 
     epoch: int
@@ -61,6 +62,7 @@ class TrainedEpoch:
     value: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     not_searched: str = ""
+    retrained: int = 0
 
     @property
     def returned_to(self) -> int | None:
@@ -115,8 +117,7 @@ class EpochRecord:
         n_initial: candidates before a surrogate was asked.
         seed: of this epoch's search.
         policy: name of the policy that planned the search.
-        annealing: factor of the annealing schedule at the epoch's start, 1 at its peak: the peak rate is the chosen
-            rate divided by it.
+        annealing: factor of the annealing schedule at the epoch's start, 1 at its peak; rates of candidates are peaks.
         share: share of the epoch that each candidate was to train.
         scorings: validations on what candidates are scored on.
         score_samples: validation samples that score a candidate; None for all of them.
@@ -161,10 +162,7 @@ class EpochRecord:
     @property
     def peak(self) -> float | None:
         """The rate that was chosen, at the peak of the annealing schedule; None if none was."""
-        chosen = self.chosen
-        if chosen is None:
-            return None
-        return chosen.lr / self.annealing if self.annealing > 0.0 else chosen.lr
+        return None if self.chosen is None else self.chosen.lr
 
     @property
     def ranked_by(self) -> str:

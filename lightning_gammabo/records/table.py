@@ -79,11 +79,11 @@ def epoch_table(
         values = [_short(end.value if end else None)] if named else []
         accuracy = NOTHING if end is None or end.accuracy is None else percent(end.accuracy)
         loss = _short(end.loss if end else None)
-        cells = _marked(epoch, end, lost), *_rates(end, record), loss, accuracy, *values, *_search_cells(record)
+        cells = _marked(epoch, end, lost), *_rates(end, record), loss, accuracy, *values, *_search_cells(record, end)
         rows.append(cells)
     kept = [k for k in range(len(header)) if any(row[k] not in ("", NOTHING) for row in rows)]
     if all(row[1] == row[2] for row in rows):
-        kept.remove(1)  # the peak is the rate itself
+        kept = [index for index in kept if index != 1]  # the peak is the rate itself
     notes = (*_legend(records, trained, run), *_recovery(trained), *_cost(records, trained, run))
     return EpochTable(tuple(header[k] for k in kept), tuple(tuple(row[k] for k in kept) for row in rows), notes)
 
@@ -179,7 +179,8 @@ def _shown(searched: dict[int, EpochRecord], ended: dict[int, TrainedEpoch]) -> 
 
 def _marked(epoch: int, end: TrainedEpoch | None, lost: frozenset[int]) -> str:
     back = "" if end is None or end.returned_to is None else f"<{end.returned_to}"
-    return f"{epoch}{back}{'x' if epoch in lost else ''}"
+    again = "r" if end is not None and end.retrained else ""
+    return f"{epoch}{back}{again}{'x' if epoch in lost else ''}"
 
 
 def _rates(end: TrainedEpoch | None, record: EpochRecord | None) -> tuple[str, str]:
@@ -190,9 +191,9 @@ def _rates(end: TrainedEpoch | None, record: EpochRecord | None) -> tuple[str, s
     return f"{record.peak:.1e}", f"{record.chosen.lr:.1e}"
 
 
-def _search_cells(record: EpochRecord | None) -> tuple[str, ...]:
+def _search_cells(record: EpochRecord | None, end: TrainedEpoch | None) -> tuple[str, ...]:
     if record is None:
-        return NOTHING, NOTHING, "1.0", NOTHING
+        return NOTHING, NOTHING, f"{1.0 + (end.retrained if end else 0):.1f}", NOTHING
     chosen, lost = record.chosen, sum(lost_candidates(record).values())
     value = None if chosen is None else chosen.accuracy if record.ranked_by == "accuracy" else chosen.value
     score = percent(value) if value is not None and record.ranked_by == "accuracy" else _short(value)
@@ -226,7 +227,8 @@ def _legend(records: Sequence[EpochRecord], trained: Sequence[TrainedEpoch], run
 
 
 def _recovery(trained: Sequence[TrainedEpoch]) -> list[str]:
-    return [
+    diverged = ["an epoch marked r diverged and was trained again from its start at the rate shown"]
+    return (diverged if any(end.retrained for end in trained) else []) + [
         f"epoch {end.epoch} went back to the end of epoch {end.returned_to}: "
         f"{count(end.epoch - 1 - end.returned_to, 'epoch')} lost (x)"
         for end in trained

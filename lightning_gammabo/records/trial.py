@@ -50,8 +50,8 @@ class Trial:
     Args:
         number: position among the trials of its search, from 0.
         lr: the learning rate of the first parameter group.
-        origin: where it came from: ``current``, ``region``, ``initial``, ``acquisition``, ``centre``, ``grid``,
-            ``random``, ``list``.
+        origin: where it came from: ``current``, ``usual``, ``region``, ``initial``, ``acquisition``, ``centre``,
+            ``grid``, ``random``, ``list``.
 
     Raises:
         ValueError: if ``lr`` is negative or not finite.

@@ -92,7 +92,8 @@ def plot_cost(history: SearchHistory, ax: Axes | None = None) -> Axes:
     axes = panels(3.5)[0] if ax is None else ax
     searched = {record.epoch: record for record in history}
     epochs = sorted({*searched, *(end.epoch for end in history.trained)})
-    parts = [_parts(searched.get(epoch)) for epoch in epochs]
+    again = {end.epoch: float(end.retrained) for end in history.trained}
+    parts = [_parts(searched.get(epoch), again.get(epoch, 0.0)) for epoch in epochs]
     base = [0.0] * len(epochs)
     kinds = (("candidates", BLUE), ("cut short", ORANGE), ("the epoch itself", GREEN), ("trained again", GREY))
     for kind, (label, colour) in enumerate(kinds):
@@ -184,10 +185,10 @@ def _draw_recoveries(axes: Axes, history: SearchHistory, label: str | None = Non
             label = None  # one entry in the legend
 
 
-def _parts(record: EpochRecord | None) -> tuple[float, float, float, float]:
+def _parts(record: EpochRecord | None, again: float) -> tuple[float, float, float, float]:
     # passes: through to a score, cut short, the committed epoch's own, trained again
     if record is None:
-        return 0.0, 0.0, 1.0, 0.0
+        return 0.0, 0.0, 1.0, again
     through = sum(result.passes for result in record.results if result.state is TrialState.COMPLETE)
     short = sum(result.passes for result in record.results if result.state is not TrialState.COMPLETE)
     rest = max(0.0, record.train_passes - through - short)

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lightning_gammabo.learning_rate.annealing import LONG_RUN
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.records.run import RunShape
@@ -184,8 +185,8 @@ class RunPlan:
         usual = 1.0 + self._usual(first, plans) / total
         shares = f"first search {wide / total:.2f}" + f", later searches {near / total:.2f}" * bool(plans)
         return (
-            f"{text}. Estimated cost: usually {usual:.2f}x, at most {1.0 + planned / total:.2f}x a plain fit ({shares}, "
-            f"validation {(planned - wide - near) / total:.2f})."
+            f"{text}. Estimated cost: usually {usual:.2f}x, at most {1.0 + planned / total:.2f}x a plain fit ({shares}"
+            f", validation {(planned - wide - near) / total:.2f})."
         )
 
     @property
@@ -195,7 +196,10 @@ class RunPlan:
 
     def _at_shares(self, when: Sequence[float]) -> list[int]:
         left = self.shape.epochs_left
-        return [] if left is None else [self.shape.begin + round(float(share) * left) for share in when]
+        # the gate looks for overfitting, which few passes over the data do not bring
+        if left is None or (self.policy.later_gate != "off" and left <= LONG_RUN):
+            return []
+        return [self.shape.begin + round(float(share) * left) for share in when]
 
     def _later_plans(self, epochs: Sequence[int]) -> list[EpochPlan]:
         # of many searches as many as the first one, which is the longest

@@ -121,8 +121,8 @@ class EpochSearch:
         self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
         if says_nothing(record.results):
             self._voice.warn(
-                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score, so nothing was found. Does "
-                "the module write the learning rate itself, or train nothing?"
+                f"epoch {record.epoch}: all {len(record.results)} candidates have the same score: nothing was found. "
+                "Does the module write the learning rate itself, or train nothing?"
             )
         self._voice.inform(search_line(record))
         self._ledger.add(self._trainer, record)
@@ -132,25 +132,19 @@ class EpochSearch:
         self._recovery.last_good = record.chosen.lr
         trained_at = runner.commit(record.chosen.lr)
         if trained_at != record.chosen.lr:
-            times = round(math.log(record.chosen.lr / trained_at, BACK_OFF))
+            times = self._note_retrained(record.chosen.lr, trained_at)
             self._ledger.add(self._trainer, self._recovery.after_rollback(record, trained_at, times=times))
 
     def _search(self, runner: EpochRunner, plan: EpochPlan, progress: SearchProgress) -> EpochRecord:
         epoch, history, budget = self._trainer.current_epoch, self._ledger.history, self._budget
-        current, annealing, optimizers = runner.rates.reference, self._rates.annealing_value, self._trainer.optimizers
-        proposals, around = self._range.proposals(epoch, plan, current, optimizers=optimizers)
-        first = plan.wide and not history
-        rules = SearchRules(self._plan, self._objective, first=first, history=history)
-        length = [plan]  # the present one is the last
+        current, first = runner.rates.reference, plan.wide and not history
+        annealing = self._rates.annealing_value
+        proposals, around = self._range.proposals(epoch, plan, current, optimizers=self._trainer.optimizers)
+        bounds = (proposals.space.low, proposals.space.high)
+        rules = SearchRules(self._plan, self._objective, first=first, history=history, bounds=bounds, search=plan)
 
         def lengthens(results: Sequence[Result], quarters: Sequence[float]) -> Search | None:
-            longer = rules.longer(length[-1], results, quarters)
-            if longer is None:
-                return None
-            length.append(longer)
-            runner.plan = self._lasting(longer)
-            again = replace(longer, n_initial=1)
-            return self._range.proposals(epoch, again, current, optimizers=optimizers, part=len(length) - 1)[0]
+            return self._lengthened(runner, rules, current) if rules.lengthen(results, quarters) else None
 
         scheduler = HyperparameterScheduler(
             self._objective,
@@ -160,24 +154,35 @@ class EpochSearch:
             # the first search alone; a list of rates is the user's own choice
             settles=self._plan.policy.smooth_first and first and self._range.n_listed is None,
             progress=progress,
-            affords=lambda results: budget.affords(history, results, length[-1], epoch),
+            affords=lambda results: budget.affords(history, results, rules.search, epoch),
             ranked_before=any(old.chosen is not None for old in history),
             stops=rules.stops,
-            lengthens=lengthens if rules.may_lengthen(plan) else None,
+            weighs=rules.weigh,
+            lengthens=lengthens if rules.may_lengthen else None,
         )
-        record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around)
+        origin = "usual" if plan.wide else "region"
+        record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around, origin=origin)
+        return self._completed(replace(record, annealing=annealing), rules, bounds)
+
+    def _lengthened(self, runner: EpochRunner, rules: SearchRules, current: float) -> Search:
+        # the search that begins anew, with longer candidates
+        runner.plan = self._lasting(rules.search)
+        again = replace(rules.search, n_initial=1)
+        optimizers, epoch = self._trainer.optimizers, self._trainer.current_epoch
+        return self._range.proposals(epoch, again, current, optimizers=optimizers, part=rules.lengthened)[0]
+
+    def _completed(self, record: EpochRecord, rules: SearchRules, bounds: tuple[float, float]) -> EpochRecord:
         return replace(
             record,
             sampler=search_name(self._given.sampler),
-            min_lr=proposals.space.low,
-            max_lr=proposals.space.high,
-            n_initial=plan.n_initial,
-            seed=self._range.seed_of(epoch, len(length) - 1),
+            min_lr=bounds[0],
+            max_lr=bounds[1],
+            n_initial=rules.search.n_initial,
+            seed=self._range.seed_of(record.epoch, rules.lengthened),
             policy=self._plan.policy.name,
-            annealing=annealing,
-            share=length[-1].share,
+            share=rules.search.share,
             score_samples=self._scoring.scored,
-            rule=self._determinant(plan).rule,
+            rule=self._determinant(rules.search).rule,
             n_sigma=self._plan.policy.n_sigma,
         )
 
@@ -204,7 +209,14 @@ class EpochSearch:
             current = runner.rates.reference
         trained_at = runner.train_natively(current)
         if trained_at != current:
+            self._note_retrained(current, trained_at)
             self._recovery.say_rollback(self._trainer.current_epoch, current, trained_at)
+
+    def _note_retrained(self, lr: float, trained_at: float) -> int:
+        # how often the epoch was put back to its start and trained again
+        times = round(math.log(lr / trained_at, BACK_OFF))
+        self._ledger.retrained[self._trainer.current_epoch] = times
+        return times
 
     def _determinant(self, plan: EpochPlan) -> Determinant:
         policy = self._plan.policy

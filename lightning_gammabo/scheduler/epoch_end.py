@@ -82,7 +82,14 @@ class EpochEnds:
         loss, accuracy, value = self._values(metrics)
         reason = self._reasons.pop(epoch, "" if plan.searches(epoch) else why_not(plan, epoch))
         trained = TrainedEpoch(
-            epoch=epoch, rate=rate, loss=loss, accuracy=accuracy, value=value, metrics=metrics, not_searched=reason
+            epoch=epoch,
+            rate=rate,
+            loss=loss,
+            accuracy=accuracy,
+            value=value,
+            metrics=metrics,
+            not_searched=reason,
+            retrained=self._ledger.retrained.pop(epoch, 0),
         )
         self._ledger.note_epoch(trainer, trained)
 

@@ -190,12 +190,13 @@ class EpochStart:
         return bool(found)
 
     def _restore_best(self, trainer: Trainer, loss: float | None) -> None:
+        falls = self._rates.annealing not in ("constant", "plateau")
         found = self._recovery.best_weights.see(
             trainer.current_epoch - 1,
             loss,
             trainer.lightning_module,
             trainer.optimizers,
-            annealing=self._rates.annealing_value,
+            annealing=self._rates.annealing_value if falls else 0.0,  # what does not fall by itself is no excuse
             batches=self._batches,
         )
         if found is not None:

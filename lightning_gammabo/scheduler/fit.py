@@ -29,6 +29,7 @@ from lightning_gammabo.trainer.compat import remarks
 from lightning_gammabo.trainer.epoch_loop import make_iterator, watch_loader
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
 from lightning_gammabo.trainer.inspection import (
+    batches_done,
     check_lightning,
     goes_on_inside,
     needs_native_batches,
@@ -164,7 +165,7 @@ class FitSession:
         epochs = self.plan.shape.epochs_left
         self.start.look_back(trainer, self.ledger.history, epochs=epochs, resumed=self._resume is not None)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
-        guard.follow(progress_of(trainer, 0))
+        guard.follow(progress_of(trainer, batches_done(trainer)))
         watched = self._policy.recover and bool(self.ledger.history)
         return self._resume is not None or watched or self.plan.searches(trainer.current_epoch)
 

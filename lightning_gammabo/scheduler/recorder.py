@@ -25,10 +25,12 @@ class Ledger:
 
     Attributes:
         history: the records so far.
+        retrained: by epoch, not yet noted as ended: how often it diverged and was trained again.
     """
 
     def __init__(self, path: str | None, voice: Voice, *, logs: bool = True) -> None:
         self.history = SearchHistory()
+        self.retrained: dict[int, int] = {}
         self._path = path
         self._logs = logs
         self._voice = voice

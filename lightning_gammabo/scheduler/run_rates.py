@@ -9,6 +9,7 @@ from lightning_gammabo.learning_rate.controller import LearningRates, Mode, Rate
 from lightning_gammabo.learning_rate.lookahead import Forecast
 from lightning_gammabo.records import EpochRate
 from lightning_gammabo.trainer.forecast import forecast_of
+from lightning_gammabo.trainer.inspection import batches_done
 from lightning_gammabo.trainer.messages import Voice
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class RunRates:
             schedulers, trainer.optimizers, mode=mode, anchor=self.annealing, scheduled_peak=peak, state=self._state
         )
         self.guard.plateau.patience = _patience(trainer)
-        self.guard.follow(progress_of(trainer, 0))
+        self.guard.follow(progress_of(trainer, batches_done(trainer)))
         self.taken_over, self._state = True, None
         names = ", ".join(sorted({type(scheduler).__name__ for scheduler in schedulers}))
         if schedulers and mode == "scale":

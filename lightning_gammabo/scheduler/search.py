@@ -90,6 +90,8 @@ class HyperparameterScheduler:
             fails, instead of ending the run.
         stops: asked after each candidate, with the results and the expected improvement of another one: why no more are
             trained, or None.
+        weighs: called before each proposal, with the search and the leader: sets the search's belief about the best
+            rate's place.
         lengthens: asked with the results and the leader's mean training losses by quarter: makes candidates longer
             where they are too short to tell, and gives the search that begins anew; else None.
         settles: whether the last candidate is the centre of the rates that scored well
@@ -109,6 +111,7 @@ class HyperparameterScheduler:
         settles: bool = False,
         stops: Callable[[Sequence[Result], float | None], str | None] | None = None,
         lengthens: Callable[[Sequence[Result], Sequence[float]], Search | None] | None = None,
+        weighs: Callable[[Search, Result | None], object] | None = None,
     ) -> None:
         self._objective = objective
         self._keys = keys
@@ -119,6 +122,7 @@ class HyperparameterScheduler:
         self._judge = Judge(objective, keys, alone=n_trials == 1, ranked_before=ranked_before)
         self._stops = stops or (lambda results, gain: None)
         self._lengthens = lengthens
+        self._weighs = weighs or (lambda proposals, leader: None)
         self._settles = settles and n_trials > FEWEST
         self._baselines = 0
         self._short: list[Result] = []  # candidates that were too short, and do not count
@@ -131,6 +135,7 @@ class HyperparameterScheduler:
         epoch: int,
         current_lr: float,
         around: Sequence[float] = (),
+        origin: str = "region",
     ) -> EpochRecord:
         """Try candidates, the present rate first, and choose one.
 
@@ -140,6 +145,7 @@ class HyperparameterScheduler:
             epoch: the epoch, from 0.
             current_lr: the rate that the optimizer would use now.
             around: rates to try next, before the search proposes.
+            origin: where those come from: ``region``, or ``usual`` for the optimizer's usual rate.
 
         Returns:
             The record of the search; committing its choice is the caller's.
@@ -153,8 +159,9 @@ class HyperparameterScheduler:
             seen.val_passes = self._learn_reference(runner)
             proposals.enqueue(current_lr)
             for lr in around:
-                proposals.enqueue(lr, origin="region")
+                proposals.enqueue(lr, origin=origin)
             while self._goes_on(runner, seen, proposals):
+                self._weighs(proposals, seen.leader)
                 trial = self._ask(runner, proposals, seen.results)
                 self._try(runner, proposals, trial, seen)
                 longer = self._longer(seen)

@@ -116,6 +116,9 @@ class SearchRange:
             options = {"inside": 0.0}  # in a neighbourhood the best rate may as well lie at an end
         elif sampler == "gamma" and self._prior:
             options = {"prior": place_prior(optimizers, current)}
+            usual = usual_rate(optimizers)
+            differs = usual is not None and abs(math.log10(usual / current)) >= SAME_PLACE
+            around = [usual] if usual is not None and differs and low <= usual <= high and plan.n_trials > 1 else []
         return make_search(
             sampler, space, seed=seed, n_initial=plan.n_initial, n_trials=plan.n_trials, **options
         ), around
@@ -133,7 +136,9 @@ class SearchRange:
         return int(np.random.SeedSequence([self._seed, epoch + 1_000_003 * part]).generate_state(1)[0])
 
 
-PRIOR_SCALE, PRIOR_DF = 0.5, 2.0
+SAME_PLACE = 0.15
+"""decades within which two rates are not both worth a candidate"""
+PRIOR_SCALE, PRIOR_DF = 0.5, 3.0
 """scale in decades, and degrees of freedom, of the belief about the best peak around the optimizer's usual rate"""
 UNKNOWN_SCALE = 0.7
 """scale where the optimizer has no usual rate, around the configured one"""

@@ -6,22 +6,29 @@ import math
 import statistics
 from collections.abc import Sequence
 
+from lightning_gammabo.bayesopt import BayesOpt, PlacePrior, Search
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.scheduler.budget import RunPlan
 
-__all__ = ["SearchRules", "gate_reason", "has_seen_enough", "progress_ratio", "says_nothing"]
+__all__ = ["SearchRules", "gate_reason", "has_learnt", "has_seen_enough", "progress_ratio", "says_nothing"]
 
 LEAST = 3
 """candidates that every search over the whole range trains"""
 NOT_BEGUN = 3.0
 """ratio of late to early progress from which on learning has not begun"""
+REACH = 1.0
+"""decades within which the leader's neighbours have to lie, and the usual rate to count"""
+AT_END = 0.1
+"""decades from the upper end of the range within which nothing above needs to be tried"""
 LEARNT = 0.1
 """least progress of the leader, as ``log(untrained loss / loss)``, before a search may stop"""
 
 
-def has_seen_enough(results: Sequence[Result], gain: float | None, below: float, objective: Objective) -> bool:
+def has_seen_enough(
+    results: Sequence[Result], gain: float | None, below: float, objective: Objective, bounds: tuple[float, float]
+) -> bool:
     """Whether another candidate is not worth its price.
 
     Args:
@@ -29,20 +36,46 @@ def has_seen_enough(results: Sequence[Result], gain: float | None, below: float,
         gain: expected improvement of the score by another one; None where nobody knows.
         below: the price, as an improvement of the logarithm of the loss.
         objective: what candidates are ranked by.
+        bounds: lowest and highest rate that may be proposed.
 
     Returns:
-        Whether at least three candidates were trained, the best of them has learnt something, and the expected
-        improvement is below the price. Scores that are no logarithm of a loss are measured by the best loss, or by
-        their standard deviation.
+        Whether at least three candidates were trained, the best of them has learnt something and has a neighbour on
+        either side, and the expected improvement is below the price. Scores that are no logarithm of a loss are
+        measured by the best loss, or by their standard deviation.
     """
     scored = [result for result in results if result.score is not None]
     if gain is None or len(results) < LEAST or not scored:
         return False
     leader = max(scored, key=lambda result: result.score or -math.inf)
-    reference = objective.reference_loss
-    if reference and leader.loss is not None and leader.loss > 0.0 and math.log(reference / leader.loss) < LEARNT:
+    if not has_learnt(leader, objective) or not _is_bracketed(leader, results, bounds):
         return False
     return gain < below * _unit(scored, leader, objective)
+
+
+def has_learnt(leader: Result, objective: Objective) -> bool:
+    """Whether the best candidate is better than the untrained network.
+
+    Args:
+        leader: the best candidate.
+        objective: what candidates are ranked by.
+
+    Returns:
+        Whether its loss has fallen by a tenth; True where that cannot be known.
+    """
+    reference = objective.reference_loss
+    if not reference or leader.loss is None or leader.loss <= 0.0:
+        return True
+    return math.log(reference / leader.loss) >= LEARNT
+
+
+def _is_bracketed(leader: Result, results: Sequence[Result], bounds: tuple[float, float]) -> bool:
+    # whether a rate above and one below were tried within a decade, or the range ends there
+    place = math.log10(leader.lr)
+    steps = [math.log10(result.lr) - place for result in results if result.lr > 0.0]
+    low, high = (math.log10(bound) - place for bound in bounds)
+    above = high < AT_END or any(0.0 < step <= REACH for step in steps)
+    below = low > -REACH or any(-REACH <= step < 0.0 for step in steps)
+    return above and below
 
 
 def _unit(scored: Sequence[Result], leader: Result, objective: Objective) -> float:
@@ -123,15 +156,39 @@ class SearchRules:
         objective: what candidates are ranked by.
         first: whether it is the first search of the run.
         history: the searches before.
+        bounds: lowest and highest rate that may be proposed.
+        search: the plan of this search.
+
+    Attributes:
+        search: the plan of this search, with the length that its candidates have by now.
+        lengthened: how often they were made longer.
     """
 
-    def __init__(self, plan: RunPlan, objective: Objective, *, first: bool, history: Sequence[EpochRecord]) -> None:
+    def __init__(
+        self,
+        plan: RunPlan,
+        objective: Objective,
+        *,
+        first: bool,
+        history: Sequence[EpochRecord],
+        bounds: tuple[float, float],
+        search: EpochPlan,
+    ) -> None:
+        self.search = search
+        self.lengthened = 0
         self._plan = plan
         self._policy = plan.policy
         self._objective = objective
         self._first = first
         self._history = history
-        self._lengthened = 0
+        self._bounds = bounds
+        self._belief: PlacePrior | None = None
+
+    @property
+    def may_lengthen(self) -> bool:
+        """Whether candidates may turn out too short: those of the first search, by a share of the run."""
+        by_share = self.search.until is not None and self._policy.first_share != "epoch"
+        return self._first and by_share and self.search.n_trials >= LEAST
 
     def stops(self, results: Sequence[Result], gain: float | None) -> str | None:
         """Why no more candidates are trained.
@@ -144,40 +201,47 @@ class SearchRules:
             The reason in words; None where another one is trained.
         """
         below, gate = self._policy.stop_below, self._policy.later_gate
-        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective):
+        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective, self._bounds):
             return f"another candidate is expected to gain less than {below:g}"
         if not self._first and gate != "off" and len(results) == 1:
             return gate_reason(results[0], self._history, gate)
         return None
 
-    def may_lengthen(self, plan: EpochPlan) -> bool:
-        """Whether candidates may turn out too short: those of the first search, by a share of the run.
+    def weigh(self, proposals: Search, leader: Result | None) -> None:
+        """Set a belief about the best rate's place aside while what was seen speaks against it.
 
         Args:
-            plan: the search.
-
-        Returns:
-            Whether they may.
+            proposals: the search; one that has no belief is left alone.
+            leader: the best candidate so far.
         """
-        return self._first and plan.until is not None and plan.n_trials >= LEAST and self._policy.first_share != "epoch"
+        self._belief = getattr(proposals, "prior", None) or self._belief
+        if isinstance(proposals, BayesOpt) and self._belief is not None:
+            proposals.prior = self._belief if self._is_borne_out(self._belief, leader) else None
 
-    def longer(self, plan: EpochPlan, results: Sequence[Result], quarters: Sequence[float]) -> EpochPlan | None:
-        """The plan with candidates of twice the length, where learning has not begun.
+    def lengthen(self, results: Sequence[Result], quarters: Sequence[float]) -> bool:
+        """Double the length of candidates where learning has not begun and the epoch has room for it.
 
         Args:
-            plan: the search as it is.
-            results: its candidates so far.
+            results: the candidates so far.
             quarters: the leader's mean training loss in each quarter.
 
         Returns:
-            The plan; None where the candidates are long enough.
+            Whether they are longer now, so that the search begins anew.
         """
-        tested = LEAST if self._lengthened == 0 else LEAST - 1
-        ratio = progress_ratio(self._objective.reference_loss, quarters) if len(results) == tested else None
-        if ratio is None or ratio <= NOT_BEGUN or plan.until is None:
-            return None
-        longer = self._plan.lasting(plan, 2 * plan.until // self._plan.shape.accumulate)
-        if longer.until == plan.until:
-            return None
-        self._lengthened += 1
-        return longer
+        tested = len(results) >= (LEAST if self.lengthened == 0 else LEAST - 1)
+        ratio = progress_ratio(self._objective.reference_loss, quarters) if tested else None
+        until = self.search.until
+        if ratio is None or ratio <= NOT_BEGUN or until is None:
+            return False
+        longer = self._plan.lasting(self.search, 2 * until // self._plan.shape.accumulate)
+        if longer.until is None or longer.until <= until:
+            return False
+        self.search = longer
+        self.lengthened += 1
+        return True
+
+    def _is_borne_out(self, belief: PlacePrior, leader: Result | None) -> bool:
+        # whether the leader has learnt something within a decade of the rate that is believed in
+        if leader is None or leader.lr <= 0.0:
+            return False
+        return has_learnt(leader, self._objective) and abs(math.log10(leader.lr) - belief.centre) <= REACH

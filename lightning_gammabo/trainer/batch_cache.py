@@ -7,6 +7,7 @@ random number generators that it came with.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_gammabo.trainer.patch import replaced
 from lightning_gammabo.trainer.snapshot.restorers import slots_of
 from lightning_gammabo.trainer.snapshot.rng import RngState
 
@@ -26,7 +28,10 @@ TAPE_LIMIT = 2 << 30
 VALIDATION_LIMIT = 256 << 20
 """bytes of one validation's batches that are kept at the most; a larger one is read anew each time"""
 
-_OWN = ("_batches", "_fetcher", "_limit", "_overflow", "_position", "_reason", "_size", "_started", "done", "fetched")
+_OWN = (
+    "_batches", "_fetcher", "_first", "_limit", "_overflow", "_position", "_reason", "_size", "_started", "done",
+    "fetched",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class _Entry:
     batch: Any
     rng: RngState
     done: bool
+    loaders: list[Any]
+    """what stateful loaders say of themselves at that batch"""
 
 
 class BatchTape:
@@ -59,6 +66,7 @@ class BatchTape:
         self._size = 0
         self._overflow: Any = None
         self._started: RngState | None = RngState.take() if started else None
+        self._first = _states_of(fetcher) if started else []
         self.fetched: int = fetcher.fetched
         self.done: bool = fetcher.done
 
@@ -104,11 +112,27 @@ class BatchTape:
     def __iter__(self) -> Iterator[Any]:
         if self._started is None:
             iter(self._fetcher)
-            self._started = RngState.take()
+            self._started, self._first = RngState.take(), _states_of(self._fetcher)
         else:
             self._started.restore()
         self.rewind()
         return self
+
+    @contextlib.contextmanager
+    def loaders_of_the_step(self) -> Iterator[None]:
+        """Within the block a checkpoint has the states of stateful loaders at the batch that was given out last.
+
+        Yields:
+            Nothing.
+        """
+        loader = self._fetcher.combined_loader
+        with replaced(loader, "_state_dicts", self._loader_states):
+            yield
+
+    def _loader_states(self) -> list[Any]:
+        if self._position and self._position <= len(self._batches):
+            return copy.deepcopy(self._batches[self._position - 1].loaders)
+        return copy.deepcopy(self._first) if not self._position else _states_of(self._fetcher)
 
     def __next__(self) -> Any:
         if self._position == len(self._batches) and not self._record():
@@ -134,7 +158,8 @@ class BatchTape:
                 "persistent_workers=False), limit the epoch with Trainer(limit_train_batches=...), or search with "
                 "one candidate only (n_initial=1, n_iterations=0)."
             )
-        self._batches.append(_Entry(copy.deepcopy(batch), RngState.take(), self._fetcher.done))
+        states = _states_of(self._fetcher)
+        self._batches.append(_Entry(copy.deepcopy(batch), RngState.take(), self._fetcher.done, states))
         return True
 
     def _unkept(self) -> Any:
@@ -170,6 +195,13 @@ class TapeShelf:
             self._tapes.append(BatchTape(fetcher, None, started=False, limit=VALIDATION_LIMIT))
         self._next += 1
         return self._tapes[self._next - 1]
+
+
+def _states_of(fetcher: Any) -> list[Any]:
+    # what Lightning puts into a checkpoint; past a stand-in of loaders_of_the_step
+    loader = fetcher.combined_loader
+    states: list[Any] = copy.deepcopy(type(loader)._state_dicts(loader))
+    return states
 
 
 def _size(tree: Any) -> int:

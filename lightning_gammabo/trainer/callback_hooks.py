@@ -8,6 +8,7 @@ prevented is prevented where Lightning calls the hooks.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -17,6 +18,7 @@ __all__ = [
     "for_candidates",
     "has_batch_hooks",
     "hook_owner",
+    "logs_in_validation",
     "only_shows",
     "takes_part",
 ]
@@ -33,8 +35,17 @@ _BATCH_HOOKS = (*_INPUT_HOOKS, "on_train_batch_end")
 _OBSERVERS = {"LearningRateMonitor", "DeviceStatsMonitor"}
 # callbacks of Lightning that keep averaged weights: plain state, which is rewound with the module's
 _AVERAGING = {"WeightAveraging"}
+_VALIDATION_HOOKS = (
+    "on_validation_start",
+    "on_validation_epoch_start",
+    "on_validation_batch_start",
+    "on_validation_batch_end",
+    "on_validation_epoch_end",
+    "on_validation_end",
+)
 # ... and those that only show: they are not called, and hold nothing to rewind. The search writes rates in candidates
 _SHOWING = {"ProgressBar", "GammaLRSearch"}
+_LIGHTNING = ("lightning.", "lightning_fabric.", "pytorch_lightning.")
 
 Listener = tuple[Any, Collection[str] | None]
 """a callback, and the names of its hooks that are called; None for all of them"""
@@ -61,9 +72,27 @@ def takes_part(callback: object) -> bool:
         callback: one of the Trainer's callbacks.
 
     Returns:
-        True for those that log steps, that average weights, or that may change batches and gradients.
+        True for those that log steps or in validations, that average weights, or that may change batches and gradients.
     """
-    return bool(_kinds(callback) & (_OBSERVERS | _AVERAGING)) or changes_batches(callback)
+    known = bool(_kinds(callback) & (_OBSERVERS | _AVERAGING))
+    return known or changes_batches(callback) or logs_in_validation(callback)
+
+
+def logs_in_validation(callback: object) -> bool:
+    """Whether a callback of the user's logs what candidates may be ranked by, as an evaluator does.
+
+    Args:
+        callback: one of the Trainer's callbacks.
+
+    Returns:
+        True where it has a hook of the validation, and code of its own that calls something by the name ``log`` or
+        ``log_dict``.
+    """
+    if _kinds(callback) & _SHOWING or not any(has_hook(callback, hook) for hook in _VALIDATION_HOOKS):
+        return False
+    own = [base for base in type(callback).__mro__ if not base.__module__.startswith(_LIGHTNING)]
+    functions = [value for base in own for value in vars(base).values() if isinstance(value, types.FunctionType)]
+    return any({"log", "log_dict"} & set(function.__code__.co_names) for function in functions)
 
 
 def only_shows(callback: object) -> bool:
@@ -125,11 +154,17 @@ def for_candidates(callbacks: Iterable[object]) -> list[Listener]:
         callbacks: those that take part.
 
     Returns:
-        All hooks of those that only log or that average weights; of the others those that can change a step.
+        All hooks of those that only log or that average weights; of the others those that can change a step, and those
+        of the validation where they log there.
     """
-    return [
-        (callback, None if _kinds(callback) & (_OBSERVERS | _AVERAGING) else _INPUT_HOOKS) for callback in callbacks
-    ]
+    return [(callback, _hooks_of(callback)) for callback in callbacks]
+
+
+def _hooks_of(callback: object) -> Collection[str] | None:
+    if _kinds(callback) & (_OBSERVERS | _AVERAGING):
+        return None
+    changing = _INPUT_HOOKS if changes_batches(callback) else ()
+    return (*changing, *(_VALIDATION_HOOKS if logs_in_validation(callback) else ()))
 
 
 def _kinds(callback: object) -> set[str]:

@@ -8,9 +8,11 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.records import TrialState
+from lightning_gammabo.trainer.distributed import ErrorKind, error_over_ranks
 from lightning_gammabo.trainer.inspection import module_of
 from lightning_gammabo.trainer.messages import Voice
 from lightning_gammabo.trainer.patch import replaced
+from lightning_gammabo.trainer.snapshot.sharding import is_sharded
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -23,7 +25,16 @@ class StopIterationInStep(RuntimeError):
 
 
 class RaisedOnRanks(RuntimeError):
-    """User code raised on at least one rank; all ranks leave the candidate at the same step."""
+    """User code raised on at least one rank; all ranks leave the candidate at the same step.
+
+    Args:
+        message: what was raised.
+        out_of_memory: whether a rank ran out of memory.
+    """
+
+    def __init__(self, message: str, *, out_of_memory: bool = False) -> None:
+        super().__init__(message)
+        self.out_of_memory = out_of_memory
 
 
 class CandidateErrors:
@@ -124,6 +135,11 @@ class CandidateErrors:
         if trainer.world_size == 1 or lr == self._present:
             yield
             return
+        if is_sharded(trainer.lightning_module):
+            # each forward pass communicates: where one rank stops, all have to
+            with replaced(trainer.strategy, "validation_step", self._agreed(trainer.strategy.validation_step)):
+                yield
+            return
         errors: list[Exception] = []
         native = trainer.strategy.validation_step
 
@@ -150,9 +166,10 @@ class CandidateErrors:
         return step
 
     def _raise_on_all(self, error: Exception | None) -> None:
-        strategy: Any = self._trainer.strategy
-        if strategy.reduce_boolean_decision(error is not None, all=False):
-            raise RaisedOnRanks(in_words(error) if error is not None else "raised on another rank") from error
+        raised = error_over_ranks(error, self._trainer.strategy.root_device, self._trainer.world_size)
+        if raised is not None:
+            message = in_words(error) if error is not None else "raised on another rank"
+            raise RaisedOnRanks(message, out_of_memory=raised is ErrorKind.OUT_OF_MEMORY) from error
 
     def _advance(self, native: Callable[[Any], None], lr: float) -> Callable[[Any], None]:
         progress = self._trainer.fit_loop.epoch_loop.batch_progress

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +19,18 @@ from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
 from lightning_gammabo.trainer.candidate_plan import CandidatePlan, RateWriter, cooling_within
 from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
 from lightning_gammabo.trainer.epoch_loop import Run, end_batch, go_on, makes_iterator, train_until
+from lightning_gammabo.trainer.hook_dispatch import these_called_too
 from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Aside, Told
-from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe
+from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
 from lightning_gammabo.trainer.patch import nothing, replaced
-from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, end_threads, threaded, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.roots import data_image
 from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
+from lightning_gammabo.trainer.snapshot.tensors import is_finite
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
-from lightning_gammabo.trainer.watch import Sane, Watch
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -37,8 +39,11 @@ __all__ = ["EpochRunner"]
 
 BACK_OFF = 4.0
 """an epoch that diverged after its search is trained again at its rate divided by this"""
+SUSPICIOUS = 1.5
+"""an epoch whose training loss ends so many times above that of its search is validated before it is kept"""
 _TRIES = 3
-_WHOLE = CandidatePlan()
+
+Sane = Callable[[Outcome], bool]
 
 
 class EpochRunner:
@@ -56,7 +61,7 @@ class EpochRunner:
         replay: whether the winner's epoch is trained once more instead of copied.
         once: whether no more than one epoch will be trained: then batches need not be had again.
         scoring: what candidates are scored on.
-        plan: what each candidate trains.
+        plan: what each candidate trains; None for the whole epoch.
         drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
         watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
         sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
@@ -64,8 +69,8 @@ class EpochRunner:
 
     Attributes:
         rates: the learning rates at the start of the epoch.
+        plan: what candidates train from now on.
         stateful: paths of iterators in the user's objects that cannot be put back.
-        plan: what the next candidate trains; may be set between two of them, to make them longer.
     """
 
     def __init__(
@@ -80,7 +85,7 @@ class EpochRunner:
         replay: bool,
         once: bool = False,
         scoring: ScoringSet | None = None,
-        plan: CandidatePlan = _WHOLE,
+        plan: CandidatePlan | None = None,
         drop_at: float | None = None,
         watched: bool = False,
         sane: Sane | None = None,
@@ -98,33 +103,38 @@ class EpochRunner:
         # another has to be made like it
         made_before = not makes_iterator(trainer)
         self._mark = mark if made_before else None
-        reason = unreplayable(train_loaders(trainer))
+        reason = unreplayable(train_loaders(trainer)) or threaded(trainer)
         if made_before and (mark is None or fetcher.fetched != mark.fetched):
             reason = reason or "the first epoch's iterator was made, or partly used, by something else"
-        keeps = reason is not None and not once
-        self._tape = BatchTape(fetcher, reason or "", started=made_before) if keeps else None
+        self.plan = plan or CandidatePlan()
+        # a candidate that cools reads batches that the chosen one has to read again
+        keeps = (reason is not None or self.plan.cooling > 0) and not once
+        self._tape = BatchTape(fetcher, reason, started=made_before) if keeps else None
+        self._reads_again = reason is None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
         self._aside = Aside(trainer, guard, self._validation, on_batch)
         self._errors = CandidateErrors(trainer, self.rates.reference)
-        self.plan = plan
         self._drop_at = drop_at
-        self._watch = Watch(trainer, self._aside, sane, self._state if self._validation.repeatable else None)
         self._watched = watched
+        self._sane = sane
         self._fresh = True
         self._lr = 0.0
-        self._at = 0
-        self._ended: _EndState | None = None
+        self._at = self._end_at = 0
+        self._holds_weights = False
+        self._ended: TrainerState | None = None
         self._leader: _EndState | None = None
-        self._spare: TrainerState | None = None  # its copies may be written over
-        self._cooled: BatchTape | None = None  # batches of the last candidate's cooling
         self._rival: Sequence[Tensor] = ()
         self._losses: Sequence[Tensor] = ()
+        self._told: Told | None = None
+        self._tail = False
 
     def __enter__(self) -> EpochRunner:
         self._start = self._state()
         self._aside.known = self._start.visited
         self.stateful = [path for path in self._start.unheld if path.startswith(("module", "datamodule", "callback"))]
-        self._norms = RunningStatistics(self._module)
+        self._norms = RunningStatistics(self._module) if self.plan.until is not None else None
+        again = self._tape is not None and self._reads_again
+        self._data = data_image(train_loaders(self._trainer)) if again else None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -135,10 +145,8 @@ class EpochRunner:
     def holds(self) -> bool:
         """Whether :meth:`commit` takes over the candidate kept last, instead of training it again."""
         leader = self._leader
-        if leader is None or leader.done or self._tape is not None:
-            return leader is not None
-        # the loader's iterator stands where it ended, or the batches from there on are kept
-        return leader.at == self._at and leader.cooled == (self._cooled is not None)
+        kept = self._tape is not None and self._tape.complete
+        return leader is not None and (leader.done or kept or leader.at == self._at)
 
     def agree(self, value: Any) -> Any:
         """One value for all ranks: that of rank 0.
@@ -182,25 +190,27 @@ class EpochRunner:
         if not self._fresh:
             self._rewind()
         self._fresh = False
-        if self._ended is not None and self._ended.cooled:
-            self._spare = self._ended.state
-        self._ended, self._lr, self._at, self._losses = None, lr, 0, ()
+        self._ended = None
+        self._lr = lr
         self.rates.set(lr)
-        writer = RateWriter(self._trainer, lr, self.plan.miniature)
+        writes = self.plan.cooling > 0 or self.plan.miniature is not None
+        writer = RateWriter(self._trainer, lr, self.plan.miniature) if writes else None
         drop_after = _share_of(self._drop_at, self.plan.until or self._trainer.num_training_batches)
         with self._aside.entered(drop_after=drop_after, rival=self._rival, writer=writer) as probe:
             outcome = self._outcome(lr, probe, writer)
         self._errors.note_end(lr, outcome.state)
-        if outcome.state is TrialState.FAILED:
+        if outcome.state is not TrialState.COMPLETE:
             forget_interrupted_step(self._module)
+        if outcome.state is TrialState.FAILED:
             torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
-        if self._cooled is not None and not self._all(self._cooled.complete):
-            self._cooled = None
         return outcome
 
-    def _outcome(self, lr: float, probe: Probe, writer: RateWriter) -> Outcome:
+    def _outcome(self, lr: float, probe: Probe, writer: RateWriter | None) -> Outcome:
         try:
-            metrics = self._train_and_score(probe, writer)
+            with self._errors.watched(lr):
+                self._train_to_the_end(probe, writer)
+            metrics = self._score()
+            self._losses = probe.kept_losses
             return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
         except Diverged as diverged:
             return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
@@ -218,25 +228,23 @@ class EpochRunner:
             self._errors.describe(error, lr)
             raise
         finally:
-            self._at = self._at or self._loop.batch_progress.current.ready
+            self._at = self._loop.batch_progress.current.ready
 
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""
         self._rival = self._losses
         # a checkpoint that user code asks for is written when the winner's epoch is trained again
         self.replay = self.replay or bool(self.agree(self._aside.saves))
-        ended, older = self._ended, self._leader
-        self._ended = self._leader = None
-        if self.replay or ended is None:
+        if self.replay or self._ended is None or self._told is None:
             return
-        spare = older.state if older is not None else None
-        if ended.cooled:
-            self._spare = spare
-        elif not self._all(ended.state.hold_weights(reuse=spare)):
+        older = self._leader.state if self._leader is not None else None
+        self._leader = None  # its copies are written over
+        if not (self._holds_weights or self._all(self._ended.hold_weights(reuse=older))):
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
-        self._leader = ended
+        done = self.plan.until is None or self._end_at < self.plan.until
+        self._leader = _EndState(self._ended, self._told, self._tail, self._end_at, done, self._lr)
 
     def commit(self, lr: float) -> float:
         """Make the winner's epoch the training's epoch: put its end state back, and train what is left.
@@ -248,22 +256,22 @@ class EpochRunner:
             The reference rate that the epoch was trained at: another one where it diverged and was rolled back.
         """
         leader, held = self._leader, self.holds
-        self._leader = self._ended = self._spare = None
+        self._leader = None
         # the rule may have come back to a candidate that led before
         if leader is None or not held or leader.lr != lr:
             return self.train_natively(lr)
         if self._tape is not None:
             self._tape.seek(leader.at)
-        elif self._cooled is not None:
-            self._cooled.seek(0)
-            self._cooled.keep_no_more()
+            if self._reads_again:
+                self._tape.keep_no_more()
         leader.state.restore()
         self._validation.rewind()
         self._aside.tell(leader.told)
         if leader.done:
             self._show_epoch_as_done()
-            return self._natively(lr, lambda: self._end_batch() if leader.tail else None, guarded=False)
-        return self._natively(lr, lambda: go_on(self._loop, self._run, self._source))
+            tail = lambda: end_batch(self._loop, self._reads()) if leader.tail else None  # noqa: E731
+            return self._natively(lr, tail, guarded=False)
+        return self._natively(lr, lambda: go_on(self._loop, self._run, self._reads()))
 
     def train_natively(self, lr: float) -> float:
         """Train the epoch from the start state with everything of the user's in its place.
@@ -278,18 +286,18 @@ class EpochRunner:
             self._rewind()
         self._fresh = False
         self.rates.set(lr)
-        return self._natively(lr, self._train_whole)
+        return self._natively(lr, lambda: self._run(self._reads()))
 
     def _natively(self, lr: float, run: Callable[[], object], *, guarded: bool = True) -> float:
         if not (self._watched and guarded):
             self.__dict__.pop("_start", None)  # its memory is the training's again
-            with self._validation.kept():
+            with self._data_kept():
                 run()
             return lr
         raised = False
         for _ in range(_TRIES):
             try:
-                with self._validation.kept(), self._watch.over(self._rival):
+                with self._data_kept(), self._watch():
                     run()
             except Diverged:
                 pass
@@ -302,27 +310,65 @@ class EpochRunner:
             lr /= BACK_OFF
             self._rewind()
             self.rates.set(lr)
-            run = self._train_whole
+            run = lambda: self._run(self._reads())  # noqa: E731
         return self._natively(lr, run, guarded=False)
 
-    def _train_whole(self) -> None:
-        self._run(self._source)
+    def _reads(self) -> Any:
+        # what the loop takes its batches from
+        return self._tape or self._fetcher
 
-    def _end_batch(self) -> None:
-        end_batch(self._loop, self._source)
+    @contextlib.contextmanager
+    def _data_kept(self) -> Iterator[None]:
+        states = self._tape.loaders_of_the_step() if self._tape is not None else contextlib.nullcontext()
+        with self._validation.kept(), states:
+            yield
 
-    @property
-    def _source(self) -> Any:
-        return self._tape or self._cooled or self._fetcher
+    @contextlib.contextmanager
+    def _watch(self) -> Iterator[None]:
+        """Raise :class:`Diverged` where the epoch's loss, or its validation at the end, is not sane."""
+        probe = self._aside.probe()
+        native = self._loop.on_advance_end
+
+        def checked_end(fetcher: Any) -> None:
+            if self._loop.done and not self._ends_sanely(probe):
+                raise Diverged("the epoch's end is not sane")
+            native(fetcher)
+
+        with these_called_too(self._trainer, [(probe, PROBED)]), replaced(self._loop, "on_advance_end", checked_end):
+            yield
+
+    def _ends_sanely(self, probe: Probe) -> bool:
+        probe.check()
+        # the last step's loss is of the weights before it
+        if not self._all(all(is_finite(p) for p in self._module.parameters() if p.requires_grad)):
+            return False
+        if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
+            return True
+        state = self._state()
+        try:
+            with self._aside.entered() as judge:
+                metrics = self._aside.score()
+                outcome = self._aside.outcome(TrialState.COMPLETE, judge, metrics)
+        finally:
+            state.restore()
+        return bool(self.agree(self._sane(outcome)))
+
+    def _looks_exploded(self, probe: Probe) -> bool:
+        # a validation is worth its cost only where the training loss has risen since the winner's first steps
+        first, last = mean_loss(self._rival), probe.train_loss
+        return bool(self.agree(first is not None and last is not None and last > SUSPICIOUS * first))
 
     def _state(self, **options: Any) -> TrainerState:
-        kept = {"data": self._tape is None, "validation": self._validation.repeatable, **options}
-        return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept)
+        kept = {"data": self._tape is None, "validation": self._validation.repeatable}
+        return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept, **options)
 
     def _rewind(self) -> None:
-        self._cooled = None
+        if self._tape is not None and not self._tape.complete:
+            self._tape = None  # too large to keep: the loader is read again
         if self._tape is not None:
             self._tape.rewind()
+        else:
+            end_threads(self._trainer)
         self._validation.rewind()
         try:
             if self._tape is None and self._mark is not None:
@@ -330,54 +376,38 @@ class EpochRunner:
                 iter(self._fetcher)
         finally:
             self._start.restore()
+            if self._tape is None and self._data is not None:
+                self._data.restore()
 
-    def _train_and_score(self, probe: Probe, writer: RateWriter) -> dict[str, float]:
-        lives_other = self.plan.miniature is not None
-        with self._errors.watched(self._lr), self._schedulers_held() if lives_other else contextlib.nullcontext():
-            metrics = train_until(self._loop, self._train_whole, self.plan.until, self._reach_end)
-            self._losses = probe.kept_losses
-            return metrics if metrics is not None else self._cool(probe, writer)
+    def _train_to_the_end(self, probe: Probe, writer: RateWriter | None) -> None:
+        until, loop = self.plan.until, self._loop
+        train_until(loop, lambda: self._run(self._reads()), until, self._reach_end)
+        self._end_at = loop.batch_progress.current.ready
+        if writer is None or self.plan.cooling == 0 or until is None or self._end_at < until or loop.done:
+            return
+        # the steps that follow write to the weights that the chosen one goes on from
+        self._holds_weights = self._ended is not None and self._all(self._ended.hold_weights())
+        probe.begin_cooling()
+        steps, end = cooling_within(self._trainer, self.plan.cooling)
+        writer.cool(self._end_at, steps)
+        train_until(loop, lambda: go_on(loop, self._run, self._reads()), end, lambda fetcher, tail: None)
 
-    def _reach_end(self, fetcher: Any, *, tail: bool) -> dict[str, float] | None:
-        self._at = self._loop.batch_progress.current.ready
-        cools = tail and not self._loop.done and self.plan.cooling > 0
+    def _reach_end(self, fetcher: Any, *, tail: bool) -> None:
+        self._tail = tail
+        self._holds_weights = False
         frees = not self._loop._should_accumulate()
         native = tail and frees and self._loop._should_check_val_fx(fetcher)
         # Lightning frees the gradients before it validates: then there is no need to hold them
         held = not native or overrides(self._module, "on_validation_model_zero_grad")
+        # one that lived a miniature is no beginning of the run
         if not self.replay and self.plan.miniature is None:
-            # the loader does not go back to where it was before the cooling: its batches are kept instead
-            state = self._state(defer=True, grads=held, **({"data": False} if cools else {}))
-            if cools:
-                state.hold_weights(reuse=self._spare)
-                self._spare = None
-            done = self.plan.until is None or self._at < self.plan.until
-            self._ended = _EndState(state, self._aside.told(), tail, self._at, done, self._lr, cools)
-        return None if cools else self._score(frees)
+            self._ended = self._state(defer=True, grads=held)
+            self._told = self._aside.told()
 
-    def _cool(self, probe: Probe, writer: RateWriter) -> dict[str, float]:
-        # train a few steps more with the rate to zero, and score there
-        steps, end = cooling_within(self._trainer, self.plan.cooling)
-        probe.begin_cooling()
-        writer.cool(self._at, steps)
-        # a step that takes the iterator itself reads past a tape
-        if self._tape is None and not hasattr(self._fetcher, "_batch_idx"):
-            self._cooled = BatchTape(self._fetcher, None, started=True)
-        with self._schedulers_held(), replaced(self._loop, "_should_check_val_fx", lambda fetcher: False):
-            return train_until(
-                self._loop,
-                lambda: go_on(self._loop, self._run, self._source),
-                end,
-                lambda fetcher, tail: self._score(not self._loop._should_accumulate()),
-            )
-
-    def _schedulers_held(self) -> contextlib.AbstractContextManager[None]:
-        return replaced(self._loop, "update_lr_schedulers", nothing)
-
-    def _score(self, frees: bool) -> dict[str, float]:
-        if frees:
+    def _score(self) -> dict[str, float]:
+        if not self._loop._should_accumulate():
             self._module.on_validation_model_zero_grad()
-        norms = self._norms.of_own_batches() if self.plan.until is not None else contextlib.nullcontext()
+        norms = self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext()
         with norms, self._errors.watched_validation(self._lr):
             return self._aside.score()
 
@@ -397,7 +427,6 @@ class _EndState:
     at: int
     done: bool
     lr: float
-    cooled: bool
 
 
 def _share_of(share: float | None, batches: float) -> int | None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "batches_done",
     "call_module",
     "check_lightning",
     "goes_on_inside",
@@ -114,8 +115,14 @@ def validates_within(trainer: Trainer) -> str | None:
     if getattr(trainer, "_val_check_time_interval", None) is not None:
         return "validation by the clock (val_check_interval)"
     whole = trainer.val_check_interval == 1.0 and isinstance(trainer.val_check_interval, float)
-    every = trainer.val_check_batch == trainer.num_training_batches and trainer.check_val_every_n_epoch is not None
-    if trainer.enable_validation and not (whole or every):
+    length, every = trainer.num_training_batches, trainer.val_check_batch
+    at_ends = every == length
+    if trainer.check_val_every_n_epoch is None:
+        # batches are counted through the run: every end, or every n-th, where whole epochs were trained so far
+        begun = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        at_ends = isinstance(every, int) and isinstance(length, int) and length > 0 and every % length == 0
+        at_ends = at_ends and begun % length == 0
+    if trainer.enable_validation and not (whole or at_ends):
         return f"validation in mid-epoch (val_check_interval={trainer.val_check_interval})"
     return None
 
@@ -207,6 +214,19 @@ def goes_on_inside(trainer: Trainer) -> bool:
     """
     loop = trainer.fit_loop.epoch_loop
     return loop.restarting and loop.batch_progress.current.ready > 0
+
+
+def batches_done(trainer: Trainer) -> int:
+    """Batches of the present epoch that were trained before this process took over.
+
+    Args:
+        trainer: the Trainer, in ``on_train_start`` or ``on_train_epoch_start``.
+
+    Returns:
+        Above 0 only after a resume whose checkpoint was written within the epoch.
+    """
+    ready: int = trainer.fit_loop.epoch_loop.batch_progress.current.ready
+    return ready if goes_on_inside(trainer) and ready < trainer.num_training_batches else 0
 
 
 def module_of(loop: object, method: str) -> Any:

@@ -86,6 +86,7 @@ class Aside:
         """
         trainer: Any = self._trainer
         probe = self._candidate_probe(drop_after=drop_after, rival=rival)
+        self._probe = probe
         self.saves = False
         self._began = time.perf_counter()
         self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
@@ -149,7 +150,10 @@ class Aside:
             What was logged since it began.
         """
         with replaced(self, "_scoring", True):
-            return self._validation.score(self._metrics_at_start)
+            metrics = self._validation.score(self._metrics_at_start)
+        if not self._validation.logged_last and self._probe.val_loss is None:
+            self._validation.note_silence()
+        return metrics
 
     def told(self) -> Told:
         """What it wrote to loggers, and to callbacks that are not called, so far.

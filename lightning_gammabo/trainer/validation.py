@@ -27,6 +27,7 @@ class Validation:
 
     Attributes:
         repeatable: whether the user's validation batches can be had again.
+        logged_last: whether the last scoring logged anything.
     """
 
     def __init__(self, trainer: Trainer, scoring: ScoringSet) -> None:
@@ -35,11 +36,17 @@ class Validation:
         self._loop: Any = trainer.fit_loop.epoch_loop.val_loop
         self._shelf = TapeShelf() if unreplayable(val_loaders(trainer)) is not None else None
         self.repeatable = self._shelf is None
+        self.logged_last = False
+        self._tells_nothing = False
 
     @property
     def share(self) -> float:
         """Share of the user's validation data that one scoring reads."""
-        return self._scoring.share if self._trainer.enable_validation else 0.0
+        return self._scoring.share if self._trainer.enable_validation and not self._tells_nothing else 0.0
+
+    def note_silence(self) -> None:
+        """A scoring logged nothing and its steps returned no loss: it is not repeated in this epoch."""
+        self._tells_nothing = True
 
     def rewind(self) -> None:
         """The epoch begins again."""
@@ -79,7 +86,8 @@ class Validation:
             The scalars that were logged since.
         """
         connector: Any = self._trainer._logger_connector
-        if self._trainer.enable_validation:
+        told = dict(connector._callback_metrics)
+        if self._trainer.enable_validation and not self._tells_nothing:
             first = connector._first_loop_iter
             self._trainer.validating = True
             try:
@@ -88,5 +96,6 @@ class Validation:
             finally:
                 self._trainer.training = True
                 connector._first_loop_iter = first
+        self.logged_last = any(v is not told.get(k) for k, v in connector._callback_metrics.items())
         fresh = {k: v for k, v in connector._callback_metrics.items() if v is not before.get(k)}
         return {k: float(v) for k, v in fresh.items() if v.numel() == 1}

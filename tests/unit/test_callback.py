@@ -229,7 +229,10 @@ def test_history_file(tmp_path: Path) -> None:
         SearchHistory.from_jsonl((tmp_path / "history.jsonl").read_text()) == search.history or len(search.history) == 2
     )
     assert len((tmp_path / "history.csv").read_text().splitlines()) == 5
-    assert [json.loads(line)["epoch"] for line in (tmp_path / "history.jsonl").read_text().splitlines()] == [0, 1]
+    lines = [json.loads(line) for line in (tmp_path / "history.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line.get("epoch")) for line in lines] == [
+        ("run", None), ("search", 0), ("search", 1), ("epoch", 0), ("epoch", 1),
+    ]  # fmt: skip
 
 
 def test_arguments_are_kept_as_given_and_copies_hold_the_history() -> None:
@@ -312,5 +315,5 @@ def test_a_strategy_whose_state_cannot_be_put_back() -> None:
     class ShardedStrategy:
         pass
 
-    with pytest.raises(ValueError, match="cannot put back the state of ShardedStrategy: choose"):
+    with pytest.raises(ValueError, match="cannot put back the state of ShardedStrategy: it has no model"):
         check_lightning(SimpleNamespace(strategy=ShardedStrategy()))

@@ -48,7 +48,7 @@ def digest(tensor: Tensor) -> Tensor:
 def _weighted(values: Tensor) -> Tensor:
     total = _zero(values)
     weights = _weights(values.device)
-    for index, chunk in enumerate(values.split(_CHUNK)):
+    for index, chunk in enumerate(torch.split(values, _CHUNK)):
         # chunks that change places are told apart as well
         total = total * 3 + (chunk * weights[: len(chunk)]).sum() * (2 * index + 1)
     return total

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import math
+import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,16 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 
-__all__ = ["LoaderMark", "loader_generators", "samples_of", "train_loaders", "unreplayable", "val_loaders"]
+__all__ = [
+    "LoaderMark",
+    "end_threads",
+    "loader_generators",
+    "samples_of",
+    "threaded",
+    "train_loaders",
+    "unreplayable",
+    "val_loaders",
+]
 
 
 class LoaderMark:
@@ -105,6 +116,46 @@ def unreplayable(loaders: Iterable[Any]) -> str | None:
         if image.shared and getattr(loader, "num_workers", 0) > 0:
             return f"{name}: its worker processes share a value ({image.shared[0]})"
     return None
+
+
+def threaded(trainer: Trainer) -> str | None:
+    """Whether the training loader's present iterator is fed by a thread of its own.
+
+    Args:
+        trainer: the Trainer.
+
+    Returns:
+        What, in words, or None: an iterator that is left in the midst of an epoch would leave its thread behind.
+    """
+    found = next((kind for kind in map(_thread_within, _iterators(trainer)) if kind is not None), None)
+    return f"a thread ({found}) reads ahead" if found is not None else None
+
+
+def end_threads(trainer: Trainer) -> None:
+    """Let threads that feed the training loader's iterator come to their end, by reading what they have.
+
+    Args:
+        trainer: the Trainer, after an epoch that was left in its midst.
+    """
+    for iterator in _iterators(trainer):
+        if _thread_within(iterator) is not None and trainer.num_training_batches != math.inf:
+            collections.deque(iterator, maxlen=0)
+
+
+def _iterators(trainer: Trainer) -> list[Any]:
+    loader: Any = trainer.fit_loop._combined_loader
+    return list(getattr(getattr(loader, "_iterator", None), "iterators", None) or [])
+
+
+def _thread_within(iterator: Any) -> str | None:
+    # the iterator itself, what it holds, and what a generator function that has begun holds
+    within = [iterator, getattr(getattr(iterator, "_dataset_fetcher", None), "dataset_iter", None)]
+    frames = [getattr(one, "gi_frame", None) for one in within]
+    values = [*within, *vars(iterator).values()] if hasattr(iterator, "__dict__") else within
+    values += [value for frame in frames if frame is not None for value in frame.f_locals.values()]
+    own = (value for value in values if isinstance(value, threading.Thread) and value.is_alive())
+    # torch's loaders end the threads that pin their memory themselves
+    return next((type(thread).__name__ for thread in own if "_pin_memory" not in thread.name), None)
 
 
 def samples_of(loaders: Iterable[Any], limit: float | None) -> int:

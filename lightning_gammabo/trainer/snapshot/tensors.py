@@ -34,16 +34,8 @@ class TensorImage:
     """
 
     __slots__ = (
-        "_alias",
-        "_digest",
-        "_parts",
-        "_requires_grad",
-        "_tensor",
-        "_values",
-        "_version",
-        "_with_grad",
-        "grad",
-    )
+        "_alias", "_digest", "_parts", "_requires_grad", "_tensor", "_values", "_version", "_with_grad", "grad",
+    )  # fmt: skip
 
     def __init__(self, tensor: Tensor, *, grads: bool = True, deferred: bool = False) -> None:
         self._tensor = tensor

@@ -37,18 +37,18 @@ def test_a_plain_run_costs_one_pass_and_its_validation(bench: SimpleNamespace) -
     assert row["rates"] == [0.01, pytest.approx(0.005)]  # half way down
 
 
-@pytest.mark.parametrize("policy", ["thesis", "adaptive", "once"])
+@pytest.mark.parametrize("policy", ["thesis", "epochwise", "once"])
 def test_what_a_search_throws_away_stays_counted(bench: SimpleNamespace, policy: str) -> None:
     run = bench.fitting.Run(bench.workloads.WORKLOADS["diabetes-sgd"], FOLDER, 2, 0)
     some = {"first_random": 2, "first_model": 1, "prune_at": "never", "recover": False}
-    some |= {"when": [0.5]} if policy == "adaptive" else {}
+    some |= {"when": [0.5]} if policy == "epochwise" else {}
     search = bench.methods.GammaLRSearch(SearchPolicy(base=policy, **some), progress=False)
     bench.counter.SAMPLES.reset()
     bench.run.quiet()
     bench.fitting.fit(run, run.module(run.lr), [search])
     told = sum(record.train_passes for record in search.history) + run.epochs - len(search.history)
     assert bench.counter.SAMPLES.trained == pytest.approx(250 * told, abs=1)
-    assert told > 4 if policy == "adaptive" else told == {"thesis": 6, "once": 4}[policy]
+    assert told > 4 if policy == "epochwise" else told == {"thesis": 6, "once": 4}[policy]
 
 
 @pytest.mark.parametrize("method", ["onecycle", "finder", "autolrs"])

@@ -42,7 +42,7 @@ def test_the_start_prints_what_it_says(
     (shown,) = [block.text for block in blocks_of(read(page)) if block.kind == "text"]
     assert " ".join(shown.split()) in caplog.messages
     out = capsys.readouterr().out
-    assert "SearchHistory(10 epochs)" in out
+    assert "10 epochs trained, " in out
     assert "no larger one of 2 rates is better beyond the noise" in out
 
 

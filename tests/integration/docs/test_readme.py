@@ -23,7 +23,6 @@ def test_the_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert run_page(Path("README.md"), tmp_path, monkeypatch) == 2
     out = capsys.readouterr().out
     # an epoch of two batches is too short for later searches
-    assert "SearchHistory(1 epochs)" in out
     assert "1 searched with 7 candidates" in out
     assert (tmp_path / "history.csv").read_text().count("\n") == 8
     assert (tmp_path / "found.yaml").exists()

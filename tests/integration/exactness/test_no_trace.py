@@ -79,15 +79,20 @@ class RaisesIn(KeepsState):
         self.error = error
         self.where = where
 
+    @property
+    def at(self) -> int:
+        """The candidate that fails: at another rate than the present one an error would be the rate's fault."""
+        return 1 if isinstance(self.error, Exception) else 2
+
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         if self.current_epoch == 1 and batch_idx == 2:
             CountsForever.candidates += 1
-            if CountsForever.candidates == 2 and self.where == "training_step":
+            if CountsForever.candidates == self.at and self.where == "training_step":
                 raise self.error
         return super().training_step(batch, batch_idx)
 
     def validation_step(self, batch: Any, batch_idx: int) -> Any:
-        if self.current_epoch == 1 and CountsForever.candidates == 2 and self.where == "validation_step":
+        if self.current_epoch == 1 and CountsForever.candidates == self.at and self.where == "validation_step":
             raise self.error
         return super().validation_step(batch, batch_idx)
 

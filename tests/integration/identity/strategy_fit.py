@@ -2,7 +2,7 @@
 
 The environment is torchrun's, but for strategies that start their processes themselves. The cases: ``identity`` (plain,
 one candidate, three candidates and the plain fit at the rates that were chosen), ``diverges`` and ``raises`` (a
-candidate does, on the last rank alone), ``refused``.
+candidate does, on the last rank alone).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
-from lightning.pytorch.strategies import ModelParallelStrategy, Strategy
+from lightning.pytorch.strategies import Strategy
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -39,11 +39,6 @@ class LeavesSomeUnused(Distributed):
     def __init__(self) -> None:
         super().__init__()
         self.unused = nn.Linear(3, 3)
-
-
-class Sharded(Distributed):
-    def configure_model(self) -> None:
-        """Nothing is sharded: the strategy asks for the hook before anything else."""
 
 
 class FailsOnOneRank(Distributed):
@@ -111,8 +106,6 @@ def main(out: str, strategy: str, case: str) -> None:
         torch.distributed.init_process_group("gloo")
     if case == "identity":
         identity(Path(out), strategy)
-    elif case == "refused":
-        fit(Path(out, "refused"), ModelParallelStrategy(), Sharded, searching())
     else:
         search = searching(history_file=str(Path(out, "history.jsonl")))
         found = fit(Path(out, "found"), strategy, lambda: FailsOnOneRank(case), search)

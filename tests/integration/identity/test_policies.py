@@ -15,7 +15,7 @@ from tests.integration.identity.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
-POLICIES = ["epochwise", "adaptive", "once", "thorough"]
+POLICIES = ["epochwise", "once", "thorough"]
 FOLLOWS = [name for name, scenario in SCENARIOS.items() if scenario.follows and name != "writes its rate"]
 
 

@@ -66,13 +66,3 @@ def test_a_candidate_that_raises_on_one_rank_ends_all(processes: int, tmp_path: 
     assert all(code != 0 for code in ranks.codes)
     assert "boom on one rank" in ranks.said
     assert ranks.seconds < PATIENCE
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not WHOLE, reason="takes two processes; the message is tested in tests/unit/test_callback.py")
-def test_a_strategy_that_shards_is_refused_at_set_up(tmp_path: Path) -> None:
-    ranks = launch(tmp_path, "ddp", "refused", 2)
-    assert all(code != 0 for code in ranks.codes)
-    assert (
-        "GammaLRSearch cannot put back the state of ModelParallelStrategy: choose Trainer(strategy='ddp')" in ranks.said
-    )

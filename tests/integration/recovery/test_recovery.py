@@ -180,8 +180,8 @@ def test_an_epoch_that_is_not_searched_is_watched(
     assert starts[:2] == pytest.approx([lr, lr / 4 * shape])
     messages = said(recwarn.list)
     assert len(messages) == 1
-    assert messages[0].startswith(f"GammaLRSearch: epoch 1 diverged at {lr * shape:.2e}; it was put back to its start")
-    follows = Follows([lr, lr / 4, lr / 4]) if anchor == "constant" else Knows([lr, starts[1], None], "cosine")
+    assert messages[0].startswith(f"GammaLRSearch: epoch 1 diverged at {lr:.2e}; it was put back to its start")
+    follows = Follows([lr, lr / 4, lr / 4]) if anchor == "constant" else Knows([lr, lr / 4, None], "cosine")
     assert differences(fit(Scenario(NanLater), follows), searched) == []
 
 

@@ -70,7 +70,7 @@ POLICIES: dict[str, dict[str, Any]] = {
     "epochwise, replayed": {"commit": "replay"},
     "epochwise, linear": {"annealing": "linear"},
     "epochwise, gamma": {"sampler": "gamma"},
-    "adaptive": {"when": [0.5, 0.75]},
+    "epochwise, at shares": {"when": [0.5, 0.75]},
     "once": {},
     "epochwise, plateau": {"annealing": "plateau"},
     "once, later": {"start_epoch": 1},

@@ -83,13 +83,13 @@ def test_each_search_moves_the_height_of_what_remains() -> None:
     assert search._session.rates.annealing == "linear"
     for record, rate in zip(search.history, search.rates, strict=True):
         assert record.annealing == pytest.approx(1.0 - record.epoch / 4, rel=1e-12)
-        assert rate.start == record.chosen.lr
-        height = record.chosen.lr / record.annealing
+        height = record.chosen.lr  # rates of candidates are peaks
+        assert rate.start == pytest.approx(height * record.annealing, rel=1e-12)
         assert rate.peak == pytest.approx(height, rel=1e-12)
         assert rate.end == pytest.approx(height * (1.0 - (record.epoch + 0.8) / 4), rel=1e-9)
     for before, after in zip(search.rates, search.history[1:], strict=False):
         # the present rate is where the schedule has come to, and the region is around it
-        assert after.results[0].lr == pytest.approx(before.peak * after.annealing, rel=1e-12)
+        assert after.results[0].lr == pytest.approx(before.peak, rel=1e-12)
         assert after.results[0].origin == "current"
         factor = 2.0
         assert after.max_lr <= after.results[0].lr * factor * (1 + 1e-9)
@@ -109,7 +109,7 @@ def test_the_first_search_ends_amid_the_rates_that_scored_well_and_the_schedule_
     assert (centre.origin, centre.lr) == ("centre", smoothed_argmax(others))
     assert first.chosen is centre
     assert search.rates[0].peak == pytest.approx(centre.lr, rel=1e-12)
-    assert later[0].results[0].lr == pytest.approx(centre.lr * shape(anchor, later[0].epoch / 4), rel=1e-12)
+    assert later[0].results[0].lr == pytest.approx(centre.lr, rel=1e-12)
     assert all(result.origin != "centre" for record in later for result in record.results)
 
 
@@ -216,11 +216,14 @@ def test_short_candidates_step_the_users_schedule_as_the_epoch_does(kind: str) -
     plain = plain_rates(kind, 0.05)
     for record, rate in zip(search.history, search.rates, strict=True):
         begin = record.epoch * BATCHES
-        assert rate.start == record.chosen.lr
+        assert rate.start == pytest.approx(record.chosen.lr * record.annealing, rel=1e-12)
         assert rate.end / rate.start == pytest.approx(plain[begin + 4] / plain[begin], rel=1e-9)
     for before, after in zip(search.rates, search.history[1:], strict=False):
         begin = after.epoch * BATCHES
-        assert after.results[0].lr / before.start == pytest.approx(plain[begin] / plain[begin - 5], rel=1e-9)
+        assert after.results[0].lr == pytest.approx(before.peak, rel=1e-9)
+        assert after.results[0].lr * after.annealing / before.start == pytest.approx(
+            plain[begin] / plain[begin - 5], rel=1e-9
+        )
 
 
 @pytest.mark.parametrize("anchor", ["cosine", "linear", "plateau"])

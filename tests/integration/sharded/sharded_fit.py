@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import sys
 import warnings
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy, ModelParallelStrategy
+from lightning_utilities.core.apply_func import apply_to_collection
 from torch import nn
 from torch.utils.data import DataLoader
 
@@ -145,11 +147,60 @@ def resume(out: Path, sizes: Sizes, name: str) -> None:
         assert found == [], f"resumed after epoch {epoch}: {found}"
 
 
+_RUN = (Case(lambda: LosesGround(norm=False)), {"max_epochs": 3, "enable_checkpointing": True})
+
+
+class Held(Callback):
+    """Notes the best weights, whole, as a fit begins to train and as it ends."""
+
+    def __init__(self, search: GammaLRSearch) -> None:
+        self.search = search
+        self.found: list[Any] = []
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.note()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Any) -> None:
+        self.note()
+
+    def note(self) -> None:
+        best = self.search.state_dict()["recovery"]["best_weights"]
+        whole = apply_to_collection(best["held"], torch.Tensor, _whole)
+        self.found.append(plain([best["best"], best["losses"], whole]))
+
+
+def _whole(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
+
+
+def save(out: Path, sizes: Sizes) -> None:
+    """Write a checkpoint within a run, and what the best weights were then."""
+    case, options = _RUN
+    search = _once()
+    held = Held(search)
+    fit(case, sizes, search, held, ModelCheckpoint(out, filename="{epoch}", save_top_k=-1), **options)
+    if torch.distributed.get_rank() == 0:
+        (out / "held.pkl").write_bytes(pickle.dumps(held.found))
+
+
+def load(out: Path, sizes: Sizes) -> None:
+    """Go on with another number of ranks: the best weights are the same ones."""
+    case, options = _RUN
+    search = _once()
+    held = Held(search)
+    fit(case, sizes, search, held, resume=out / "epoch=1.ckpt", **options)
+    saved = pickle.loads((out / "held.pkl").read_bytes())  # as training began, then after each epoch
+    assert held.found[0] == saved[2]
+    assert held.found[0] != saved[0]
+    assert [record.epoch for record in search.history] == [0]
+
+
 class Fails(Sharded):
     """From its third batch on, at every rate but the configured one.
 
     Args:
-        how: ``nan``, ``raises``, ``forward`` and ``backward`` (out of memory there).
+        how: ``nan``, ``raises`` (after the forward pass), ``within`` (before it), ``forward`` and ``backward`` (out of
+            memory there).
         rank: on which rank; None for all.
     """
 
@@ -158,7 +209,14 @@ class Fails(Sharded):
         self.how, self.rank = how, rank
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
+        if self.how == "within" and troubled(self, batch_idx):
+            raise RuntimeError("boom within a step")
         return fails(self, super().training_step(batch, batch_idx), batch_idx)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        if self.how == "validation" and troubled(self, 2):
+            raise RuntimeError("boom in a validation")
+        return super().validation_step(batch, batch_idx)
 
 
 class FailsUnderDDP(Net):
@@ -180,9 +238,13 @@ class _NoMemory(torch.autograd.Function):
         raise torch.OutOfMemoryError("CUDA out of memory: of the test")
 
 
+def troubled(module: Any, batch_idx: int) -> bool:
+    here = module.rank in (None, module.global_rank)
+    return here and batch_idx >= 2 and module.trainer.optimizers[0].param_groups[0]["lr"] != PRESENT
+
+
 def fails(module: Any, loss: torch.Tensor, batch_idx: int) -> torch.Tensor:
-    trouble = module.trainer.optimizers[0].param_groups[0]["lr"] != PRESENT and batch_idx >= 2
-    if not trouble or module.rank not in (None, module.global_rank):
+    if not troubled(module, batch_idx) or module.how == "validation":
         return loss
     if module.how == "raises":
         raise RuntimeError("boom on one rank")
@@ -209,12 +271,16 @@ def trouble(out: Path, sizes: Sizes, how: str, where: str, expected: str, strate
         followed = fit(Case(lambda: Sharded(whole=True)), sizes)
         # the present rate won, and what failed has left no trace
         assert differences(followed, searched) == []
-    assert states(search) == [["complete", expected, expected]] * 2, states(search)
+    assert states(search) == [["complete", expected, expected]] * 2, [
+        r.message for x in search.history for r in x.results
+    ]
     assert same_on_all_ranks(told(search))
     assert strategy == "sharded" or same_on_all_ranks(searched["parameters"])
 
 
-TASKS: dict[str, Callable[..., None]] = {task.__name__: task for task in (identity, short, recovery, resume, trouble)}
+TASKS: dict[str, Callable[..., None]] = {
+    task.__name__: task for task in (identity, short, recovery, resume, save, load, trouble)
+}
 
 
 def main(out: str, sizes: str, task: str, *arguments: str) -> None:

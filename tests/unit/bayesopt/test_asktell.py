@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -17,9 +20,9 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from lightning_gammabo.bayesopt._factory import SEARCHES
 
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
+from lightning_gammabo.bayesopt.factory import SEARCHES
 from lightning_gammabo.records import Trial
 
 KINDS = [kind for kind in SEARCHES if kind != "list"]
@@ -188,6 +191,61 @@ def test_one_to_five_hundred_points(kind: str, count: int, pattern: list[float |
         assert space.low <= trial.lr <= space.high
         search.tell(trial, pattern[0])
     assert len(search.told) == count + 2
+
+
+@pytest.mark.parametrize(
+    ("score", "number"),
+    [
+        (3, 3.0),
+        (np.array([0.5]), 0.5),
+        (np.float32(0.5), 0.5),
+        (torch.tensor(2), 2.0),
+        (torch.tensor([[0.5]], requires_grad=True), 0.5),
+        (Decimal("0.25"), 0.25),
+        (True, 1.0),
+        (np.array([np.nan]), None),
+        (torch.tensor(math.inf), None),
+        (Decimal("NaN"), None),
+    ],
+)
+def test_a_score_of_one_element_is_a_number(score: Any, number: float | None) -> None:
+    search = make("gamma", LearningRateSpace(1e-3, 1.0), 0)
+    search.tell(search.ask(), score)
+    assert [told.score for told in search.told] == [number]
+    json.dumps(search.state_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("score", "sentence"),
+    [
+        (10**400, r"tell\(score=\.\.\.\): the number is greater than a float can hold"),
+        (-(10**5000), "greater than a float can hold"),
+        (torch.ones(2), r"tell\(score=tensor\(\[1\., 1\.\]\)\): need one number .*, or None for a trial that diverged"),
+        (np.ones((0,)), "need one number"),
+        (1j, "need one number"),
+        (torch.tensor(1j), "need one number"),
+        ("0.5", "need one number"),
+        ([0.5], "need one number"),
+    ],
+)
+def test_a_score_that_is_no_number_is_refused_and_the_trial_waits(score: Any, sentence: str) -> None:
+    search = make("gamma", LearningRateSpace(1e-3, 1.0), 0)
+    trial = search.ask()
+    with pytest.raises(ValueError, match=sentence):
+        search.tell(trial, score)
+    assert search.pending == (trial,)
+    search.tell(trial, 0.5)
+
+
+def test_impossible_rates_and_counts_are_refused() -> None:
+    search = make("gamma", LearningRateSpace(1e-3, 1.0), 0)
+    with pytest.raises(ValueError, match=r"enqueue\(lr=\.\.\.\): the number is greater than a float can hold"):
+        search.enqueue(10**400)
+    with pytest.raises(ValueError, match=r"enqueue\(lr='0.1'\): need one number"):
+        search.enqueue("0.1")
+    for n in (0, -1, 2.0, "2"):
+        with pytest.raises(ValueError, match="at least one trial, by a whole number"):
+            search.ask(n)
 
 
 @pytest.mark.slow

@@ -33,8 +33,12 @@ def gamma(x: torch.Tensor, y: torch.Tensor) -> GammaPrecisionGP:
     return GammaPrecisionGP(x, y, outcome_transform=None)
 
 
+def gaussian(x: torch.Tensor, y: torch.Tensor) -> SingleTaskGP:
+    return SingleTaskGP(x, y, outcome_transform=None)
+
+
 def believe(pending: Any = (), make: Any = gamma, **options: Any) -> Belief:
-    options = {"drawn_at": math.inf, "deterministic": True, "seed": 0} | options
+    options = {"drawn_at": math.inf, "deterministic": True, "fantasies": 32, "seed": 0} | options
     with in_double():
         return condition(make, X, Y, np.asarray(pending, dtype=float), **options)
 
@@ -54,7 +58,7 @@ def test_without_pending_trials_the_model_is_asked_itself() -> None:
     assert belief.best == belief.y.max()
 
 
-@pytest.mark.parametrize("make", [gamma, lambda x, y: SingleTaskGP(x, y, outcome_transform=None)])
+@pytest.mark.parametrize("make", [gamma, gaussian])
 def test_pending_trials_become_fantasies_of_any_model(make: Any) -> None:
     belief = believe([0.6, 0.7], make)
     assert belief.fantasies == 32
@@ -63,6 +67,17 @@ def test_pending_trials_become_fantasies_of_any_model(make: Any) -> None:
     assert (belief.best >= belief.y.max()).all()
     assert (belief.best > belief.y.max()).any()
     assert belief.model.batch_shape == ()
+
+
+@pytest.mark.parametrize("make", [gamma, gaussian])
+def test_a_single_fantasy_is_the_mean(make: Any) -> None:
+    belief = believe([0.6, 0.7], make, fantasies=1)
+    points = torch.tensor([[0.6], [0.7]]).double()
+    with torch.no_grad():
+        mean = belief.model.posterior(points).mean
+        # the noise keeps the conditioned mean from being the believed score itself
+        torch.testing.assert_close(belief.ahead.posterior(points).mean, mean.unsqueeze(0), atol=0.1, rtol=0.0)
+    torch.testing.assert_close(belief.best, torch.maximum(belief.y.max(), mean.max()).unsqueeze(0))
 
 
 def test_fantasies_are_joint_draws_of_new_observations() -> None:
@@ -83,7 +98,7 @@ def test_the_gain_is_that_of_joint_expected_improvement() -> None:
     place = np.array([0.7])
     with in_double():
         function = FantasyAverage(LogStudentTExpectedImprovement(belief.ahead, belief.best))
-        got = math.exp(log_values(function, place)[0])
+        got = math.exp(log_values(function, place, log=True)[0])
     torch.manual_seed(0)
     points = torch.tensor([[0.5], [0.7]]).double()
     draws = belief.model.posterior(points).rsample(torch.Size([200_000])).squeeze(-1)  # the noise hardly counts here
@@ -99,7 +114,7 @@ def test_the_incumbent_of_noisy_scores_is_the_best_mean() -> None:
 
 
 def test_a_gaussian_model_is_seen_as_student_t_of_infinite_df() -> None:
-    belief = believe(make=lambda x, y: SingleTaskGP(x, y, outcome_transform=None))
+    belief = believe(make=gaussian)
     with in_double():
         marginals = marginals_at(belief.model, np.array([0.2, 0.6]), observation_noise=False)
         exact = belief.model.posterior(torch.tensor([[[0.2]], [[0.6]]]).double())

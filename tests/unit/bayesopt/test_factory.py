@@ -1,4 +1,4 @@
-"""Searches of one's own; those by name are tested with their classes."""
+"""Searches by name, and searches of one's own."""
 
 from __future__ import annotations
 
@@ -56,3 +56,23 @@ def test_what_is_no_search_is_refused() -> None:
 
     with pytest.raises(TypeError, match=r"Wrong\.make\(\) returned \[0\.1, 0\.2\]; a search has ask, tell, enqueue"):
         make_search(Wrong(), SPACE, **PLANNED)
+
+
+def test_names_and_options_that_do_not_exist_are_refused() -> None:
+    plan: dict[str, Any] = {"seed": 0, "n_initial": 2, "n_trials": 12}
+    with pytest.raises(ValueError, match="the kinds are gamma, gamma_thesis, gaussian"):
+        make_search("bayes", SPACE, **plan)
+    with pytest.raises(ValueError, match=r"unknown option kapa; the options are acquisition, .*xi"):
+        make_search("gamma", SPACE, kapa=1, **plan)
+    with pytest.raises(ValueError, match="it has no options"):
+        make_search("random", SPACE, xi=1, **plan)
+    with pytest.raises(ValueError, match="'list' needs candidates"):
+        make_search("list", SPACE, **plan)
+    with pytest.raises(ValueError, match="'gamma' takes no candidates"):
+        make_search("gamma", SPACE, candidates=[0.1], **plan)
+
+
+def test_the_thesis_is_what_its_name_stands_for() -> None:
+    search: Any = make_search("gamma_thesis", SPACE, seed=0, n_initial=2, n_trials=12)
+    assert (search.surrogate, search.kernel, search.acquisition) == ("gaussian", "rbf", "thesis")
+    assert (search.xi, search.thesis_reading, search.hyperparameters) == (0.01, "L2", "maximise")

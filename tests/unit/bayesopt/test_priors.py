@@ -65,6 +65,7 @@ def test_an_impossible_place_prior_is_refused(wrong: tuple[float, float, float])
         PlacePrior(*wrong)
 
 
+@pytest.mark.filterwarnings("ignore:ExpectedImprovement has known numerical issues")
 @pytest.mark.parametrize("log", [True, False])
 def test_the_module_multiplies_botorchs_acquisition(log: bool) -> None:
     X = torch.rand(5, 1, dtype=torch.float64)

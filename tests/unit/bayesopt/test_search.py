@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, Search, make_search
+from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, PlacePrior, Search, make_search
 from lightning_gammabo.records import Trial
 
 SPACE = LearningRateSpace(1e-3, 0.5)
@@ -211,12 +211,6 @@ def test_a_batch_before_any_score_fills_the_space() -> None:
     places = np.sort([SPACE.to_unit(trial.lr) for trial in make().ask(8)])
     assert np.diff(places).max() < 0.35
     assert np.diff(places).min() > 0.02
-
-
-@pytest.mark.parametrize("n", [0, -1])
-def test_at_least_one_trial_is_asked_for(n: int) -> None:
-    with pytest.raises(ValueError, match="at least one"):
-        make().ask(n)
 
 
 def test_it_finds_a_peak() -> None:
@@ -491,8 +485,7 @@ def test_what_an_option_offers_is_told_apart(option: str) -> None:
         ({"n_initial": -1}, "at least 0"),
         ({"grid_size": 2}, "at least 8"),
         ({"stop_below": -0.1}, "at least 0"),
-        ({"batch": "sobol"}, "'believer', 'qei'"),
-        ({"batch": "qei", "acquisition": "pi"}, "the choices are 'believer'"),
+        ({"prior": 0.1}, "PlacePrior"),
         ({"seed": -1}, "not negative"),
         ({"seed": 1.5}, "an integer"),
         ({"precision_prior": (0.4, 1.0)}, "concentration > 1/2"),
@@ -516,3 +509,112 @@ def test_impossible_rates_are_not_enqueued() -> None:
     for lr in (-0.1, math.nan, math.inf):
         with pytest.raises(ValueError, match="finite and not negative"):
             make().enqueue(lr)
+
+
+def with_scores(search: Any) -> Any:
+    for lr in (0.002, 0.01, 0.3):
+        search.enqueue(lr)
+        search.tell(search.ask(), parabola(lr))
+    return search
+
+
+def test_the_default_search_asks_gamma_precision_gp_through_botorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Model, acquisition and prior are BoTorch's classes or ours of BoTorch's, and the proposal is their maximum."""
+    from botorch.acquisition import prior_guided
+    from botorch.acquisition.acquisition import AcquisitionFunction
+    from botorch.models.model import Model
+
+    from lightning_gammabo.bayesopt import acquisition, model
+
+    seen: dict[str, Any] = {}
+
+    class SpyModel(model.GammaPrecisionGP):
+        def __init__(self, X: Any, Y: Any, **options: Any) -> None:
+            super().__init__(X, Y, **options)
+            seen["model"] = self
+
+    class SpyAcquisition(acquisition.LogStudentTExpectedImprovement):
+        def forward(self, X: Any) -> Any:
+            seen["acquisition"] = self
+            return super().forward(X)
+
+    class SpyPrior(prior_guided.PriorGuidedAcquisitionFunction):
+        def forward(self, X: Any) -> Any:
+            seen["value"] = super().forward(X)
+            seen["X"] = X
+            return seen["value"]
+
+    monkeypatch.setattr(model, "GammaPrecisionGP", SpyModel)
+    monkeypatch.setattr(acquisition, "LogStudentTExpectedImprovement", SpyAcquisition)
+    monkeypatch.setattr(prior_guided, "PriorGuidedAcquisitionFunction", SpyPrior)
+    trial = with_scores(make()).ask()
+    assert isinstance(seen["model"], Model)
+    assert isinstance(seen["acquisition"], AcquisitionFunction)
+    assert seen["acquisition"].model is seen["model"]
+    assert seen["model"].train_X.shape == (3, 1)
+    assert SPACE.to_unit(trial.lr) == pytest.approx(seen["X"][seen["value"].argmax()].item())
+
+
+def test_the_proposal_is_the_models_own_optimum() -> None:
+    """optimize_acqf_discrete over the same grid, from a model made by hand, proposes the same rate."""
+    from botorch.optim.optimize import optimize_acqf_discrete
+
+    from lightning_gammabo.bayesopt import GammaPrecisionGP, LogStudentTExpectedImprovement
+    from lightning_gammabo.bayesopt.surrogate import Units
+
+    search = with_scores(make(inside=0.0))
+    scores = np.array([told.score for told in search.told])
+    x = torch.tensor([[SPACE.to_unit(told.trial.lr)] for told in search.told], dtype=torch.float64)
+    y = torch.as_tensor(Units.of(scores, 0.5).standard(scores)).unsqueeze(-1)
+    model = GammaPrecisionGP(x, y, precision_prior=(0.6, 3.0), outcome_transform=None)
+    grid = torch.linspace(0.0, 1.0, 512, dtype=torch.float64).unsqueeze(-1)
+    best, _ = optimize_acqf_discrete(LogStudentTExpectedImprovement(model, y.max()), q=1, choices=grid)
+    assert SPACE.to_unit(search.ask().lr) == pytest.approx(best.item(), abs=1e-9)
+
+
+def test_the_expected_gain_is_the_improvement_in_units_of_the_score() -> None:
+    search = make(acquisition="ei", inside=0.0)
+    assert search.expected_gain() is None
+    with_scores(search)
+    rates = [SPACE.from_unit(u) for u in np.linspace(0.0, 1.0, 512)]
+    gain = search.expected_gain()
+    assert gain == pytest.approx(search.surrogate_at(rates).acquisition.max(), rel=1e-6)
+    larger = make()
+    for lr in (0.002, 0.01, 0.3):
+        larger.enqueue(lr)
+        larger.tell(larger.ask(), 100.0 * parabola(lr) + 7.0)
+    assert larger.expected_gain() == pytest.approx(100.0 * gain, rel=1e-6)  # the prior of the place is not in it
+    search.ask()
+    assert 0.0 < search.expected_gain() < gain  # part of it is expected of the pending trial
+
+
+def test_the_expected_gain_falls_as_the_peak_is_found() -> None:
+    search, gains = make(), []
+    for _ in range(12):
+        trial = search.ask()
+        search.tell(trial, parabola(trial.lr))
+        gains.append(search.expected_gain())
+    assert gains[-1] < 0.05 * max(gains)
+
+
+def test_a_prior_of_the_place_draws_proposals_and_is_outvoted() -> None:
+    near_top = PlacePrior(centre=math.log10(0.2), scale=0.1, df=1.0)
+    free, drawn = with_scores(make()), with_scores(make(prior=near_top))
+    assert free.ask().lr < 0.1 < drawn.ask().lr
+    search = make(prior=near_top)
+    for _ in range(12):
+        trial = search.ask()
+        search.tell(trial, parabola(trial.lr))
+    assert math.log10(search.suggest_best()) == pytest.approx(-1.5, abs=0.1)
+
+
+def test_a_warm_start_comes_before_the_prior_of_the_place_while_it_holds() -> None:
+    there = PlacePrior(centre=math.log10(0.3), scale=0.05, df=1.0)
+    warm, misled = make(prior=there), make(prior=there)
+    warm.warm_start([(0.004, -9.0)])
+    misled.warm_start([(0.004, 9.0)])
+    for search in (warm, misled):
+        for lr in (0.004, 0.002):
+            search.enqueue(lr)
+        run(search, [0.5, 0.5])
+    assert warm.ask().lr < 0.05 < misled.ask().lr

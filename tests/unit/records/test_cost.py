@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from lightning_gammabo.records import EpochRate, EpochRecord, Result, RunInfo, TrainedEpoch, TrialState
@@ -38,6 +40,16 @@ def test_searched_and_other_epochs_are_counted() -> None:
 def test_without_a_search_there_is_no_cost() -> None:
     assert cost_of([], [], None).times_plain == 1.0
     assert cost_of([], trained(3), RunInfo()).in_words() == "cost: 1.00x a plain fit of 3 epochs"
+
+
+def test_an_epoch_that_was_trained_again_costs_its_pass_once() -> None:
+    ends = [dataclasses.replace(end, retrained=end.epoch) for end in trained(3)]
+    # epoch 1 was searched, and the record of its search has the pass already; epoch 2 was not
+    cost = cost_of([search(1, train_passes=2.0)], ends, None)
+    assert (cost.retrained, cost.train_passes, cost.extra) == (3, 6.0, 3.0)
+    assert cost.in_words() == (
+        "cost: 2.00x a plain fit of 3 epochs; beyond the estimate: 3 times an epoch diverged and was trained again"
+    )
 
 
 def test_lost_epochs_raise_the_price_of_those_that_are_kept() -> None:

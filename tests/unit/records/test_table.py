@@ -97,6 +97,14 @@ def test_recovery_is_marked_and_what_it_lost_is_counted() -> None:
     assert words in str(history).replace("\n", " ")
 
 
+def test_an_epoch_that_diverged_and_was_trained_again_is_marked() -> None:
+    history = SearchHistory([search(0, complete(0))], [ended(0, retrained=1), ended(1)])
+    assert [line.split()[0] for line in lines(history)[1:3]] == ["0r", "1"]
+    assert "an epoch marked r diverged and was trained again from its start at the rate shown" in str(history).replace(
+        "\n", " "
+    )
+
+
 def test_epochs_without_a_winner_and_values_that_were_not_logged() -> None:
     none = search(4, lost(0, TrialState.DIVERGED), lost(1, TrialState.FAILED))
     history = SearchHistory([search(3, complete(0)), none])

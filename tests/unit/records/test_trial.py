@@ -34,16 +34,6 @@ def test_a_lost_result_has_no_score(state: TrialState) -> None:
     assert result(state=state, score=None).score is None
 
 
-def test_a_record_names_one_of_its_results() -> None:
-    with pytest.raises(ValueError, match=r"EpochRecord\(epoch=3\): no result has number 7"):
-        record(3, chosen_number=7)
-
-
-def test_chosen_is_found_by_its_number() -> None:
-    assert record(results=(result(4), result(2)), chosen_number=2).chosen == result(2)
-    assert record(chosen_number=None).chosen is None
-
-
 @pytest.mark.parametrize("value", [Trial(number=0, lr=0.1), result(), record()], ids=lambda value: type(value).__name__)
 def test_records_are_frozen_and_can_be_copied(value: object) -> None:
     field = "epoch" if isinstance(value, EpochRecord) else "number"
@@ -51,14 +41,3 @@ def test_records_are_frozen_and_can_be_copied(value: object) -> None:
         setattr(value, field, 5)
     assert copy.deepcopy(value) == value
     assert pickle.loads(pickle.dumps(value)) == value
-
-
-def test_a_record_comes_back_from_its_plain_values() -> None:
-    assert EpochRecord.from_dict(record().to_dict()) == record()
-
-
-def test_plain_values_of_a_newer_version_are_read() -> None:
-    plain = record().to_dict()
-    plain["invented_later"] = 1
-    plain["results"][0]["invented_later"] = 1
-    assert EpochRecord.from_dict(plain) == record()

@@ -134,6 +134,12 @@ def test_the_cost_counts_epochs_that_were_not_searched_and_marks_the_lost() -> N
     assert axes.get_title(loc="left") == "7.5 passes for 5 epochs"
 
 
+def test_an_epoch_that_diverged_costs_its_pass_as_well() -> None:
+    axes = plot_cost(SearchHistory(drawn_history(), [TrainedEpoch(epoch=1, retrained=2)]))
+    heights = {bars.get_label(): [bar.get_height() for bar in bars] for bars in axes.containers}
+    assert heights["trained again"] == [0.0, 2.0, 1.0, 1.0]
+
+
 def test_an_axis_of_accuracies_ends_at_one() -> None:
     best = complete(0, 0.1, accuracy=1.0, value=1.0)
     record = EpochRecord(

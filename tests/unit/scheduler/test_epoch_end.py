@@ -118,12 +118,12 @@ def test_what_was_noted_stands_before_the_plan() -> None:
         (make_policy(SearchPolicy(start_epoch=3)), 1, "before start_epoch=3"),
         (make_policy(SearchPolicy(stop_epoch=5)), 5, "from stop_epoch=5 on"),
         (
-            make_policy(SearchPolicy(every_n_epochs=3, later_overhead="unlimited")),
+            make_policy(SearchPolicy(when="every", every_n_epochs=3, later_overhead="unlimited")),
             1,
             "one search in 3 epochs, by its price",
         ),
         (POLICIES["once"], 4, "policy 'once' searches once"),
-        (POLICIES["adaptive"], 4, "policy 'adaptive' searches at 30%, 50%, 70% of the run"),
+        (POLICIES["epochwise"], 4, "policy 'epochwise' searches at 10%, 25%, 50%, 75% of the run"),
     ],
 )
 def test_a_plan_says_why_it_leaves_an_epoch_out(policy: SearchPolicy, epoch: int, words: str) -> None:

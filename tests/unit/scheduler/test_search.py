@@ -605,7 +605,7 @@ def test_what_a_candidate_raises_goes_through_and_the_bar_goes(error: BaseExcept
     progress, proposals = Progress(), listed(0.1, 0.2, 0.3)
     with pytest.raises(type(error), match="boom"):
         search(Runner(train), proposals, n_trials=4, progress=progress)
-    assert progress.calls == [("start", 3, 4, 1.0), (0, 0.01, None), (1, 0.1, 0), (2, 0.2, 1), "finish"]
+    assert progress.calls == [("start", 3, 4), (0, 0.01, None), (1, 0.1, 0), (2, 0.2, 1), "finish"]
     assert len(proposals.told) == 2  # type: ignore[attr-defined]
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
 
 from lightning_gammabo import ListSampler
+from lightning_gammabo.bayesopt import PlacePrior
 from lightning_gammabo.policy import EpochPlan
-from lightning_gammabo.scheduler.search_range import SearchRange
+from lightning_gammabo.scheduler.search_range import SearchRange, place_prior
 from tests.helpers.optimizers import parameter, sgd
 
-WIDE = EpochPlan(wide=True, n_initial=2, n_trials=4, fraction=1.0, factor=None)
-NEAR = EpochPlan(wide=False, n_initial=3, n_trials=3, fraction=0.1, factor=2.0)
+WIDE = EpochPlan(wide=True, n_initial=2, n_trials=4, factor=None)
+NEAR = EpochPlan(wide=False, n_initial=3, n_trials=3, factor=2.0)
 
 
 def range_of(**arguments: Any) -> SearchRange:
@@ -21,9 +23,9 @@ def range_of(**arguments: Any) -> SearchRange:
 
 
 def proposals(
-    rates: SearchRange, plan: EpochPlan = WIDE, current: float = 0.1, annealing: float = 1.0, optimizer: Any = None
+    rates: SearchRange, plan: EpochPlan = WIDE, current: float = 0.1, optimizer: Any = None
 ) -> tuple[Any, list[float]]:
-    return rates.proposals(3, plan, current, annealing=annealing, optimizers=[optimizer or sgd(0.1)])
+    return rates.proposals(3, plan, current, optimizers=[optimizer or sgd(0.1)])
 
 
 def bounds(rates: SearchRange, *args: Any, **given: Any) -> tuple[float, float]:
@@ -52,8 +54,30 @@ def test_the_range_of_an_adaptive_optimizer() -> None:
     )
 
 
-def test_the_bounds_are_those_of_the_peak() -> None:
-    assert bounds(range_of(), annealing=0.25) == pytest.approx((0.25e-4, 0.25), rel=1e-12)
+def test_the_usual_rate_of_the_optimizer_is_tried_next_where_it_is_another() -> None:
+    adamw = torch.optim.AdamW([parameter()], lr=1e-3)
+    assert proposals(range_of(prior=True), optimizer=adamw, current=1e-3)[1] == [10.0**-2.3]
+    assert proposals(range_of(prior=True), optimizer=adamw, current=10.0**-2.3)[1] == []
+    assert proposals(range_of(prior=True, max_lr=1e-3), optimizer=adamw, current=1e-4)[1] == []
+    assert proposals(range_of(), optimizer=adamw, current=1e-3)[1] == []
+
+
+def test_the_prior_is_about_the_usual_rate_or_about_the_configured_one() -> None:
+    momentum = torch.optim.SGD([parameter()], lr=0.1, momentum=0.9)
+    assert place_prior([momentum], 0.1) == PlacePrior(math.log10(10.0**-0.25 * (1.0 - 0.9)), 0.5, 3.0)
+    assert place_prior([torch.optim.Adagrad([parameter()], lr=0.1)], 0.1) == PlacePrior(-1.0, 0.7, 3.0)
+
+
+@pytest.mark.parametrize(("trials", "around"), [(1, []), (2, [0.05]), (3, [0.05, 0.025])])
+def test_later_searches_downwards_try_halves(trials: int, around: list[float]) -> None:
+    plan = EpochPlan(wide=False, n_initial=trials, n_trials=trials, factor=2.0 ** (trials - 1))
+    search, first = proposals(range_of(down=True), plan)
+    assert first == around
+    assert search.space.high == 0.1
+
+
+def test_a_search_that_begins_anew_has_another_seed() -> None:
+    assert range_of().seed_of(3, 1) != range_of().seed_of(3)
 
 
 @pytest.mark.parametrize(
@@ -77,12 +101,11 @@ def test_a_region_around_the_present_rate(current: float, low: float, high: floa
     assert first == pytest.approx(around, rel=1e-9)
 
 
-@pytest.mark.parametrize("annealing", [1.0, 0.5])
-def test_listed_rates_are_peaks(annealing: float) -> None:
+def test_listed_rates_are_proposed_in_their_order() -> None:
     listed = range_of(sampler=ListSampler([0.3, 0.4]))
-    search, around = proposals(listed, annealing=annealing)
+    search, around = proposals(listed)
     assert around == []
-    assert [search.ask().lr for _ in range(2)] == [0.3 * annealing, 0.4 * annealing]
+    assert [search.ask().lr for _ in range(2)] == [0.3, 0.4]
     assert listed.n_listed == 2
     assert range_of().n_listed is None
 

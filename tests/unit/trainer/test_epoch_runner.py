@@ -13,7 +13,6 @@ from torch.utils.data import DataLoader
 
 from lightning_gammabo.learning_rate.controller import RateGuard
 from lightning_gammabo.records import TrialState
-from lightning_gammabo.trainer.candidate_plan import CandidatePlan
 from lightning_gammabo.trainer.epoch_loop import arm
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
 from lightning_gammabo.trainer.isolation import Aside
@@ -89,7 +88,7 @@ def test_a_whole_candidate_is_one_pass_and_a_part_its_share() -> None:
         assert (outcome.state, outcome.passes, outcome.steps) == (TrialState.COMPLETE, 2 / BATCHES, 2)
 
     within_a_fit(whole)
-    within_a_fit(part, plan=CandidatePlan(until=2))
+    within_a_fit(part, until=2)
 
 
 def test_where_the_length_is_not_known_what_was_trained_is_one_pass() -> None:
@@ -100,12 +99,10 @@ def test_where_the_length_is_not_known_what_was_trained_is_one_pass() -> None:
 
 
 def test_an_epoch_without_batches_is_no_pass() -> None:
-    trainer: Any = SimpleNamespace(
-        callbacks=[], loggers=[], num_training_batches=0, world_size=1, global_step=3, global_rank=0, strategy=None
-    )
+    trainer: Any = SimpleNamespace(callbacks=[], loggers=[], num_training_batches=0, world_size=1, global_step=3)
     aside = Aside(trainer, None, SimpleNamespace(share=0.0))  # type: ignore[arg-type]
     aside._steps_at_start = 3
-    probe: Any = SimpleNamespace(batches=0, cooled=0, quarters=(), train_loss=None, val_loss=None, val_batches={})
+    probe: Any = SimpleNamespace(batches=0, train_loss=None, val_loss=None, val_batches={})
     assert aside.outcome(TrialState.COMPLETE, probe).passes == 0.0
 
 
@@ -204,7 +201,7 @@ def test_of_a_part_the_rest_is_trained() -> None:
         runner.commit(0.1)
         assert TRAINED == [0.1] * (BATCHES - 2)
 
-    within_a_fit(act, plan=CandidatePlan(until=2))
+    within_a_fit(act, until=2)
 
 
 def test_one_that_is_replayed_is_not_held() -> None:

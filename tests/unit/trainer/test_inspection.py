@@ -13,6 +13,7 @@ import lightning
 import pytest
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
+from torch import nn
 
 from lightning_gammabo.trainer.inspection import (
     check_lightning,
@@ -323,10 +324,39 @@ def test_the_version_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch)
         check_lightning(trainer)
 
 
-def test_a_strategy_that_shards_is_refused() -> None:
-    sharded = type("ShardedStrategy", (), {})()
-    with pytest.raises(ValueError, match=r"the state of ShardedStrategy: choose Trainer\(strategy='ddp'\) or a single"):
-        check_lightning(known(sharded))
+def strategy_of(**changed: Any) -> Any:
+    able = {"model": nn.Linear(1, 1), "optimizers": [], "broadcast": None, "reduce_boolean_decision": None}
+    return type("OwnStrategy", (), {})(), {**able, **changed}
+
+
+class FullyShardedDataParallel(nn.Linear):
+    """Named as PyTorch's FSDP1."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": nn.Sequential(FullyShardedDataParallel(1, 1))}, r"FullyShardedDataParallel \(FSDP1\) lays"),
+        ({"handles_gradient_accumulation": True}, "an engine of its own accumulates gradients"),
+    ],
+)
+def test_a_strategy_whose_weights_are_out_of_reach_is_refused(changed: dict[str, Any], said: str) -> None:
+    strategy, attributes = strategy_of(**changed)
+    vars(strategy).update(attributes)
+    message = rf"the state of OwnStrategy: {said}.*choose ModelParallelStrategy with PyTorch's fully_shard \(FSDP2\);"
+    with pytest.raises(ValueError, match=message):
+        check_lightning(known(strategy))
+
+
+def test_a_strategy_that_lacks_what_is_asked_of_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="the state of OwnStrategy: it has no model, optimizers, broadcast, reduce_"):
+        check_lightning(known(strategy_of()[0]))
+
+
+def test_a_strategy_of_the_users_own_is_taken_for_what_it_can_do() -> None:
+    strategy, attributes = strategy_of()
+    vars(strategy).update(attributes)
+    check_lightning(known(strategy))
 
 
 def test_a_lightning_whose_fit_loop_has_no_epoch_loop() -> None:
