@@ -12,7 +12,7 @@ PYTEST_ARGS ?= -n 2
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint types tests unit coverage docs links bench package sbom security lowest newest nightly clean
+.PHONY: help setup demo test check lint types tests unit coverage docs links bench package sbom security lowest newest nightly gpu clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /\1 /p' $(MAKEFILE_LIST) | while read -r name what; do printf 'make %-9s %s\n' "$$name" "$$what"; done
@@ -78,6 +78,9 @@ newest: $(READY)  ## the same suites on the newest versions
 
 nightly: $(READY)  ## the same suites on Lightning's main branch; needs the internet
 	$(PY) -m benchmarks.trust.versions newest --main lightning $(VERSIONS_ARGS)
+
+gpu: $(READY)  ## the checks that wait for a GPU, ten minutes at most
+	$(BIN)/python -m benchmarks.devices.gpu
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage htmlcov docs/_build

@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
-import json
-import os
 import statistics
-import subprocess
-import sys
 import warnings
 from functools import partial
 from pathlib import Path
@@ -26,6 +22,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 LANDSCAPES = ("digits", "mnist500", "cifar")
 AFTER = (5, 8, 12)
+SEARCHES = ("gamma", "gamma, own start", "gamma, four at once", "gamma_thesis", "gaussian")
 ASKS = 100
 
 
@@ -42,13 +39,14 @@ def searches() -> dict[str, tuple[Any, int]]:
     }
 
 
-def measure_regret(runs: int) -> dict[str, dict[str, list[float]]]:
+def measure_regret(runs: int, names: list[str]) -> dict[str, dict[str, list[float]]]:
     """Search -> group -> mean regret after so many evaluations."""
     from benchmark_functions import FUNCTIONS
     from benchmark_problems import Run, problems
 
     found: dict[str, dict[str, list[float]]] = {}
-    for name, (search, share) in searches().items():
+    for name in names:
+        search, share = searches()[name]
         for group in (*LANDSCAPES, *FUNCTIONS):
             cases = problems(group)
             rows = []
@@ -102,13 +100,13 @@ def measure_time() -> dict[str, float]:
     return found
 
 
-def measure(runs: int) -> dict[str, Any]:
+def measure(runs: int, names: list[str]) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return {"regret": measure_regret(runs), "coverage": measure_coverage(), "time": measure_time()}
+        return {"regret": measure_regret(runs, names), "coverage": measure_coverage(), "time": measure_time()}
 
 
 def table(other: dict[str, Any], this: dict[str, Any]) -> str:
@@ -133,23 +131,4 @@ def main() -> None:
     parser.add_argument(
         "--runs", type=int, default=200, help="runs of gamma on each group of problems; of others a share"
     )
-    parser.add_argument("--one", action="store_true", help="measure the package that is imported, and print JSON")
-    args = parser.parse_args()
-    if args.one:
-        print(json.dumps(measure(args.runs)))
-        return
-    if args.other is None:
-        parser.error("--other: the root of another version of the repository")
-    started = [
-        subprocess.Popen(
-            [sys.executable, __file__, "--one", "--runs", str(args.runs)],
-            env={**os.environ, "PYTHONPATH": str(root)},
-            stdout=subprocess.PIPE,
-        )
-        for root in (args.other, ROOT)
-    ]
-    print(table(*(json.loads(process.communicate()[0]) for process in started)))
-
-
-if __name__ == "__main__":
-    main()
+    parser.add_argument("--searches", nargs="+", default=list(SEARCHES), choices=SEARCHES)

@@ -1,9 +1,9 @@
 """The rule of the first search, played on recorded landscapes with the package's own surrogate.
 
-    python benchmarks/first_search/first_search.py LANDSCAPES_FOLDER
+    python -m benchmarks.first_search.first_search LANDSCAPES_FOLDER
 
-Each landscape is played from a configured rate that is right, 100 times too small and 100 times too large. Printed: the
-excess of the test loss at the chosen peak over the best recorded peak in per cent, candidates, and passes.
+Each landscape is played from a configured rate that is right, 100 times too small and 100 times too large. Printed: by
+how many per cent the test loss at the chosen peak exceeds that at the best recorded peak, candidates, and passes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from landscapes import Array, Landscape, read
 
-from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace
-from lightning_gammabo.bayesopt.priors import PlacePrior
+from benchmarks.first_search.landscapes import Array, Landscape, read
+from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, PlacePrior
 
 USUAL = {True: -2.3, False: -1.25}
 """log10 of the usual rate: of AdamW, of SGD with momentum 0.9"""
@@ -140,8 +139,8 @@ RULES = {
 
 def shown(rows: list[tuple[float, float, int, float]]) -> str:
     excess, accuracy, count, passes = (np.array(column) for column in zip(*rows, strict=True))
-    losses = f"{excess.mean():.2f} | {np.median(excess):.2f} | {excess.max():.1f}"
-    return f"{losses} | {accuracy.mean():+.2f} | {count.mean():.1f} | {passes.mean():.2f}"
+    numbers = (excess.mean(), np.median(excess), excess.max(), accuracy.mean(), count.mean(), passes.mean())
+    return "{:.2f} | {:.2f} | {:.1f} | {:+.2f} | {:.1f} | {:.2f}".format(*numbers)
 
 
 def main() -> None:

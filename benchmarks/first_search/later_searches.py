@@ -1,12 +1,11 @@
 """Do a horizon factor and gated later searches pay? Plain PyTorch on the project's small workloads, a line to zero.
 
-    PYTHONPATH=examples:examples/benchmarks DATA_DIR=data python benchmarks/first_search/later_searches.py \
-        WORKLOADS EPOCHS SEEDS [VARIANT ...]
+    DATA_DIR=data python -m benchmarks.first_search.later_searches WORKLOADS EPOCHS SEEDS [VARIANTS]
 
 A run starts at the peak that a short first search chooses (``START``), times the horizon factor ``(epochs / 3) ** -a``.
 At some shares of the run the present peak trains ``s`` steps on a copy and then ``s / 4`` steps cooled to zero, and 256
-validation samples are scored. Only where that no longer improves on the best of the searches before (the gate)
-are rivals at other multiples of the peak trained from the same state. Every step is counted.
+validation samples are scored. Only where that score no longer improves on the best one of the searches before (the
+gate) are rivals at other multiples of the peak trained from the same state. Every step is counted.
 """
 
 from __future__ import annotations
@@ -20,8 +19,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from data import pool
-from workloads import WORKLOADS, judged
+
+from benchmarks.training.data import pool
+from benchmarks.training.workloads import WORKLOADS, judged
 
 DATA = Path(os.environ.get("DATA_DIR", "data"))
 START = {
@@ -99,7 +99,7 @@ class Run:
     def losses(self) -> torch.Tensor:
         self.module.eval()
         with torch.no_grad():
-            out = F.cross_entropy(self.module(self.val[0][:256]), self.val[1][:256], reduction="none")
+            out = F.cross_entropy(self.module.net(self.val[0][:256]), self.val[1][:256], reduction="none")
         self.module.train()
         return out.flatten(1).mean(1) if out.dim() > 1 else out
 
@@ -108,7 +108,6 @@ class Run:
         cool = max(1, s // 4)
         self.train(rows, 0, [rate] * s)
         self.train(rows, s, [rate * (1 - i / cool) for i in range(cool)])
-        self.module.eval()
         out = self.losses()
         self.module.load_state_dict(kept[0])
         self.optimizer.load_state_dict(kept[1])
@@ -186,7 +185,7 @@ def main() -> None:
             acc = sum(100 * (r["acc"] - b["acc"]) for r, b in rows) / len(rows)
             passes = sum(r["passes"] for r, _ in rows) / len(rows)
             print(
-                f"  {name:14} E{epochs} {label:20} loss {loss:+6.1f} % acc {acc:+.2f} passes {passes:.3f} "
+                f"  {name:14} {epochs} {label:20} loss {loss:+6.1f} % acc {acc:+.2f} passes {passes:.3f} "
                 f"{[r.moves for r in runs]}",
                 flush=True,
             )

@@ -1,6 +1,6 @@
 """Does a candidate that lives a warm-up schedule in miniature choose the right peak? Fashion-MNIST, MLP, AdamW.
 
-    PYTHONPATH=examples:examples/benchmarks DATA_DIR=data python benchmarks/first_search/warm_up.py EPOCHS SEEDS
+    DATA_DIR=data python -m benchmarks.first_search.warm_up EPOCHS SEEDS
 
 Schedules: a warm-up over a tenth of the run and then a line, and one-cycle (30 % up, cosine down, from a 25th of the
 peak). A candidate of ``s`` steps: warm-up over ``min(its own, s / 4)`` steps, the peak, then ``s / 4`` steps to zero.
@@ -18,8 +18,9 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from data import pool
-from workloads import WORKLOADS, judged
+
+from benchmarks.training.data import pool
+from benchmarks.training.workloads import WORKLOADS, judged
 
 DATA = Path(os.environ.get("DATA_DIR", "data"))
 PEAKS = [1e-3 * 10 ** (q / 4) for q in range(-1, 7)]
@@ -68,7 +69,7 @@ def trained(seed: int, factors: list[float], peak: float, test: bool) -> tuple[f
     if not test:
         module.eval()
         with torch.no_grad():
-            return float(F.cross_entropy(module(val[0][:256]), val[1][:256])), 0.0
+            return float(F.cross_entropy(module.net(val[0][:256]), val[1][:256])), 0.0
     return judged(module, val)["loss"], judged(module, pool(work.source, DATA).test)["loss"]
 
 
@@ -86,20 +87,17 @@ def main() -> None:
         for seed in seeds:
             ends = [trained(seed, real, peak, True) for peak in PEAKS]
             best = min(range(len(PEAKS)), key=lambda i: ends[i][0])
-            for share in (20,):
-                s = max(50, total // share)
-                mini = [trained(seed, miniature(s, warm), peak, False)[0] for peak in PEAKS]
-                first = [trained(seed, real[:s], peak, False)[0] for peak in PEAKS]
-                for label, scores in (("miniature", mini), ("first steps", first)):
-                    i = min(range(len(PEAKS)), key=lambda i: scores[i] if math.isfinite(scores[i]) else math.inf)
-                    shown = [f"{peak * max(1.0, epochs / 3) ** -a:.4f}" for a in (0,) for peak in (PEAKS[i],)]
-                    lower = [100 * (ends[max(i - k, 0)][1] / ends[best][1] - 1) for k in (0, 1)]
-                    print(
-                        f"{name:14} E{epochs} seed {seed} T/{share} s {s} {label:12} chose {shown[0]} "
-                        f"(best {PEAKS[best]:.4f}, test {ends[best][1]:.4f}): {lower[0]:+.1f} %; a quarter decade "
-                        f"lower {lower[1]:+.1f} %",
-                        flush=True,
-                    )
+            s = max(50, total // 20)
+            for label, factors in (("miniature", miniature(s, warm)), ("first steps", real[:s])):
+                scores = [trained(seed, factors, peak, False)[0] for peak in PEAKS]
+                i = min(range(len(PEAKS)), key=lambda i: scores[i] if math.isfinite(scores[i]) else math.inf)
+                excess = [100 * (ends[max(i - k, 0)][1] / ends[best][1] - 1) for k in (0, 1)]
+                print(
+                    f"{name:14} {epochs} epochs, seed {seed}, s {s}, {label:12} chose {PEAKS[i]:.4f} (best "
+                    f"{PEAKS[best]:.4f}, test {ends[best][1]:.4f}): {excess[0]:+.1f} %; a quarter-decade lower "
+                    f"{excess[1]:+.1f} %",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

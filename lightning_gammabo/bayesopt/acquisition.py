@@ -296,14 +296,14 @@ class FantasyAverage(AcquisitionFunction):
     one (Wilson, Hutter, Deisenroth: Maximizing acquisition functions for Bayesian optimization, NeurIPS 2018).
 
     Args:
-        acq_function: an analytic acquisition of a fantasy model, whose last batch dimension are the fantasies; if it
-            is a log the average is the log of the mean.
+        acq_function: an analytic acquisition of a fantasy model, whose last batch dimension are the fantasies.
+        log: whether its values are logs; the average then is the log of the mean.
     """
 
-    def __init__(self, acq_function: AcquisitionFunction) -> None:
+    def __init__(self, acq_function: AcquisitionFunction, log: bool = True) -> None:
         super().__init__(model=acq_function.model)
         self.acq_function = acq_function
-        self._log = acq_function._log
+        self._log = log
 
     @t_batch_mode_transform(expected_q=1)  # type: ignore[arg-type]
     def forward(self, X: Tensor) -> Tensor:

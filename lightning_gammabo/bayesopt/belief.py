@@ -146,19 +146,20 @@ def marginals_at(model: Model, places: Array, *, observation_noise: bool) -> Stu
     return StudentTPosterior(float("inf"), posterior.mean, posterior.variance.sqrt())
 
 
-def log_values(function: AcquisitionFunction, places: Array) -> Array:
+def log_values(function: AcquisitionFunction, places: Array, *, log: bool) -> Array:
     """An acquisition in logs, in one call.
 
     Args:
-        function: an acquisition of one point; its ``_log`` says whether it is a log.
+        function: an acquisition of one point.
         places: ``g``.
+        log: whether its values are logs.
 
     Returns:
         ``g``.
     """
     value: Tensor = function(torch.as_tensor(places).view(-1, 1, 1))
     # by rounding BoTorch's EI without a log may be less than 0
-    return np.asarray((value if function._log else value.clamp_min(0.0).log()).numpy())
+    return np.asarray((value if log else value.clamp_min(0.0).log()).numpy())
 
 
 @contextmanager

@@ -68,6 +68,10 @@ class GaussianBayesOpt(BayesOpt):
         )
 
     @property
+    def _in_logs(self) -> bool:
+        return self.acquisition == "log_ei"
+
+    @property
     def _drawn_at(self) -> float:
         return float("inf")
 

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 import torch
 from botorch.acquisition.objective import PosteriorTransform, ScalarizedPosteriorTransform
-from botorch.exceptions.errors import BotorchTensorDimensionError, InputDataError, UnsupportedError
+from botorch.exceptions.errors import BotorchTensorDimensionError, UnsupportedError
 from botorch.models.model import FantasizeMixin, Model
 from botorch.models.transforms.input import InputTransform
 from botorch.models.transforms.outcome import OutcomeTransform, Standardize
@@ -37,6 +37,7 @@ from torch import Tensor
 from lightning_gammabo.bayesopt.factors import Factors, make_factors, marginals
 from lightning_gammabo.bayesopt.hyperparameters import KERNELS, HyperNodes, Kernel, find_nodes
 from lightning_gammabo.bayesopt.posterior import StudentTPosterior
+from lightning_gammabo.bayesopt.training_data import appended, broadcast, validate
 
 __all__ = ["GammaPrecisionGP", "HyperNodes"]
 
@@ -101,7 +102,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         input_transform: InputTransform | None = None,
     ) -> None:
         super().__init__()
-        _validate(train_X, train_Y)
+        validate(train_X, train_Y)
         if kernel not in KERNELS:
             raise ValueError(f"GammaPrecisionGP(kernel={kernel!r}): the kernels are {', '.join(KERNELS)}")
         if len(precision_prior) != 2 or not (
@@ -214,7 +215,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
     @property
     def batch_shape(self) -> torch.Size:
         """``b``."""
-        return _broadcast(self.transformed_X.shape[:-2], self.transformed_Y.shape[:-2])
+        return broadcast(self.transformed_X.shape[:-2], self.transformed_Y.shape[:-2])
 
     @property
     def train_inputs(self) -> tuple[Tensor]:
@@ -294,9 +295,9 @@ class GammaPrecisionGP(Model, FantasizeMixin):
         preprocess = getattr(self, "input_transform", None)
         inputs = X if preprocess is None else preprocess.preprocess_transform(X)
         return self._with_data(
-            _appended(self.train_X, X),
-            _appended(self.transformed_X, inputs),
-            _appended(self.transformed_Y, Y),
+            appended(self.train_X, X),
+            appended(self.transformed_X, inputs),
+            appended(self.transformed_Y, Y),
             transform,
         )
 
@@ -321,7 +322,7 @@ class GammaPrecisionGP(Model, FantasizeMixin):
             raise UnsupportedError("GammaPrecisionGP infers its noise; fantasize with observation_noise=None")
         with fantasizing():
             if X.shape[-2] == 0:
-                batch = _broadcast(X.shape[:-2], self.batch_shape)
+                batch = broadcast(X.shape[:-2], self.batch_shape)
                 samples = X.new_empty(sampler.sample_shape + batch + torch.Size([0, self.num_outputs]))
             else:
                 samples = sampler(self.posterior(X, observation_noise=True))
@@ -353,31 +354,9 @@ class GammaPrecisionGP(Model, FantasizeMixin):
 
     def _fit(self) -> Factors:
         if self._factors is None or self._factors.inputs.device != self.transformed_X.device:
-            self._factors = make_factors(
-                self.kernel,
-                self.transformed_X.double(),
-                self.transformed_Y.double(),
-                self.nodes,
-                self.precision_prior,
-                self.prune,
-            )
+            x, y = self.transformed_X.double(), self.transformed_Y.double()
+            self._factors = make_factors(self.kernel, x, y, self.nodes, self.precision_prior, self.prune)
         return self._factors
-
-
-def _validate(X: Tensor, Y: Tensor) -> None:
-    if X.ndim < 2 or X.ndim != Y.ndim or X.shape[:-1] != Y.shape[:-1] or X.shape[-2] == 0:
-        raise BotorchTensorDimensionError(
-            "GammaPrecisionGP needs train_X b x n x d and train_Y b x n x m with an explicit output dimension and "
-            f"n >= 1, got {tuple(X.shape)} and {tuple(Y.shape)}"
-        )
-    if X.dtype != Y.dtype:
-        raise InputDataError(f"train_X and train_Y need one data type, got {X.dtype} and {Y.dtype}")
-    if not (bool(X.isfinite().all()) and bool(Y.isfinite().all())):
-        raise InputDataError("train_X or train_Y holds a value that is not finite; leave such observations out")
-
-
-def _broadcast(*shapes: torch.Size) -> torch.Size:
-    return torch.Size(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]
 
 
 def _scaled(posterior: StudentTPosterior, transform: Any) -> StudentTPosterior:
@@ -388,11 +367,6 @@ def _scaled(posterior: StudentTPosterior, transform: Any) -> StudentTPosterior:
             "objective=LinearMCObjective(weights), or choose an output by subset_output([i])"
         )
     return posterior.affine(torch.full_like(weights, transform.offset).unsqueeze(0), weights.unsqueeze(0))
-
-
-def _appended(old: Tensor, new: Tensor) -> Tensor:
-    batch = _broadcast(old.shape[:-2], new.shape[:-2])
-    return torch.cat([old.expand(*batch, *old.shape[-2:]), new.to(old).expand(*batch, *new.shape[-2:])], dim=-2)
 
 
 def _transformed_outcome(transform: OutcomeTransform, Y: Tensor, X: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ class PlacePrior:
 
     Example:
         >>> prior = PlacePrior(centre=-2.0, scale=0.5, df=1.0)
-        >>> prior.log_density(torch.tensor([-2.0, -1.5])).round(decimals=3).tolist()
+        >>> [round(value, 3) for value in prior.log_density(torch.tensor([-2.0, -1.5])).tolist()]
         [0.0, -0.693]
     """
 
@@ -81,10 +81,10 @@ def inside_log_prior(places: Tensor, best: float | None = None, tried: Tensor | 
         Shape of ``places``.
 
     Example:
-        >>> inside_log_prior(torch.tensor([0.0, 0.5])).round(decimals=3).tolist()
+        >>> [round(value, 3) for value in inside_log_prior(torch.tensor([0.0, 0.5])).tolist()]
         [-2.996, 0.0]
         >>> lifted = inside_log_prior(torch.tensor([0.0, 0.9]), best=0.8, tried=torch.tensor([0.4, 0.8]))
-        >>> lifted.round(decimals=3).tolist()
+        >>> [round(value, 3) for value in lifted.tolist()]
         [-2.996, -0.419]
     """
     prior = torch.log(0.05 + 0.95 * 4.0 * (places * (1.0 - places)).clamp(0.0, 0.25))

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from lightning_gammabo.bayesopt.asktell import AskTell
 from lightning_gammabo.bayesopt.belief import Belief, condition, in_double, log_values, marginals_at, mean_at
-from lightning_gammabo.bayesopt.bounds import Bounds, away_from, space_filling
+from lightning_gammabo.bayesopt.bounds import away_from
+from lightning_gammabo.bayesopt.places import MAX_POINTS, PlacedSearch
 from lightning_gammabo.bayesopt.priors import PlacePrior, PriorModule, WarmStart, inside_log_prior
 from lightning_gammabo.bayesopt.space import LearningRateSpace
-from lightning_gammabo.bayesopt.surrogate import SurrogateView, newest_and_best
+from lightning_gammabo.bayesopt.surrogate import SurrogateView
 
 if TYPE_CHECKING:
     from botorch.acquisition.acquisition import AcquisitionFunction
@@ -38,16 +38,12 @@ _PRIOR = (0.6, 3.0)
 """Gamma prior of the precision on standardised scores: df = 1.2 + n, so that a variance exists from the first score on,
 and wide: few scores say little of how far the best one lies above them"""
 _THESIS_PRIOR = (1.0, 1.0)
-_MAX_POINTS = 256
-"""the surrogate sees the better half and the newer half of so many scores, lest ask() grow without bound"""
 _MIN_SCORES_TO_STOP = 4
-_BESIDE = 0.02
-"""trials that run side by side are at least so far apart on the unit interval"""
 _TIE = 1e-10
 """log acquisitions as near as this are equal, and chance decides"""
 
 
-class BayesOpt(AskTell):
+class BayesOpt(PlacedSearch):
     """Which learning rate next: :class:`GammaPrecisionGP` asked through an acquisition, on a grid of places.
 
     The surrogate is a process with a Gamma posterior of the precision: Student-t marginals, Matern-5/2, averaged over
@@ -112,14 +108,12 @@ class BayesOpt(AskTell):
         thesis_reading: ThesisReading = "L2",
         grid_size: int = 512,
     ) -> None:
-        super().__init__(space, seed=seed)
+        super().__init__(space, seed=seed, n_initial=n_initial, deterministic=deterministic, grid_size=grid_size)
         self._one_of("surrogate", surrogate, ("student_t", "gaussian"))
         self._one_of("kernel", kernel, ("matern52", "rbf"))
         self._one_of("acquisition", acquisition, ("log_ei", "ei", "pi", "thesis"))
         self._one_of("hyperparameters", hyperparameters, ("average", "maximise"))
         self._one_of("thesis_reading", thesis_reading, ("L1", "L2", "L3"))
-        self._at_least("n_initial", n_initial, 0)
-        self._at_least("grid_size", grid_size, 8)
         self._at_least("xi", xi, 0.0)
         self._at_least("inside", inside, 0.0)
         self._at_least("stop_below", 0.0 if stop_below is None else stop_below, 0.0)
@@ -129,11 +123,10 @@ class BayesOpt(AskTell):
         if not isinstance(prior, PlacePrior | None):
             raise ValueError(f"prior={prior!r}: give PlacePrior(centre, scale, df), or None")
         self.surrogate, self.kernel, self.acquisition = surrogate, kernel, acquisition
-        self.xi, self.n_initial, self.stop_below, self.deterministic = xi, n_initial, stop_below, deterministic
+        self.xi, self.stop_below = xi, stop_below
         self.hyperparameters, self.thesis_reading = hyperparameters, thesis_reading
-        self.inside, self.prior, self.grid_size, self.precision_prior = inside, prior, grid_size, precision_prior
+        self.inside, self.prior, self.precision_prior = inside, prior, precision_prior
         self._gamma_prior = (float(of_precision[0]), float(of_precision[1]))
-        self._places = np.linspace(0.0, 1.0, grid_size)
         self._begin_from(None)
 
     # ------------------------------------------------------------------ the model and its acquisition
@@ -190,13 +183,12 @@ class BayesOpt(AskTell):
         # what ask() maximises
         from botorch.acquisition.prior_guided import PriorGuidedAcquisitionFunction
 
-        function = _averaged(self._make_acquisition(belief), belief)
+        function, log = _averaged(self._make_acquisition(belief), belief, log=self._in_logs), self._in_logs
         prior = self._prior_of_place(belief)
         if prior is None:
             return function
         log_prior, power = prior
-        module = PriorModule(log_prior, log=function._log)
-        return PriorGuidedAcquisitionFunction(function, module, log=function._log, prior_exponent=power)
+        return PriorGuidedAcquisitionFunction(function, PriorModule(log_prior, log=log), log=log, prior_exponent=power)
 
     # ------------------------------------------------------------------ what is known
 
@@ -207,23 +199,10 @@ class BayesOpt(AskTell):
     def _changed(self) -> None:
         self._belief: Belief | None = None
 
-    def _places_of(self, rates: Iterable[float]) -> Array:
-        return np.asarray([self.space.to_unit(lr) for lr in rates if self.space.has_place(lr)], dtype=np.float64)
-
-    def _bounds(self) -> Bounds:
-        return Bounds(
-            finite=self._places_of(t.trial.lr for t in self._told if t.score is not None),
-            diverged=self._places_of(t.trial.lr for t in self._told if t.score is None),
-        )
-
-    def _tried(self) -> Array:
-        return self._places_of([*(t.trial.lr for t in self._told), *(t.lr for t in self._pending.values())])
-
-    def _scored(self) -> tuple[Array, Array]:
-        # rates and scores of the finite trials that have a place, at most _MAX_POINTS
-        scored = [(t.trial.lr, t.score) for t in self._told if t.score is not None and self.space.has_place(t.trial.lr)]
-        pairs = newest_and_best(np.asarray(scored, dtype=np.float64).reshape(-1, 2), _MAX_POINTS)
-        return pairs[:, 0], pairs[:, 1]
+    @property
+    def _in_logs(self) -> bool:
+        # whether the acquisition's values are logs
+        return True
 
     @property
     def _drawn_at(self) -> float:
@@ -240,7 +219,7 @@ class BayesOpt(AskTell):
                         self._make_model,
                         self._places_of(rates),
                         scores,
-                        self._places_of(t.lr for t in self._pending.values())[-_MAX_POINTS:],
+                        self._pending_places()[-MAX_POINTS:],
                         drawn_at=self._drawn_at,
                         deterministic=self.deterministic,
                         fantasies=self._fantasies,
@@ -260,7 +239,7 @@ class BayesOpt(AskTell):
         if not places.size:
             return self._space_filling(number), "acquisition"
         with self._arithmetic():
-            value = log_values(self._acquisition_function(belief), places)
+            value = log_values(self._acquisition_function(belief), places, log=self._in_logs)
         ties = np.flatnonzero(value >= value.max() - _TIE)
         return self.space.from_unit(float(places[self._rng(number).choice(ties)])), "acquisition"
 
@@ -274,19 +253,6 @@ class BayesOpt(AskTell):
             if away_from(place, self._tried(), 1.0 / self.grid_size).all() and self._bounds().allows(place).all():
                 return self.space.from_unit(float(place[0]))
         return None
-
-    def _space_filling(self, number: int) -> float:
-        cells = self.n_initial if self._count < self.n_initial else 0
-        place = space_filling(self._rng(number), self._bounds(), self._tried(), cells, self._places)
-        return self.space.from_unit(place)
-
-    def _allowed(self) -> npt.NDArray[np.bool_]:
-        # neither where rates diverged nor beside a pending trial nor, if scores repeat, where one was tried
-        allowed = self._bounds().allows(self._places)
-        allowed &= away_from(self._places, self._places_of(t.lr for t in self._pending.values()), _BESIDE)
-        if self.deterministic:
-            allowed &= away_from(self._places, self._tried(), 0.5 / (self.grid_size - 1))
-        return allowed
 
     # ------------------------------------------------------------------ what callers may know
 
@@ -305,7 +271,8 @@ class BayesOpt(AskTell):
         if not places.size:
             return 0.0
         with self._arithmetic():
-            return math.exp(log_values(_averaged(self._make_log_ei(belief), belief), places).max())
+            function = _averaged(self._make_log_ei(belief), belief, log=True)
+            return math.exp(log_values(function, places, log=True).max())
 
     def expected_gain(self) -> float | None:
         """By how much the next trial is expected to improve on the best score: whether another one pays.
@@ -338,7 +305,7 @@ class BayesOpt(AskTell):
         places = np.asarray([self.space.to_unit(float(lr)) for lr in rates])
         with self._arithmetic():
             posterior = marginals_at(belief.model, places, observation_noise=observation_noise)
-            value = log_values(self._acquisition_function(belief), places)
+            value = log_values(self._acquisition_function(belief), places, log=self._in_logs)
             if self.acquisition != "pi":
                 value = value + math.log(belief.units.unit)
             value = value if self.acquisition == "log_ei" else np.exp(value)
@@ -402,17 +369,8 @@ class BayesOpt(AskTell):
         warm = state_dict["warm"]
         self._begin_from(None if warm is None else WarmStart(*map(float, warm)))
 
-    def _one_of(self, name: str, value: object, choices: tuple[str, ...]) -> None:
-        if value not in choices:
-            listed = ", ".join(map(repr, choices))
-            raise ValueError(f"{type(self).__name__}({name}={value!r}): the choices are {listed}")
 
-    def _at_least(self, name: str, value: float, least: float) -> None:
-        if not least <= value < math.inf:
-            raise ValueError(f"{type(self).__name__}({name}={value!r}): need a finite number of at least {least}")
-
-
-def _averaged(function: AcquisitionFunction, belief: Belief) -> AcquisitionFunction:
+def _averaged(function: AcquisitionFunction, belief: Belief, *, log: bool) -> AcquisitionFunction:
     from lightning_gammabo.bayesopt.acquisition import FantasyAverage
 
-    return FantasyAverage(function) if belief.fantasies else function
+    return FantasyAverage(function, log) if belief.fantasies else function

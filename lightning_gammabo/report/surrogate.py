@@ -1,7 +1,7 @@
 """What the surrogate came to believe in one epoch: its mean and band, the samples, where it would look next.
 
 A record does not hold the surrogate but all that it was told: told again, a search of the same settings believes the
-same. Searches without a surrogate (``grid``, ``random``, ``sobol``, ``list``), and those of BoTorch, have no such view.
+same. Searches without a surrogate (``grid``, ``random``, ``sobol``, ``list``) have no such view.
 
 Source: the thesis's figures 12, 13, 16 and 17.
 """
@@ -60,7 +60,7 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
     Raises:
         ValueError: if the search has no surrogate that can be rebuilt, or no candidate has a score.
     """
-    # NumPy and SciPy alone, but not before a picture is asked for
+    # which imports BoTorch, but not before a picture is asked for
     from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, make_search
 
     where = f"epoch {record.epoch}"

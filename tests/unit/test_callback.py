@@ -315,5 +315,5 @@ def test_a_strategy_whose_state_cannot_be_put_back() -> None:
     class ShardedStrategy:
         pass
 
-    with pytest.raises(ValueError, match="cannot put back the state of ShardedStrategy: choose"):
+    with pytest.raises(ValueError, match="cannot put back the state of ShardedStrategy: it has no model"):
         check_lightning(SimpleNamespace(strategy=ShardedStrategy()))

@@ -1,4 +1,4 @@
-"""Checkpoints that are written by step within a searched epoch: a run resumed from any is the run that never stopped."""
+"""Checkpoints written by step within a searched epoch: a run resumed from any is the run that never stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import nn
 
 from tests.integration.faces.fits import Fit, default, one
-from tests.integration.identity.scenarios import X, Y, Net
+from tests.integration.identity.scenarios import Net, X, Y
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 BATCHES = 6

@@ -260,7 +260,7 @@ def test_the_average_over_fantasies_is_that_of_their_values(log: bool) -> None:
     kind = LogStudentTExpectedImprovement if log else StudentTExpectedImprovement
     X = torch.rand(5, 1, 1, dtype=torch.float64)
     with torch.no_grad():
-        got = FantasyAverage(kind(fantasies, best))(X)
+        got = FantasyAverage(kind(fantasies, best), log)(X)
         one_by_one = [
             kind(model.condition_on_observations(torch.tensor([[0.9]]).double(), fantasies.transformed_Y[i, -1:]), b)(X)
             for i, b in enumerate(best)

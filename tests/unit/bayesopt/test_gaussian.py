@@ -85,8 +85,7 @@ def test_an_improvement_that_rounding_makes_negative_is_none() -> None:
     def acquisition(X: torch.Tensor) -> torch.Tensor:
         return torch.tensor([-1e-20, 0.0, 0.5], dtype=torch.float64)
 
-    acquisition._log = False  # type: ignore[attr-defined]
-    assert log_values(acquisition, np.zeros(3)).tolist() == [-math.inf, -math.inf, math.log(0.5)]  # type: ignore[arg-type]
+    assert log_values(acquisition, np.zeros(3), log=False).tolist() == [-math.inf, -math.inf, math.log(0.5)]  # type: ignore[arg-type]
 
 
 def test_it_survives_only_divergence() -> None:

@@ -68,7 +68,6 @@ def test_no_belief_is_made_up_from_two_scores() -> None:
         (searched_epoch(4, "grid"), r"epoch 4: the sampler 'grid' has no surrogate to show; 'landscape' shows"),
         (searched_epoch(4, "sobol"), r"the sampler 'sobol' has no surrogate"),
         (searched_epoch(4, "list"), r"the sampler 'list' has no surrogate"),
-        (dataclasses.replace(searched_epoch(4), sampler="gaussian"), r"the sampler 'gaussian' has no surrogate"),
         (dataclasses.replace(searched_epoch(4), sampler="mine.Search"), r"the sampler 'mine.Search' has no surrogate"),
         (dataclasses.replace(searched_epoch(4), min_lr=None), r"does not say between which rates was searched"),
         (

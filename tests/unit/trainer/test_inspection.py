@@ -13,6 +13,7 @@ import lightning
 import pytest
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer, TQDMProgressBar
+from torch import nn
 
 from lightning_gammabo.trainer.inspection import (
     check_lightning,
@@ -48,7 +49,8 @@ def loader_of(samples: int, batch_size: int | None = 4) -> Any:
 
 def trainer_of(trained: int | None = 40, validated: int | None = 20, **changed: Any) -> Any:
     loaders = [None if n is None else SimpleNamespace(flattened=[loader_of(n)]) for n in (trained, validated)]
-    epoch_loop = SimpleNamespace(val_loop=SimpleNamespace(_combined_loader=loaders[1]))
+    progress = SimpleNamespace(total=SimpleNamespace(ready=0))
+    epoch_loop = SimpleNamespace(val_loop=SimpleNamespace(_combined_loader=loaders[1]), batch_progress=progress)
     fit_loop = SimpleNamespace(_combined_loader=loaders[0], epoch_loop=epoch_loop)
     return SimpleNamespace(fit_loop=fit_loop, **{**PLAIN, **changed})
 
@@ -145,9 +147,12 @@ def test_an_epoch_without_backward_passes_trains_nothing(skips: bool) -> None:
         ({"val_check_interval": 0.5, "val_check_batch": 5}, "validation in mid-epoch (val_check_interval=0.5)"),
         ({"val_check_interval": 1, "val_check_batch": 1}, "validation in mid-epoch (val_check_interval=1)"),
         ({"val_check_interval": 10}, None),
+        # counted through the run: each end of an epoch, and every third, are no mid-epoch
+        ({"val_check_interval": 10, "check_val_every_n_epoch": None}, None),
+        ({"val_check_interval": 30, "val_check_batch": 30, "check_val_every_n_epoch": None}, None),
         (
-            {"val_check_interval": 10, "check_val_every_n_epoch": None},
-            "validation in mid-epoch (val_check_interval=10)",
+            {"val_check_interval": 15, "val_check_batch": 15, "check_val_every_n_epoch": None},
+            "validation in mid-epoch (val_check_interval=15)",
         ),
         ({"val_check_interval": 0.5, "val_check_batch": 5, "enable_validation": False}, None),
         ({"_val_check_time_interval": 60.0}, "validation by the clock (val_check_interval)"),
@@ -157,6 +162,12 @@ def test_an_epoch_without_backward_passes_trains_nothing(skips: bool) -> None:
 def test_validations_within_an_epoch(changed: dict[str, Any], when: str | None) -> None:
     assert validates_within(trainer_of(**changed)) == when
     assert needs_native_batches(trainer_of(**changed)) == when
+
+
+def test_validations_counted_through_a_run_after_an_epoch_that_ended_early() -> None:
+    trainer = trainer_of(val_check_interval=10, check_val_every_n_epoch=None)
+    trainer.fit_loop.epoch_loop.batch_progress.total.ready = 17
+    assert validates_within(trainer) is not None
 
 
 def test_a_trainer_that_knows_no_clock() -> None:
@@ -243,10 +254,11 @@ def test_a_method_is_of_the_module_that_defines_it() -> None:
 
 
 class SingleDeviceStrategy:
-    pass
+    model = nn.Linear(1, 1)
+    optimizers = broadcast = reduce_boolean_decision = None
 
 
-class DDPStrategy:
+class DDPStrategy(SingleDeviceStrategy):
     pass
 
 
@@ -323,10 +335,39 @@ def test_the_version_that_is_not_known_is_named(monkeypatch: pytest.MonkeyPatch)
         check_lightning(trainer)
 
 
-def test_a_strategy_that_shards_is_refused() -> None:
-    sharded = type("ShardedStrategy", (), {})()
-    with pytest.raises(ValueError, match=r"the state of ShardedStrategy: choose Trainer\(strategy='ddp'\) or a single"):
-        check_lightning(known(sharded))
+def strategy_of(**changed: Any) -> Any:
+    able = {"model": nn.Linear(1, 1), "optimizers": [], "broadcast": None, "reduce_boolean_decision": None}
+    return type("OwnStrategy", (), {})(), {**able, **changed}
+
+
+class FullyShardedDataParallel(nn.Linear):
+    """Named as PyTorch's FSDP1."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model": nn.Sequential(FullyShardedDataParallel(1, 1))}, r"FullyShardedDataParallel \(FSDP1\) lays"),
+        ({"handles_gradient_accumulation": True}, "an engine of its own accumulates gradients"),
+    ],
+)
+def test_a_strategy_whose_weights_are_out_of_reach_is_refused(changed: dict[str, Any], said: str) -> None:
+    strategy, attributes = strategy_of(**changed)
+    vars(strategy).update(attributes)
+    message = rf"the state of OwnStrategy: {said}.*choose ModelParallelStrategy with PyTorch's fully_shard \(FSDP2\);"
+    with pytest.raises(ValueError, match=message):
+        check_lightning(known(strategy))
+
+
+def test_a_strategy_that_lacks_what_is_asked_of_it_is_refused() -> None:
+    with pytest.raises(ValueError, match="the state of OwnStrategy: it has no model, optimizers, broadcast, reduce_"):
+        check_lightning(known(strategy_of()[0]))
+
+
+def test_a_strategy_of_the_users_own_is_taken_for_what_it_can_do() -> None:
+    strategy, attributes = strategy_of()
+    vars(strategy).update(attributes)
+    check_lightning(known(strategy))
 
 
 def test_a_lightning_whose_fit_loop_has_no_epoch_loop() -> None:

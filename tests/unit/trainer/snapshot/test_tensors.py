@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_gammabo.trainer.snapshot.tensors import TensorImage
+from lightning_gammabo.trainer.snapshot.tensors import TensorImage, is_finite, wrapped_parts
 
 
 @pytest.fixture(autouse=True)
@@ -314,6 +314,54 @@ def test_a_sparse_gradient_that_grew_is_put_back() -> None:
     assert table.weight.grad is grad
     assert torch.equal(grad.to_dense(), before)
     assert not torch.equal(before, torch.zeros(4, 2))
+
+
+# ---- wrappers
+
+
+def jagged() -> Tensor:
+    return torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged)
+
+
+def test_a_wrapper_is_held_by_its_parts() -> None:
+    tensor = jagged()
+    parts = wrapped_parts(tensor)
+    assert parts
+    image = held(tensor)
+    values = next(iter(parts.values()))
+    for _ in range(2):
+        values.zero_()
+        image.restore()
+        assert values.tolist() == [1.0] * 5
+    assert wrapped_parts(torch.ones(2)) == {}
+
+
+def test_a_wrapper_whose_part_was_exchanged_has_its_values_in_the_new_one() -> None:
+    tensor = jagged()
+    name, old = next(iter(wrapped_parts(tensor).items()))
+    image = held(tensor)
+    setattr(tensor, name, torch.zeros(5))
+    image.restore()
+    assert wrapped_parts(tensor)[name] is not old
+    assert wrapped_parts(tensor)[name].tolist() == [1.0] * 5
+    setattr(tensor, name, torch.zeros(7))  # of another form: the old one comes back
+    image.restore()
+    assert wrapped_parts(tensor)[name] is old
+
+
+def test_a_part_that_was_written_cannot_be_held() -> None:
+    tensor = jagged()
+    image = TensorImage(tensor, deferred=True)
+    next(iter(wrapped_parts(tensor).values())).data.mul_(2.0)
+    assert not image.hold()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_found_within_wrappers(bad: float) -> None:
+    tensor = jagged()
+    assert is_finite(tensor)
+    next(iter(wrapped_parts(tensor).values()))[1] = bad
+    assert not is_finite(tensor)
 
 
 # ---- holding later

@@ -1,0 +1,1 @@
+"""How the rules of the first and the later searches were chosen."""
