@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from lightning_gammabo.trainer.distributed import joined_over_ranks, mean_over_ranks
+from lightning_gammabo.trainer.distributed import (
+    data_part,
+    joined_over_ranks,
+    mean_over_ranks,
+    out_of_memory_everywhere,
+)
 
 
 @pytest.fixture
@@ -40,6 +46,31 @@ def test_a_loss_that_is_not_finite_on_one_rank_is_not_finite_on_all(others: list
 
 
 def test_batches_are_joined_in_the_order_of_the_ranks(others: list[Any]) -> None:
-    others += [{"val_loss": [(2.0, 8.0)], "own": [(1.0, 1.0)]}, {}]
-    joined = joined_over_ranks({"val_loss": [(0.5, 8.0), (1.5, 4.0)]}, 3)
+    others += [(1, {"val_loss": [(2.0, 8.0)], "own": [(1.0, 1.0)]}), (2, {})]
+    joined = joined_over_ranks({"val_loss": [(0.5, 8.0), (1.5, 4.0)]}, 3, 0)
     assert joined == {"val_loss": [(0.5, 8.0), (1.5, 4.0), (2.0, 8.0)], "own": [(1.0, 1.0)]}
+
+
+def test_ranks_that_read_the_same_part_count_once(others: list[Any]) -> None:
+    others += [(0, {"val_loss": [(0.5, 8.0)]}), (1, {"val_loss": [(2.0, 8.0)]}), (1, {"val_loss": [(2.0, 8.0)]})]
+    assert joined_over_ranks({"val_loss": [(0.5, 8.0)]}, 4, 0) == {"val_loss": [(0.5, 8.0), (2.0, 8.0)]}
+
+
+def test_the_part_of_the_data_is_the_samplers() -> None:
+    sharded = SimpleNamespace(distributed_sampler_kwargs={"num_replicas": 2, "rank": 1})
+    trainer: Any = SimpleNamespace(strategy=sharded, global_rank=3, world_size=4)
+    assert data_part(trainer) == (1, 2)
+    trainer.strategy = SimpleNamespace()
+    assert data_part(trainer) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("error", "starved"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("shapes do not match"), False),
+    ],
+)
+def test_one_process_knows_by_itself_whether_memory_ran_out(error: Exception, starved: bool) -> None:
+    assert out_of_memory_everywhere(error, 1) is starved
