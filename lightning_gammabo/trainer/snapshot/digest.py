@@ -50,7 +50,7 @@ def _weighted(values: Tensor) -> Tensor:
     weights = _weights(values.device)
     for index, chunk in enumerate(torch.split(values, _CHUNK)):
         # chunks that change places are told apart as well
-        total = total * 3 + (chunk * weights[: len(chunk)]).sum() * (2 * index + 1)
+        total = total * 3 + (chunk * weights[: len(chunk)]).sum()
     return total
 
 
