@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.house import drawing, epoch_drawing
 from lightning_gammabo.policy import POLICIES, SearchPolicy
+from tests.helpers.rooms import MAY_IMPORT
 from tests.integration.docs.pages import PAGES, ROOT, blocks_of, run_block, run_page
-from tests.test_house import MAY_IMPORT
 
 # pages with tests of their own
 OWN = {Path("README.md"), Path("docs/cli.md"), Path("docs/start.md")}
