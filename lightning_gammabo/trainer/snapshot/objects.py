@@ -2,7 +2,7 @@
 
 A training run keeps state in more places than ``state_dict`` knows: lists that grow by step, counters, generators,
 metrics that share their states. A ``deepcopy`` of such a web loses the identities that tie it together. The image walks
-all that is reachable from some roots, notes the *content* of each mutable object, and puts it back into the same object.
+all that is reachable from some roots, notes the *content* of each mutable object, and puts it back in place.
 """
 
 from __future__ import annotations
