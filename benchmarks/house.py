@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tests.test_house import MAY_IMPORT, circle, modules_imported
 
+RULES = MAY_IMPORT
+"""room -> rooms that it may import: the table of tests/test_house.py"""
 FLOORS = (
     ("cli",),
     ("callback",),
@@ -36,7 +38,7 @@ WHAT = {
 }
 EPOCH = (
     ("hooks at the start", "of the epoch, all of them, once"),
-    ("snapshot", "weights, optimizers, data, random numbers"),
+    ("snapshot", "weights, optimizers, random numbers"),
     ("candidate", "restore, set the rate, train some batches"),
     ("cooling and score", "rate to zero, 256 validation samples"),
     ("choose", "the Determinant; the record is written"),
@@ -188,7 +190,7 @@ def box(x: float, y: float, name: str, what: str, note: str) -> str:
         f'<rect x="{x:g}" y="{y:g}" width="{ROOM}" height="{HEIGHT}" rx="6" fill="#eef3fb" stroke="#3b6ea5"/>'
         f'<text x="{middle:g}" y="{y + 22:g}" font-weight="bold">{name}</text>'
         f'<text x="{middle:g}" y="{y + 40:g}">{what}</text>'
-        f'<text x="{middle:g}" y="{y + 57:g}" fill="#666">{note}</text>'
+        f'<text x="{middle:g}" y="{y + 57:g}" font-size="10" fill="#666">{note}</text>'
     )
 
 
@@ -216,5 +218,5 @@ if __name__ == "__main__":
     for what, number in numbers(given.folder).items():
         print(f"{what}: {number}")
     if given.draw:
-        Path("docs/images/house-rooms.svg").write_text(drawing(MAY_IMPORT), encoding="utf-8")
+        Path("docs/images/house-rooms.svg").write_text(drawing(RULES), encoding="utf-8")
         Path("docs/images/house-epoch.svg").write_text(epoch_drawing(), encoding="utf-8")

@@ -24,6 +24,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch, ListSampler
+from lightning_gammabo.trainer.epoch_runner import EpochRunner
+from lightning_gammabo.trainer.patch import replaced
+from lightning_gammabo.trainer.snapshot.sharding import reshard
+from lightning_gammabo.trainer.snapshot.tensors import wrapped_parts
 from tests.helpers.searching import gamma_search, searching, searching_in_part
 from tests.integration.identity.contract import check_many_candidates, check_one_candidate
 from tests.integration.identity.fingerprint import Calls, differences, fingerprint, plain
@@ -195,6 +199,42 @@ def load(out: Path, sizes: Sizes) -> None:
     assert [record.epoch for record in search.history] == [0]
 
 
+def memory(out: Path, sizes: Sizes) -> None:
+    """The start of an epoch and its leader each hold this rank's shards, and nothing of the others'."""
+    held: list[int] = []
+    native = EpochRunner.commit
+
+    def commit(self: Any, lr: float) -> float:
+        images = [self._start._image, self._leader.state._image]
+        held.extend(sum(map(_held_bytes, image._tensors)) for image in images)
+        return native(self, lr)
+
+    found: list[tuple[int, int]] = []
+
+    class Measures(Callback):
+        def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+            reshard(pl_module)
+            states = [state for one in trainer.optimizers for state in one.state.values()]
+            tensors = [*pl_module.parameters(), *(value for state in states for value in state.values())]
+            sharded = [tensor for tensor in tensors if wrapped_parts(tensor)]
+            shards = [part for tensor in sharded for part in wrapped_parts(tensor).values()]
+            found.append((sum(map(_bytes, shards)), sum(map(_bytes, sharded))))
+
+    with replaced(EpochRunner, "commit", commit):
+        fit(Case(lambda: Sharded(make=adamw)), sizes, searching(**RANGE), Measures())
+    shard, whole = found[0]
+    assert shard < 0.6 * whole, found
+    assert held[2:] == [shard, shard], (held, found)  # from the second epoch on the optimizer has a state
+
+
+def _bytes(tensor: torch.Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def _held_bytes(image: Any) -> int:
+    return sum(_bytes(part._values) for part in image._parts.values())
+
+
 class Fails(Sharded):
     """From its third batch on, at every rate but the configured one.
 
@@ -279,7 +319,7 @@ def trouble(out: Path, sizes: Sizes, how: str, where: str, expected: str, strate
 
 
 TASKS: dict[str, Callable[..., None]] = {
-    task.__name__: task for task in (identity, short, recovery, resume, save, load, trouble)
+    task.__name__: task for task in (identity, short, recovery, resume, save, load, memory, trouble)
 }
 
 

@@ -68,7 +68,7 @@ def test_fsdp2_on_three_ranks(tmp_path: Path) -> None:
 
 @whole_only
 @pytest.mark.slow
-@pytest.mark.parametrize("task", ["short", "recovery"])
+@pytest.mark.parametrize("task", ["short", "recovery", "memory"])
 def test_policies(task: str, tmp_path: Path) -> None:
     check(tmp_path, "2x1", task)
 
