@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("--epochs", type=int, default=20, help="epochs of the searched run")
     add("--lr", type=float, default=0.01, help="the configured rate: the plain runs', and where the search starts")
-    add("--policy", default="epochwise", help="epochwise, adaptive, once, thorough, thesis")
+    add("--policy", default="epochwise", help="epochwise, once, thorough, thesis, identity")
     add("--first-model", type=int, default=None, help="candidates of the first search that the surrogate proposes")
     add("--seed", type=int, default=0)
     add("--out", type=Path, default=Path("runs/digits"))

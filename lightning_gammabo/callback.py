@@ -36,9 +36,9 @@ class GammaLRSearch(Pictured, Callback):
     scored. The weights, buffers, optimizer state, metric states and random numbers of the chosen one become the
     training's, and the epoch goes on from there.
 
-    The *policy* says when, how much and around which schedule is searched: ``epochwise`` (the default), ``adaptive``,
-    ``once``, ``thorough``, ``thesis`` (the published method, twelve full candidates every epoch) or ``identity`` (one
-    candidate at the configured rate: the plain fit). A :class:`~lightning_gammabo.SearchPolicy` changes single fields
+    The *policy* says when, how much and around which schedule is searched: ``epochwise`` (the default), ``once``,
+    ``thorough``, ``thesis`` (the published method, twelve full candidates every epoch) or ``identity`` (one candidate
+    at the configured rate: the plain fit). A :class:`~lightning_gammabo.SearchPolicy` changes single fields
     of one.
 
     The validation score on which candidates were chosen is optimistic: report on a split that the search has not seen.
@@ -77,7 +77,7 @@ class GammaLRSearch(Pictured, Callback):
         ValueError: if an argument is out of its domain.
         TypeError: if an argument is of the wrong type.
 
-    Source: thesis ch. 3 (the method), ch. 4.2.1 (the numbers of ``thesis``); docs/policies.md (the others).
+    Source: thesis ch. 3 (the method), ch. 4.2.1 (the numbers of ``thesis``); docs/policies_method.md (the others).
 
     Example:
         >>> callback = GammaLRSearch("once", min_lr=1e-3, max_lr=0.5)

@@ -2,7 +2,7 @@
 
 The published rule (twelve full candidates, every epoch, the best one is chosen) is ``thesis``. The others look past the
 next epoch: one search over the whole range, an annealed schedule whose peak is searched, later searches close to the
-present rate. ``docs/policies.md`` has what each was measured to do.
+present rate. ``docs/policies_method.md`` has what each was measured to do.
 """
 
 from __future__ import annotations

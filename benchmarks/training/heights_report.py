@@ -4,7 +4,8 @@
 
 For each workload, seed, anchor and start the package's own search runs on the noted first epochs (interpolated between
 quarter-decades); the height that a rule makes of it is looked up at the noted ends of runs. Compared with the oracle:
-of the half-decades of the cosine the one with the least validation loss at its end. Its table goes to ``policies.md``.
+of the half-decades of the cosine the one with the least validation loss at its end. Its table goes to
+``policies_method.md``.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ def main() -> None:
             lines.append([anchor, label, *cells, f"{np.mean(others):+.2f} %"])
     text = table(header, lines)
     print(text)
-    write_between(RESULTS.parent / "policies.md", BEGIN, END, text)
+    write_between(RESULTS.parent / "policies_method.md", BEGIN, END, text)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 After one epoch neighbouring rates differ by less than the batches' order makes them differ, the best of them often
 lies at the edge of what is stable, and too high a rate costs a run more than one that is too low by as much. So the
-scores are blurred over the rate, and the rates weighed by them. ``docs/policies.md`` has what that was worth.
+scores are blurred over the rate, and the rates weighed by them. ``docs/policies_method.md`` has what that was worth.
 """
 
 from __future__ import annotations

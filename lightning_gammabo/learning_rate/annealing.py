@@ -90,7 +90,7 @@ def horizon_factor(epochs: float, exponent: float) -> float:
         ``(epochs / 3) ** -exponent``, at most 1; beyond ten epochs, where overfitting sets in, the further length has
         an exponent that is larger by 0.25.
 
-    Source: docs/first_search.md.
+    Source: docs/policies_method.md.
 
     Example:
         >>> horizon_factor(2.0, 0.35), round(horizon_factor(10.0, 0.35), 2), round(horizon_factor(40.0, 0.35), 2)

@@ -108,17 +108,21 @@ class RateGuard:
 
     @property
     def anchor_value(self) -> float:
-        """Where the schedule stands, 1 at its peak."""
-        peak = self.peak if self.mode == "scale" else 0.0
-        return self._reference / peak if peak > 0.0 else self.shape
+        """Where the schedule stands, 1 at its peak; of a user's whose peak is not known, at the configured rate."""
+        if self.mode != "scale":
+            return self.shape
+        moving = [group for group in groups_of(self.optimizers) if float(group["lr"]) > 0.0]
+        configured = float(moving[0].get("initial_lr", 0.0)) if moving else 0.0
+        peak = (self._scheduled_peak or configured) * self.height
+        return self._reference / peak if peak > 0.0 and self._reference > 0.0 else 1.0
 
     @property
     def peak(self) -> float:
-        """The reference rate at the peak of the schedule."""
-        if self.mode == "aside":
+        """The reference rate at the peak of the schedule; where that is not known, the present one."""
+        if self.mode == "scale" and self._scheduled_peak is not None:
+            return self.height * self._scheduled_peak
+        if self.mode != "anchor":
             return self._reference
-        if self.mode == "scale":
-            return self.height * (self._scheduled_peak or self._configured)
         self._follow()
         scheduled = next((rate for rates in self._scheduled for rate in rates if rate > 0.0), 0.0)
         return scheduled * self.height
@@ -126,11 +130,6 @@ class RateGuard:
     @property
     def _reference(self) -> float:
         return next((rate for rate in rates_of(self.optimizers) if rate > 0.0), 0.0)
-
-    @property
-    def _configured(self) -> float:
-        rates = [configured_rate(one, group) for one in self.optimizers for group in groups_of([one])]
-        return next((rate for rate in rates if rate > 0.0), 0.0)
 
     def release(self) -> None:
         """Give the schedulers their own ``step`` back."""
@@ -294,7 +293,7 @@ class LearningRates:
             if guard is not None and guard.sets_aside:
                 self._present = self._base  # nothing will lead there any more
         found = next((rate for rate in self._base if rate > 0.0), 0.0)
-        self.reference = self._guard.peak if self._guard is not None else found
+        self.reference = (self._guard.peak if self._guard is not None else 0.0) or found
 
     def current(self) -> list[float]:
         """The rates as they stand.

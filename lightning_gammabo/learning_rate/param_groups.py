@@ -39,7 +39,7 @@ def usual_rate(optimizers: Sequence[Any]) -> float | None:
     Returns:
         ``10 ** -2.3`` for Adam and such; ``10 ** -0.25 * (1 - momentum)`` for SGD; None for others.
 
-    Source: medians over recorded runs of small networks (docs/first_search.md); large Transformers and pretrained
+    Source: medians over recorded runs of small networks (docs/policies_method.md); large Transformers and pretrained
         networks want 10 to 100 times less.
     """
     name = type(optimizers[0]).__name__.lower() if optimizers else ""

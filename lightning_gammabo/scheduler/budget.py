@@ -23,7 +23,7 @@ FORWARD = 1.0 / 3.0
 UNKNOWN_RUN = 10
 """epochs that are assumed where the length of the run is not known"""
 USUAL_CANDIDATES = 4
-"""candidates after which a first search usually stops by itself (docs/first_search.md)"""
+"""candidates after which a first search usually stops by itself (docs/policies_method.md)"""
 MANY = 64
 """searches from which on each later one is planned at the price of the first of them"""
 LATER_MIN_STEPS = 20

@@ -152,7 +152,7 @@ def place_prior(optimizers: Sequence[Any], current: float) -> PlacePrior:
         current: the configured peak.
 
     Returns:
-        A heavy-tailed belief about the optimizer's usual rate (docs/first_search.md), or about the configured one.
+        A heavy-tailed belief about the optimizer's usual rate (docs/policies_method.md), or about the configured one.
     """
     usual = usual_rate(optimizers)
     if usual is None:

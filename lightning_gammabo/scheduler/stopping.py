@@ -101,7 +101,7 @@ def progress_ratio(untrained: float | None, quarters: Sequence[float]) -> float 
         The ratio, infinite where the second quarter made no progress; None where it cannot be known, or where nothing
         was learnt at all.
 
-    Source: docs/first_search.md.
+    Source: docs/policies_method.md.
 
     Example:
         >>> progress_ratio(2.0, [2.0, 1.0, 0.6, 0.5])

@@ -19,18 +19,17 @@ from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
 from lightning_gammabo.trainer.candidate_plan import CandidatePlan, RateWriter, cooling_within
 from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
 from lightning_gammabo.trainer.epoch_loop import Run, end_batch, go_on, makes_iterator, train_until
-from lightning_gammabo.trainer.hook_dispatch import these_called_too
 from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Aside, Told
-from lightning_gammabo.trainer.monitor import PROBED, Diverged, Dropped, Probe, mean_loss
+from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe
 from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, end_threads, threaded, train_loaders, unreplayable
 from lightning_gammabo.trainer.snapshot.roots import data_image
 from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
-from lightning_gammabo.trainer.snapshot.tensors import is_finite
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
+from lightning_gammabo.trainer.watch import Sane, Watch
 
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
@@ -39,11 +38,7 @@ __all__ = ["EpochRunner"]
 
 BACK_OFF = 4.0
 """an epoch that diverged after its search is trained again at its rate divided by this"""
-SUSPICIOUS = 1.5
-"""an epoch whose training loss ends so many times above that of its search is validated before it is kept"""
 _TRIES = 3
-
-Sane = Callable[[Outcome], bool]
 
 
 class EpochRunner:
@@ -110,13 +105,14 @@ class EpochRunner:
         # a candidate that cools reads batches that the chosen one has to read again
         keeps = (reason is not None or self.plan.cooling > 0) and not once
         self._tape = BatchTape(fetcher, reason, started=made_before) if keeps else None
+        self._tape_complete = True  # on all ranks
         self._reads_again = reason is None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
         self._aside = Aside(trainer, guard, self._validation, on_batch)
         self._errors = CandidateErrors(trainer, self.rates.reference)
         self._drop_at = drop_at
+        self._watch = Watch(trainer, self._aside, sane, self._state if self._validation.repeatable else None)
         self._watched = watched
-        self._sane = sane
         self._fresh = True
         self._lr = 0.0
         self._at = self._end_at = 0
@@ -145,7 +141,7 @@ class EpochRunner:
     def holds(self) -> bool:
         """Whether :meth:`commit` takes over the candidate kept last, instead of training it again."""
         leader = self._leader
-        kept = self._tape is not None and self._tape.complete
+        kept = self._tape is not None and self._tape_complete
         return leader is not None and (leader.done or kept or leader.at == self._at)
 
     def agree(self, value: Any) -> Any:
@@ -203,6 +199,8 @@ class EpochRunner:
             forget_interrupted_step(self._module)
         if outcome.state is TrialState.FAILED:
             torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
+        if self._tape is not None:
+            self._tape_complete = self._all(self._tape.complete)
         return outcome
 
     def _outcome(self, lr: float, probe: Probe, writer: RateWriter | None) -> Outcome:
@@ -297,7 +295,7 @@ class EpochRunner:
         raised = False
         for _ in range(_TRIES):
             try:
-                with self._data_kept(), self._watch():
+                with self._data_kept(), self._watch.over(self._rival):
                     run()
             except Diverged:
                 pass
@@ -323,47 +321,12 @@ class EpochRunner:
         with self._validation.kept(), states:
             yield
 
-    @contextlib.contextmanager
-    def _watch(self) -> Iterator[None]:
-        """Raise :class:`Diverged` where the epoch's loss, or its validation at the end, is not sane."""
-        probe = self._aside.probe()
-        native = self._loop.on_advance_end
-
-        def checked_end(fetcher: Any) -> None:
-            if self._loop.done and not self._ends_sanely(probe):
-                raise Diverged("the epoch's end is not sane")
-            native(fetcher)
-
-        with these_called_too(self._trainer, [(probe, PROBED)]), replaced(self._loop, "on_advance_end", checked_end):
-            yield
-
-    def _ends_sanely(self, probe: Probe) -> bool:
-        probe.check()
-        # the last step's loss is of the weights before it
-        if not self._all(all(is_finite(p) for p in self._module.parameters() if p.requires_grad)):
-            return False
-        if self._sane is None or not self._validation.repeatable or not self._looks_exploded(probe):
-            return True
-        state = self._state()
-        try:
-            with self._aside.entered() as judge:
-                metrics = self._aside.score()
-                outcome = self._aside.outcome(TrialState.COMPLETE, judge, metrics)
-        finally:
-            state.restore()
-        return bool(self.agree(self._sane(outcome)))
-
-    def _looks_exploded(self, probe: Probe) -> bool:
-        # a validation is worth its cost only where the training loss has risen since the winner's first steps
-        first, last = mean_loss(self._rival), probe.train_loss
-        return bool(self.agree(first is not None and last is not None and last > SUSPICIOUS * first))
-
     def _state(self, **options: Any) -> TrainerState:
         kept = {"data": self._tape is None, "validation": self._validation.repeatable}
         return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept, **options)
 
     def _rewind(self) -> None:
-        if self._tape is not None and not self._tape.complete:
+        if not self._tape_complete:
             self._tape = None  # too large to keep: the loader is read again
         if self._tape is not None:
             self._tape.rewind()
@@ -381,7 +344,9 @@ class EpochRunner:
 
     def _train_to_the_end(self, probe: Probe, writer: RateWriter | None) -> None:
         until, loop = self.plan.until, self._loop
-        train_until(loop, lambda: self._run(self._reads()), until, self._reach_end)
+        lives_other = self.plan.miniature is not None
+        with _schedulers_held(loop) if lives_other else contextlib.nullcontext():
+            train_until(loop, lambda: self._run(self._reads()), until, self._reach_end)
         self._end_at = loop.batch_progress.current.ready
         if writer is None or self.plan.cooling == 0 or until is None or self._end_at < until or loop.done:
             return
@@ -390,7 +355,9 @@ class EpochRunner:
         probe.begin_cooling()
         steps, end = cooling_within(self._trainer, self.plan.cooling)
         writer.cool(self._end_at, steps)
-        train_until(loop, lambda: go_on(loop, self._run, self._reads()), end, lambda fetcher, tail: None)
+        # a validation within the cooling is part of neither the score nor the epoch
+        with _schedulers_held(loop), replaced(loop, "_should_check_val_fx", lambda fetcher: False):
+            train_until(loop, lambda: go_on(loop, self._run, self._reads()), end, lambda fetcher, tail: None)
 
     def _reach_end(self, fetcher: Any, *, tail: bool) -> None:
         self._tail = tail
@@ -427,6 +394,10 @@ class _EndState:
     at: int
     done: bool
     lr: float
+
+
+def _schedulers_held(loop: Any) -> contextlib.AbstractContextManager[None]:
+    return replaced(loop, "update_lr_schedulers", nothing)
 
 
 def _share_of(share: float | None, batches: float) -> int | None:

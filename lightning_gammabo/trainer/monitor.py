@@ -17,7 +17,7 @@ __all__ = ["CHECK_EVERY", "HOPELESS", "PROBED", "Diverged", "Dropped", "Probe", 
 CHECK_EVERY = 8
 """steps between two looks at the loss where a look costs a synchronisation"""
 HOPELESS = 1.5
-"""a candidate whose training loss is this many times the leader's is dropped (measured in docs/policies.md)"""
+"""a candidate whose training loss is this many times the leader's is dropped (measured in docs/policies_method.md)"""
 
 PROBED = ("on_train_batch_end", "on_validation_batch_end")
 """the hooks that watch"""

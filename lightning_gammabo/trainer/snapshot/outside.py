@@ -10,10 +10,10 @@ import functools
 import io
 import mmap
 import multiprocessing.connection
-import multiprocessing.managers
 import multiprocessing.queues
 import queue
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -31,7 +31,6 @@ _STREAMS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((queue.Queue, queue.SimpleQueue, multiprocessing.queues.Queue, multiprocessing.queues.SimpleQueue), "a queue"),
     ((multiprocessing.connection._ConnectionBase,), "a pipe"),
     ((socket.socket,), "a socket"),
-    ((multiprocessing.managers.BaseProxy,), "an object of another process"),
 )  # fmt: skip
 
 
@@ -44,6 +43,9 @@ def stream(obj: object) -> str | None:
     Returns:
         What it is, in words, or None.
     """
+    managers = sys.modules.get("multiprocessing.managers")  # without it there is no object of its kind
+    if managers is not None and isinstance(obj, managers.BaseProxy):
+        return "an object of another process"
     return next((name for kinds, name in _STREAMS if isinstance(obj, kinds)), None)
 
 

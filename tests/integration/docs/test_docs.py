@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.house import drawing, epoch_drawing
 from lightning_gammabo.policy import POLICIES, SearchPolicy
 from tests.integration.docs.pages import PAGES, ROOT, blocks_of, run_block, run_page
+from tests.test_house import MAY_IMPORT
 
 # pages with tests of their own
 OWN = {Path("README.md"), Path("docs/cli.md"), Path("docs/start.md")}
@@ -42,8 +44,7 @@ def test_the_start_prints_what_it_says(
     (shown,) = [block.text for block in blocks_of(read(page)) if block.kind == "text"]
     assert " ".join(shown.split()) in caplog.messages
     out = capsys.readouterr().out
-    assert "10 epochs trained, " in out
-    assert "no larger one of 2 rates is better beyond the noise" in out
+    assert "10 epochs trained, 1 searched with " in out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -74,13 +75,30 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_policies_page_has_the_fields() -> None:
-    page = read(Path("docs/policies.md"))
+    page = read(Path("docs/policies_reference.md"))
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:2] == "| "]
     header = ["field", *(f"`{name}`" for name in POLICIES)]
     begin = rows.index(header) + 2 - 1  # the ruler is no row
-    names = [name for name in SearchPolicy.__dataclass_fields__ if name != "name"]
+    names = list(SearchPolicy.__dataclass_fields__)
     expected = [[f"`{name}`", *(repr(getattr(policy, name)) for policy in POLICIES.values())] for name in names]
     assert rows[begin + 1 : begin + 1 + len(expected)] == expected
+
+
+def test_the_house_page_has_the_import_table() -> None:
+    table = read(Path("docs/house.md")).partition("## Who may import whom")[2].partition("##")[0]
+    rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line[:3] == "| `"]
+    shown = {room.strip("`"): set(re.findall(r"`([\w.]+)`", others)) for room, others in rows}
+    assert shown == MAY_IMPORT
+
+
+def test_the_pictures_of_the_house_are_of_today() -> None:
+    assert (ROOT / "docs" / "images" / "house-rooms.svg").read_text(encoding="utf-8") == drawing(MAY_IMPORT)
+    assert (ROOT / "docs" / "images" / "house-epoch.svg").read_text(encoding="utf-8") == epoch_drawing()
+
+
+def test_a_room_below_another_is_not_drawn_above_it() -> None:
+    with pytest.raises(ValueError, match="the room records needs a floor above"):
+        drawing(MAY_IMPORT | {"records": {"cli"}})
 
 
 @pytest.mark.slow

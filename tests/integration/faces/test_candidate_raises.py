@@ -155,8 +155,8 @@ def test_what_raises_in_the_rest_of_a_committed_epoch_is_trained_again_at_a_lowe
                 raise RuntimeError("too long")
             return super().training_step(batch, batch_idx)
 
-    search = default(policy="once", sampler=ListSampler([0.3]), min_steps=2, first_share=1e-6, cooling=0.0, objective="favoured",
-                     mode="max", annealing="constant")  # fmt: skip
+    short = {"min_steps": 2, "first_share": 1e-6, "cooling": 0.0, "annealing": "constant"}
+    search = default(policy="once", sampler=ListSampler([0.3]), objective="favoured", mode="max", **short)
 
     class Favours(Later):
         def on_validation_epoch_end(self) -> None:

@@ -1,4 +1,4 @@
-"""State in unusual places: hooks of tensors, scripted modules, lazy layers, weights written past autograd's counters."""
+"""State in unusual places: hooks of tensors, scripted modules, lazy layers, weights written past any counter."""
 
 from __future__ import annotations
 

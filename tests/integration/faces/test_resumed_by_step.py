@@ -1,4 +1,4 @@
-"""Checkpoints that are written by step within a searched epoch: a run resumed from any is the run that never stopped."""
+"""Checkpoints written by step within a searched epoch: a run resumed from any is the run that never stopped."""
 
 from __future__ import annotations
 

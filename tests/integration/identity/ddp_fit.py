@@ -2,15 +2,18 @@
 
 Usage: ``python -m tests.integration.identity.ddp_fit OUT`` under torchrun's environment variables. The fits: plain;
 one candidate, copied and replayed; three candidates, copied and replayed, each beside a plain fit at the rates that
-were chosen; short candidates that go on, beside the plain fit at the chosen heights of a cosine; and one that goes back
-to its first epoch, beside the plain fit that does.
+were chosen; short candidates that go on, beside the plain fit at the chosen heights of a cosine; one that goes back to
+its first epoch, beside the plain fit that does; and candidates that diverge or raise on the last rank alone.
 """
 
 from __future__ import annotations
 
+import functools
+import math
 import pickle
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +22,7 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from torch.utils.data import DataLoader
 
 from lightning_gammabo import ListSampler
-from tests.helpers.searching import gamma_search, searching_in_part
+from tests.helpers.searching import gamma_search, searching, searching_in_part
 from tests.integration.identity.fingerprint import Calls, fingerprint
 from tests.integration.identity.followers import Follows, GoesBack, known
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
@@ -44,7 +47,24 @@ class LosesGround(Distributed):
         self.log("judged", 1.0 + epoch if self.global_rank == 0 else 1.0 - epoch / 10)
 
 
-def fit(*callbacks: Callback, module: type[Net] = Distributed) -> dict[str, Any]:
+class FailsOnOneRank(Distributed):
+    """From its third batch on, at every rate but the configured one, on the last rank alone."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = super().training_step(batch, batch_idx)
+        trouble = self.trainer.optimizers[0].param_groups[0]["lr"] != self.lr and batch_idx >= 2
+        if not trouble or self.global_rank != self.trainer.world_size - 1:
+            return loss
+        if self.how == "raises":
+            raise RuntimeError("boom on one rank")
+        return loss * math.nan
+
+
+def fit(*callbacks: Callback, module: Callable[[], Net] = Distributed) -> dict[str, Any]:
     seed_everything(1, verbose=False)
     calls = Calls()
     trainer = Trainer(
@@ -78,6 +98,10 @@ def main(out: str) -> None:
     fits["back many"] = fit(search, module=LosesGround)
     fits["back rates"] = search.rates
     fits["back followed"] = fit(GoesBack([rate.start for rate in search.rates], {2: 0}), module=LosesGround)
+    for how in ("diverges", "raises"):
+        search = searching()
+        fits[f"{how} many"] = fit(search, module=functools.partial(FailsOnOneRank, how))
+        fits[f"{how} history"] = search.history
     Path(out, f"{torch.distributed.get_rank()}.pkl").write_bytes(pickle.dumps(fits))
     torch.distributed.destroy_process_group()
 

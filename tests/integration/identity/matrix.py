@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from lightning.pytorch import Callback, callbacks
 from lightning.pytorch.plugins import MixedPrecision
 
+from tests.helpers.matrix import WHOLE
 from tests.integration.identity.scenarios import TRAIN, Net, Scenario
 
 schedulefree: Any
@@ -206,6 +206,5 @@ FAST = (
     "LBFGS | 32 | none", "Adam, rate in a tensor | 32 | none", "schedule-free AdamW | 32 | none",
     *(f"momentum | 32 | {name}" for name in CALLBACKS if name.startswith(("EMA", "Stoch", "Back", "Early"))),
 )  # fmt: skip
-"""what every run of the tests goes through; the whole matrix is asked for by ``GAMMABO_MATRIX=whole``"""
-WHOLE = os.environ.get("GAMMABO_MATRIX") == "whole"
+"""what every run of the tests goes through"""
 CELLS = {name: cell for name, cell in _cells().items() if WHOLE or name in FAST}

@@ -1,13 +1,11 @@
-"""One rank of fits under a strategy: ``python -m tests.integration.identity.strategy_fit OUT STRATEGY CASE``.
+"""One rank of fits under a strategy: ``python -m tests.integration.identity.strategy_fit OUT STRATEGY``.
 
-The environment is torchrun's, but for strategies that start their processes themselves. The cases: ``identity`` (plain,
-one candidate, three candidates and the plain fit at the rates that were chosen), ``diverges`` and ``raises`` (a
-candidate does, on the last rank alone).
+The environment is torchrun's, but for strategies that start their processes themselves. The fits: plain, one candidate,
+three candidates and the plain fit at the rates that were chosen.
 """
 
 from __future__ import annotations
 
-import math
 import os
 import pickle
 import sys
@@ -30,7 +28,6 @@ from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import TRAIN, VAL
 
 OWN_PROCESSES = ("ddp_spawn", "ddp_fork")
-PRESENT = 0.05
 
 
 class LeavesSomeUnused(Distributed):
@@ -39,23 +36,6 @@ class LeavesSomeUnused(Distributed):
     def __init__(self) -> None:
         super().__init__()
         self.unused = nn.Linear(3, 3)
-
-
-class FailsOnOneRank(Distributed):
-    """From its third batch on, at every rate but the configured one, on the last rank alone."""
-
-    def __init__(self, how: str) -> None:
-        super().__init__()
-        self.how = how
-
-    def training_step(self, batch: Any, batch_idx: int) -> Any:
-        loss = super().training_step(batch, batch_idx)
-        trouble = self.trainer.optimizers[0].param_groups[0]["lr"] != PRESENT and batch_idx >= 2
-        if not trouble or self.global_rank != self.trainer.world_size - 1:
-            return loss
-        if self.how == "raises":
-            raise RuntimeError("boom on one rank")
-        return loss * math.nan
 
 
 class Finds(Callback):
@@ -99,18 +79,12 @@ def identity(out: Path, strategy: str) -> None:
     (out / f"{os.environ.get('RANK', '0')}.pkl").write_bytes(pickle.dumps(fits))
 
 
-def main(out: str, strategy: str, case: str) -> None:
+def main(out: str, strategy: str) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     if strategy not in OWN_PROCESSES:
         torch.distributed.init_process_group("gloo")
-    if case == "identity":
-        identity(Path(out), strategy)
-    else:
-        search = searching(history_file=str(Path(out, "history.jsonl")))
-        found = fit(Path(out, "found"), strategy, lambda: FailsOnOneRank(case), search)
-        states = [[result.state.value for result in record.results] for record in search.history]
-        Path(out, f"{os.environ['RANK']}.pkl").write_bytes(pickle.dumps((states, [one["parameters"] for one in found])))
+    identity(Path(out), strategy)
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -20,9 +20,21 @@ def fits(out: Path, processes: int) -> list[dict[str, Any]]:
     return [pickle.loads((out / f"{rank}.pkl").read_bytes()) for rank in range(processes)]
 
 
+def check_failures(rank: dict[str, Any], first: dict[str, Any]) -> None:
+    """A candidate that diverges, or raises, on the last rank is lost on all, and the fit goes on."""
+    for how in ("diverges", "raises"):
+        states = [[result.state.value for result in record.results] for record in rank[f"{how} history"]]
+        assert states == [["complete", "diverged", "diverged"]] * 3, how
+        assert rank[f"{how} many"]["parameters"] == first[f"{how} many"]["parameters"], how
+
+
 @pytest.mark.slow
-def test_two_processes(tmp_path: Path) -> None:
-    for rank in fits(tmp_path, 2):
+def test_in_two_processes_a_searched_fit_is_the_plain_one_and_trouble_of_one_rank_is_that_of_all(
+    tmp_path: Path,
+) -> None:
+    ranks = fits(tmp_path, 2)
+    for rank in ranks:
+        check_failures(rank, ranks[0])
         for commit in ("copy", "replay"):
             assert differences(rank["plain"], rank[f"{commit} one"]) == []
             assert differences(rank[f"{commit} followed"], rank[f"{commit} many"]) == []
@@ -36,9 +48,10 @@ def test_two_processes(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_three_processes_agree(tmp_path: Path) -> None:
+def test_in_three_processes_all_agree(tmp_path: Path) -> None:
     ranks = fits(tmp_path, 3)
     for rank in ranks:
+        check_failures(rank, ranks[0])
         # Not the replayed fits: with three processes and more the order in which gloo sums a gradient depends on its
         # place in DDP's buckets, which DDP lays anew after its very first step and never lays back.
         assert differences(rank["plain"], rank["copy one"]) == []

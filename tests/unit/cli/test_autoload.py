@@ -23,7 +23,7 @@ def guests(trainer: Any) -> list[GuestSearch]:
 def test_it_comes_in_when_the_trainer_fits(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
     lightning = pytest.importorskip(namespace)
     boring = importlib.import_module(f"{namespace}.demos.boring_classes")
-    monkeypatch.setenv(VARIABLE, "sampler=[0.01],objective=loss,policy.later_overhead=100")
+    monkeypatch.setenv(VARIABLE, "sampler=[0.01],objective=loss,policy.when=every")
     trainer = lightning.Trainer(max_epochs=2, limit_train_batches=2, limit_val_batches=1, **QUIET)
     (guest,) = guests(trainer)
     trainer.validate(boring.BoringModel(), verbose=False)

@@ -26,7 +26,10 @@ def test_it_can_be_asked_for_as_it_is(text: str) -> None:
         ("policy=thesis", {"policy": "thesis"}),
         ("max_lr=3, seed = 7", {"max_lr": 3, "seed": 7}),
         ("min_lr=1e-3,max_lr=1", {"min_lr": 1e-3, "max_lr": 1}),
-        ("policy.when=[0.3,0.5],policy.later_candidates=2", {"policy": SearchPolicy(when=[0.3, 0.5])}),
+        (
+            "policy.when=[0.3,0.5],policy.later_candidates=2",
+            {"policy": SearchPolicy(when=[0.3, 0.5], later_candidates=2)},
+        ),
         ("policy=once, policy.first_model=1", {"policy": SearchPolicy(base="once", first_model=1)}),
         ("policy.base=thesis", {"policy": SearchPolicy(base="thesis")}),
         ("report=null,progress=false", {"report": None, "progress": False}),

@@ -467,7 +467,7 @@ def test_of_an_epoch_the_first_and_the_last_rate_are_noted() -> None:
     for batch in range(4):
         guard.on_train_batch_start(None, None, None, batch)
         guard.on_train_batch_end(trainer(epoch=1), None, None, None, batch)
-    assert (guard.first, guard.first_anchor, guard.batches) == (0.4, 0.5, 4)
+    assert (guard.first, guard.first_peak, guard.batches) == (0.4, 0.8, 4)
     assert guard.last == 0.8 * 0.125
     assert rates_of(optimizer) == [0.0, 0.0]  # written for a batch that does not come
 
@@ -479,7 +479,7 @@ def test_an_epoch_that_is_entered_in_its_middle_begins_there() -> None:
     guard.on_train_batch_start(None, None, None, 2)
     assert guard.batches == 0  # none has come to its end
     guard.on_train_batch_end(trainer(), None, None, None, 2)
-    assert (guard.first, guard.first_anchor, guard.batches) == (0.8 * 0.75, 0.75, 3)
+    assert (guard.first, guard.first_peak, guard.batches) == (0.8 * 0.75, 0.8, 3)
     assert guard.last == 0.8 * 0.75
 
 
@@ -513,9 +513,9 @@ def test_a_state_is_plain_and_stays_as_it_was_taken() -> None:
     guard.rescale(2.0)
     state = guard.state_dict()
     assert state == {
-        "height": 2.0, "shape": 1.0, "begin": 0.0, "plateau": [math.inf, 0, 1.0],
+        "height": 2.0, "shape": 1.0, "begin": 0.0, "plateau": [math.inf, 0, 1.0, 3],
         "scheduled": [[0.1, 0.3]], "written": [[0.2, 0.6]],
-        "first": 0.0, "first_anchor": 1.0, "last": 0.0, "batches": 0,
+        "first": 0.0, "first_peak": 0.0, "scheduled_peak": None, "last": 0.0, "batches": 0,
     }  # fmt: skip
     guard.rescale(3.0)
     guard.follow(0.5)
@@ -532,3 +532,16 @@ def test_a_warm_up_is_not_undone_twice() -> None:
     RateGuard([], [resumed], mode="anchor", state=state)
     assert rates_of(optimizer) == [0.2]
     assert rates_of(resumed) == [0.7]
+
+
+def test_a_users_schedule_is_searched_at_its_peak() -> None:
+    optimizer = sgd(0.01)  # in the middle of a warm-up to 0.1
+    guard = RateGuard([], [optimizer], mode="scale", scheduled_peak=0.1)
+    assert guard.peak == 0.1
+    assert guard.anchor_value == pytest.approx(0.1)
+    rates = LearningRates([optimizer], guard)
+    assert rates.reference == 0.1
+    assert rates.set(0.3) == [pytest.approx(0.03)]
+    assert guard.peak == pytest.approx(0.3)
+    again = RateGuard([], [sgd(*rates_of(optimizer))], mode="scale", state=guard.state_dict())
+    assert again.peak == guard.peak

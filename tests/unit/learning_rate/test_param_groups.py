@@ -120,8 +120,8 @@ def test_setting_through_an_anchor_moves_its_height() -> None:
     guard.follow(0.0)
     guard.follow(0.5)
     rates = LearningRates([optimizer], guard)
-    assert rates.reference == 0.05
-    assert rates.set(0.1) == [0.1, 0.4]
+    assert rates.reference == 0.1  # the peak
+    assert rates.set(0.2) == [0.1, 0.4]
     assert (guard.height, guard.shape) == (2.0, 0.5)
 
 

@@ -16,6 +16,16 @@ from lightning_gammabo.trainer.batch_cache import TAPE_LIMIT, BatchTape, TapeShe
 from lightning_gammabo.trainer.snapshot.rng import RngState
 
 
+class Loader:
+    """Like Lightning's combined loader: tells the states of stateful loaders, here how many batches were read."""
+
+    def __init__(self, fetcher: Fetcher) -> None:
+        self.fetcher = fetcher
+
+    def _state_dicts(self) -> list[dict[str, int]]:
+        return [{"at": self.fetcher.fetched}]
+
+
 class Fetcher:
     """Like Lightning's: knows how many were given out, and which was the last. Each batch takes random numbers."""
 
@@ -27,6 +37,7 @@ class Fetcher:
         self.length = len(batches)
         self.iterations = 0
         self.given = 0
+        self.combined_loader = Loader(self)
 
     def __iter__(self) -> Fetcher:
         self.iterations += 1
@@ -236,3 +247,16 @@ def test_each_validation_of_an_epoch_has_a_tape_of_its_own() -> None:
         seen = [[float(batch[0]) for batch in shelf.tape_for(stream)] for stream in streams]
         assert seen == [[0.0, 1.0], [9.0]]
     assert [stream.iterations for stream in streams] == [1, 1]
+
+
+def test_a_checkpoint_in_mid_epoch_has_the_loader_s_state_of_that_batch() -> None:
+    fetcher = Fetcher(tensors(4))
+    kept = tape(fetcher)
+    assert len(epoch(kept)) == 4  # a candidate read them all
+    told = []
+    with kept.loaders_of_the_step():
+        told.append(fetcher.combined_loader._state_dicts())
+        for _ in iter(kept):
+            told.append(fetcher.combined_loader._state_dicts())
+    assert [states[0]["at"] for states in told] == [4, 1, 2, 3, 4]
+    assert fetcher.combined_loader._state_dicts() == [{"at": 4}]

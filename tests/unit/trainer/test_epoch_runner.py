@@ -8,11 +8,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
 from lightning_gammabo.learning_rate.controller import RateGuard
+from lightning_gammabo.learning_rate.miniature import Miniature, cooling_factors
 from lightning_gammabo.records import TrialState
+from lightning_gammabo.trainer.candidate_plan import CandidatePlan
 from lightning_gammabo.trainer.epoch_loop import arm
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
 from lightning_gammabo.trainer.isolation import Aside
@@ -25,6 +28,8 @@ Act = Callable[[EpochRunner], None]
 BATCHES = 5
 TRAINED: list[float] = []
 HEIGHTS: list[float] = []
+SEEN: list[Any] = []
+"""what a module of a test notes; a module's own lists are put back between candidates"""
 
 
 class Counts(Net):
@@ -88,7 +93,7 @@ def test_a_whole_candidate_is_one_pass_and_a_part_its_share() -> None:
         assert (outcome.state, outcome.passes, outcome.steps) == (TrialState.COMPLETE, 2 / BATCHES, 2)
 
     within_a_fit(whole)
-    within_a_fit(part, until=2)
+    within_a_fit(part, plan=CandidatePlan(until=2))
 
 
 def test_where_the_length_is_not_known_what_was_trained_is_one_pass() -> None:
@@ -99,10 +104,12 @@ def test_where_the_length_is_not_known_what_was_trained_is_one_pass() -> None:
 
 
 def test_an_epoch_without_batches_is_no_pass() -> None:
-    trainer: Any = SimpleNamespace(callbacks=[], loggers=[], num_training_batches=0, world_size=1, global_step=3)
+    trainer: Any = SimpleNamespace(
+        callbacks=[], loggers=[], num_training_batches=0, world_size=1, global_step=3, global_rank=0, strategy=None
+    )
     aside = Aside(trainer, None, SimpleNamespace(share=0.0))  # type: ignore[arg-type]
     aside._steps_at_start = 3
-    probe: Any = SimpleNamespace(batches=0, train_loss=None, val_loss=None, val_batches={})
+    probe: Any = SimpleNamespace(batches=0, cooled=0, quarters=(), train_loss=None, val_loss=None, val_batches={})
     assert aside.outcome(TrialState.COMPLETE, probe).passes == 0.0
 
 
@@ -201,7 +208,7 @@ def test_of_a_part_the_rest_is_trained() -> None:
         runner.commit(0.1)
         assert TRAINED == [0.1] * (BATCHES - 2)
 
-    within_a_fit(act, until=2)
+    within_a_fit(act, plan=CandidatePlan(until=2))
 
 
 def test_one_that_is_replayed_is_not_held() -> None:
@@ -214,3 +221,160 @@ def test_one_that_is_replayed_is_not_held() -> None:
         assert TRAINED == [0.1] * BATCHES
 
     within_a_fit(act, replay=True)
+
+
+# ---- candidates that cool, or live a miniature
+
+COOLS = CandidatePlan(until=2, cooling=2)
+MINIATURE = Miniature(multipliers=(0.25, 1.0), ratios=((1.0,),) * 2, momenta=(0.95, 0.85))
+
+
+def test_one_cools_to_zero_and_that_is_counted() -> None:
+    def act(runner: EpochRunner) -> None:
+        outcome = runner.train(0.1)
+        first, second = cooling_factors(2)
+        assert TRAINED == [0.1, 0.1, 0.1 * first, 0.1 * second]
+        assert (outcome.state, outcome.passes, outcome.cooling_passes) == (TrialState.COMPLETE, 0.8, 0.4)
+        assert outcome.steps == 4
+
+    within_a_fit(act, plan=COOLS)
+
+
+def test_of_one_that_cooled_the_epoch_goes_on_from_before() -> None:
+    def act(runner: EpochRunner) -> None:
+        runner.train(0.1)
+        runner.keep()
+        runner.train(0.2)
+        assert runner.holds
+        TRAINED.clear()
+        runner.commit(0.1)
+        assert TRAINED == [0.1] * (BATCHES - 2)
+
+    within_a_fit(act, plan=COOLS)
+
+
+def test_one_that_cooled_is_held_also_where_a_later_one_diverged() -> None:
+    def act(runner: EpochRunner) -> None:
+        runner.train(0.1)
+        runner.keep()
+        assert runner.train(1e30).state is not TrialState.COMPLETE
+        assert runner.holds
+        TRAINED.clear()
+        runner.commit(0.1)
+        assert TRAINED == [0.1] * (BATCHES - 2)
+
+    within_a_fit(act, plan=COOLS)
+
+
+@pytest.mark.parametrize(("until", "cooling", "batches"), [(4, 3, 5), (5, 3, 5), (None, 3, 5), (1, 9, 5), (1, 2, 3)])
+def test_a_cooling_ends_with_the_epoch_and_a_whole_epoch_has_none(
+    until: int | None, cooling: int, batches: int
+) -> None:
+    def act(runner: EpochRunner) -> None:
+        outcome = runner.train(0.1)
+        trained = until or BATCHES
+        falls = [0.1 * factor for factor in cooling_factors(batches - trained)]
+        assert TRAINED[:trained] == [0.1] * trained
+        assert TRAINED[trained:] == falls
+        assert outcome.cooling_passes == len(falls) / BATCHES
+
+    within_a_fit(act, plan=CandidatePlan(until=until, cooling=cooling))
+
+
+def test_a_cooling_trains_whole_optimizer_steps() -> None:
+    def act(runner: EpochRunner) -> None:
+        outcome = runner.train(0.1)
+        # of the step that had begun with the third batch, the fourth is the rest
+        assert TRAINED == [0.1] * 3 + [0.05]
+        assert outcome.steps == 2
+
+    within_a_fit(act, plan=CandidatePlan(until=3, cooling=1), trainer={"accumulate_grad_batches": 2})
+
+
+def test_a_cooling_neither_validates_nor_steps_schedulers() -> None:
+    class Scheduled(Counts):
+        def configure_optimizers(self) -> Any:
+            optimizer = super().configure_optimizers()
+            scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+            return [optimizer], [{"scheduler": scheduler, "interval": "step"}]
+
+        def lr_scheduler_step(self, *args: Any) -> None:
+            SEEN.append("step")
+
+        def on_validation_start(self) -> None:
+            SEEN.append("validation")
+
+    def act(runner: EpochRunner) -> None:
+        SEEN.clear()
+        runner.train(0.1)
+        assert SEEN == ["step", "step", "validation"]
+
+    within_a_fit(act, Scheduled, plan=COOLS, trainer={"val_check_interval": 3})
+
+
+def test_a_miniature_is_trained_at_its_rates_and_never_held() -> None:
+    class Momenta(Counts):
+        def on_before_optimizer_step(self, optimizer: Any) -> None:
+            SEEN.append(optimizer.param_groups[0]["momentum"])
+
+    def act(runner: EpochRunner) -> None:
+        SEEN.clear()
+        runner.train(0.4)
+        assert TRAINED == [0.1, 0.4, 0.4 * 0.75, 0.4 * 0.25]
+        assert SEEN == [0.95, 0.85, 0.85, 0.85]
+        runner.keep()
+        assert not runner.holds
+        TRAINED.clear()
+        SEEN.clear()
+        runner.commit(0.4)
+        assert TRAINED == [0.4] * BATCHES
+        assert SEEN == [0.9] * BATCHES
+
+    within_a_fit(act, Momenta, plan=CandidatePlan(until=2, cooling=2, miniature=MINIATURE))
+
+
+def test_candidates_can_be_made_longer() -> None:
+    def act(runner: EpochRunner) -> None:
+        runner.train(0.1)
+        runner.keep()
+        runner.plan = CandidatePlan(until=3, cooling=1)
+        TRAINED.clear()
+        outcome = runner.train(0.2)
+        assert TRAINED == [0.2] * 3 + [0.1]
+        assert outcome.cooling_passes == 0.2
+        runner.keep()
+        assert runner.holds
+        TRAINED.clear()
+        runner.commit(0.2)
+        assert TRAINED == [0.2] * (BATCHES - 3)
+
+    within_a_fit(act, plan=CandidatePlan(until=1, cooling=1))
+
+
+def test_statistics_of_batch_norm_are_of_all_batches_of_a_candidate_its_cooling_too() -> None:
+    class Sees(Counts):
+        def on_validation_start(self) -> None:
+            SEEN.append(self.net[1].running_mean.clone())
+
+    def act(runner: EpochRunner) -> None:
+        norm = runner._module.net[1]
+        before, count = norm.running_mean.clone(), int(norm.num_batches_tracked)
+        SEEN.clear()
+        runner.train(0.1)
+        assert int(norm.num_batches_tracked) == count + 4
+        weight = (1.0 - norm.momentum) ** 4
+        torch.testing.assert_close(SEEN[0], (norm.running_mean - weight * before) / (1.0 - weight))
+
+    within_a_fit(act, Sees, plan=COOLS)
+
+
+def test_training_losses_are_told_by_quarter_without_the_cooling() -> None:
+    class Notes(Counts):
+        def on_train_batch_end(self, outputs: Any, *args: Any) -> None:
+            SEEN.append(float(outputs["loss"]))
+
+    def act(runner: EpochRunner) -> None:
+        SEEN.clear()
+        assert runner.train(0.1).quarters == tuple(SEEN[:4])
+
+    within_a_fit(act, Notes, plan=CandidatePlan(until=4, cooling=1))

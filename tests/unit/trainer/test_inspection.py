@@ -49,7 +49,8 @@ def loader_of(samples: int, batch_size: int | None = 4) -> Any:
 
 def trainer_of(trained: int | None = 40, validated: int | None = 20, **changed: Any) -> Any:
     loaders = [None if n is None else SimpleNamespace(flattened=[loader_of(n)]) for n in (trained, validated)]
-    epoch_loop = SimpleNamespace(val_loop=SimpleNamespace(_combined_loader=loaders[1]))
+    progress = SimpleNamespace(total=SimpleNamespace(ready=0))
+    epoch_loop = SimpleNamespace(val_loop=SimpleNamespace(_combined_loader=loaders[1]), batch_progress=progress)
     fit_loop = SimpleNamespace(_combined_loader=loaders[0], epoch_loop=epoch_loop)
     return SimpleNamespace(fit_loop=fit_loop, **{**PLAIN, **changed})
 
@@ -146,9 +147,12 @@ def test_an_epoch_without_backward_passes_trains_nothing(skips: bool) -> None:
         ({"val_check_interval": 0.5, "val_check_batch": 5}, "validation in mid-epoch (val_check_interval=0.5)"),
         ({"val_check_interval": 1, "val_check_batch": 1}, "validation in mid-epoch (val_check_interval=1)"),
         ({"val_check_interval": 10}, None),
+        # counted through the run: each end of an epoch, and every third, are no mid-epoch
+        ({"val_check_interval": 10, "check_val_every_n_epoch": None}, None),
+        ({"val_check_interval": 30, "val_check_batch": 30, "check_val_every_n_epoch": None}, None),
         (
-            {"val_check_interval": 10, "check_val_every_n_epoch": None},
-            "validation in mid-epoch (val_check_interval=10)",
+            {"val_check_interval": 15, "val_check_batch": 15, "check_val_every_n_epoch": None},
+            "validation in mid-epoch (val_check_interval=15)",
         ),
         ({"val_check_interval": 0.5, "val_check_batch": 5, "enable_validation": False}, None),
         ({"_val_check_time_interval": 60.0}, "validation by the clock (val_check_interval)"),
@@ -158,6 +162,12 @@ def test_an_epoch_without_backward_passes_trains_nothing(skips: bool) -> None:
 def test_validations_within_an_epoch(changed: dict[str, Any], when: str | None) -> None:
     assert validates_within(trainer_of(**changed)) == when
     assert needs_native_batches(trainer_of(**changed)) == when
+
+
+def test_validations_counted_through_a_run_after_an_epoch_that_ended_early() -> None:
+    trainer = trainer_of(val_check_interval=10, check_val_every_n_epoch=None)
+    trainer.fit_loop.epoch_loop.batch_progress.total.ready = 17
+    assert validates_within(trainer) is not None
 
 
 def test_a_trainer_that_knows_no_clock() -> None:

@@ -384,7 +384,9 @@ class Reader:
     ],
 )
 def test_a_live_iterator_is_named(make: Callable[[], object]) -> None:
-    assert ObjectImage({"module": {"stream": make()}, "other": [Reader()]}).unheld == ["module.stream"]
+    assert ObjectImage({"module": {"stream": make()}, "other": [Reader()]}).unheld == {
+        "module.stream": "a live iterator"
+    }
 
 
 def test_an_iterator_that_shows_its_place_is_put_back() -> None:
