@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks.house import RULES, drawing, epoch_drawing
 from lightning_gammabo.policy import POLICIES, SearchPolicy
-from tests.helpers.rooms import MAY_IMPORT
 from tests.integration.docs.pages import PAGES, ROOT, blocks_of, run_block, run_page
 
 # pages with tests of their own
