@@ -11,7 +11,8 @@ import ast
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.test_house import MAY_IMPORT, circle, modules_imported
+from tests.helpers.rooms import MAY_IMPORT
+from tests.test_house import circle, modules_imported
 
 RULES = MAY_IMPORT
 """room -> rooms that it may import: the table of tests/test_house.py"""
