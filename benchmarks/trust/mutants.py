@@ -33,7 +33,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "determinant/objective.py": ("tests/unit/determinant/test_objective.py",),
     "determinant/scoring.py": ("tests/unit/scheduler/test_search.py",),
     "scheduler/search.py": ("tests/unit/scheduler/test_search.py",),
-    "bayesopt": ("tests/bayesopt",),
+    "bayesopt": ("tests/unit/bayesopt",),
     "trainer/inspection.py": ("tests/unit/trainer/test_inspection.py",),
     "trainer/snapshot": ("tests/unit/trainer/snapshot",),
     "trainer": (*FITS, "tests/unit/trainer"),

@@ -243,7 +243,7 @@ class EpochRunner:
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
-        done = self.plan.until is None or self._end_at < self.plan.until
+        done = self.plan.until is None or self._end_at < self.plan.until or not self._tail
         self._leader = _EndState(self._ended, self._told, self._tail, self._end_at, done, self._lr)
 
     def commit(self, lr: float) -> float:
@@ -350,7 +350,14 @@ class EpochRunner:
         with _schedulers_held(loop) if lives_other else contextlib.nullcontext():
             train_until(loop, lambda: self._run(self._reads()), until, self._reach_end)
         self._end_at = loop.batch_progress.current.ready
-        if writer is None or self.plan.cooling == 0 or until is None or self._end_at < until or loop.done:
+        if (
+            writer is None
+            or self.plan.cooling == 0
+            or until is None
+            or self._end_at < until
+            or not self._tail
+            or loop.done
+        ):
             return
         # the steps that follow write to the weights that the chosen one goes on from
         self._holds_weights = self._ended is not None and self._all(self._ended.hold_weights())
