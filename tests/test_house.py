@@ -12,25 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.rooms import MAY_IMPORT
+
 PACKAGE = "lightning_gammabo"
 ROOT = Path(__file__).parent.parent / PACKAGE
-
-FOUNDATION = {"records", "learning_rate", "determinant", "bayesopt"}
-MAY_IMPORT: dict[str, set[str]] = {
-    "records": set(),
-    "learning_rate": {"records"},
-    "determinant": {"records"},
-    "bayesopt": {"records"},
-    "policy": {"bayesopt", "determinant", "learning_rate"},
-    "trainer": {"records", "learning_rate"},
-    "report": {"records", "bayesopt"},
-    "scheduler": FOUNDATION | {"policy", "trainer", "report"},
-    "callback": FOUNDATION | {"policy", "trainer", "report", "scheduler"},
-    "cli": {"callback", "policy", "bayesopt", "records", "learning_rate", "report", "trainer.compat"},
-    "__init__": {"callback", "records", "determinant", "learning_rate", "bayesopt", "policy", "trainer.compat"},
-    "__main__": {"cli"},
-}
-"""room -> rooms, or single modules, that it may import; docs/house.md shows the same table"""
 
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}
 BOTORCH = {"botorch", "gpytorch", "linear_operator"}
@@ -66,7 +51,7 @@ MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
 ALLOWED_LENGTH: dict[str, int] = {
     # one class, the life of a candidate from the rewind to the commit
-    "trainer/epoch_runner.py": 435,
+    "trainer/epoch_runner.py": 410,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
     "bayesopt/model.py": 405,
     "bayesopt/search.py": 420,

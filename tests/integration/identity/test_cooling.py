@@ -12,6 +12,7 @@ from lightning_gammabo.trainer.candidate_plan import CandidatePlan
 from lightning_gammabo.trainer.epoch_loop import arm, watch_loader
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
 from lightning_gammabo.trainer.inspection import needs_native_batches
+from lightning_gammabo.trainer.snapshot.loaders import unreplayable, val_loaders
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.fits import fit
 from tests.integration.identity.followers import Follows
@@ -20,8 +21,11 @@ from tests.integration.identity.scenarios import SCENARIOS
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 FACTORS = (1.0, 0.5, 2.0)
-ONCE = {"live validation"}  # its validation cannot be read again for the later batches of the same epoch
-NAMES = [name for name, scenario in SCENARIOS.items() if scenario.follows and name not in ONCE]
+NAMES = [name for name, scenario in SCENARIOS.items() if scenario.follows]
+WHOLE = {"live validation", "augmented validation, persistent workers", "endless validation"}
+"""validation data that cannot be read twice: candidates train whole epochs"""
+NEVER_COOL = {"iterable", "iterable in workers", "leaves epoch early", "overfits", *WHOLE}
+"""of unknown length, or no longer than the candidates"""
 
 
 class Cools(Callback):
@@ -39,8 +43,8 @@ class Cools(Callback):
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         def search(fetcher: Any, run: Any) -> None:
-            # batches are limited by the epoch, also by the end of the run
-            plan = CandidatePlan(until=2, cooling=1)
+            whole = unreplayable(val_loaders(trainer)) is not None
+            plan = CandidatePlan() if whole else CandidatePlan(until=2, cooling=1)
             replay = self.replay or needs_native_batches(trainer) is not None
             mark, self.mark = self.mark, None
             cooled = []
@@ -72,9 +76,6 @@ def test_what_goes_on_from_a_cooled_candidate_is_the_plain_fit(name: str) -> Non
         searched = fit(scenario, search)
         assert any(search.cooled) or name in NEVER_COOL, "nothing was cooled"
         assert differences(fit(scenario, Follows(search.rates)), searched) == [], winner
-
-
-NEVER_COOL = {"iterable", "iterable in workers", "leaves epoch early"}
 
 
 @pytest.mark.parametrize("name", ["shuffled", "augmented", "own generators", "accumulates", "keeps state", "groups"])
