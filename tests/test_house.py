@@ -12,25 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.rooms import MAY_IMPORT
+
 PACKAGE = "lightning_gammabo"
 ROOT = Path(__file__).parent.parent / PACKAGE
-
-FOUNDATION = {"records", "learning_rate", "determinant", "bayesopt"}
-MAY_IMPORT: dict[str, set[str]] = {
-    "records": set(),
-    "learning_rate": {"records"},
-    "determinant": {"records"},
-    "bayesopt": {"records"},
-    "policy": {"bayesopt", "determinant", "learning_rate"},
-    "trainer": {"records", "learning_rate"},
-    "report": {"records", "bayesopt"},
-    "scheduler": FOUNDATION | {"policy", "trainer", "report"},
-    "callback": FOUNDATION | {"policy", "trainer", "report", "scheduler"},
-    "cli": {"callback", "policy", "bayesopt", "records", "learning_rate", "report", "trainer.compat"},
-    "__init__": {"callback", "records", "determinant", "learning_rate", "bayesopt", "policy", "trainer.compat"},
-    "__main__": {"cli"},
-}
-"""room -> rooms, or single modules, that it may import; docs/house.md shows the same table"""
 
 LIGHTNING = {"lightning", "lightning_fabric", "pytorch_lightning"}
 BOTORCH = {"botorch", "gpytorch", "linear_operator"}

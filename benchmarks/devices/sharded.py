@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_gammabo import GammaLRSearch, ListSampler, SearchPolicy
 
-WIDTH, DEPTH, SAMPLES, CANDIDATES = 512, 4, 256, 3
+WIDTH, DEPTH, SAMPLES, CANDIDATES = 512, 4, 128, 3
 
 
 class Net(LightningModule):

@@ -48,9 +48,9 @@ def digest(tensor: Tensor) -> Tensor:
 def _weighted(values: Tensor) -> Tensor:
     total = _zero(values)
     weights = _weights(values.device)
-    for index, chunk in enumerate(torch.split(values, _CHUNK)):
-        # chunks that change places are told apart as well
-        total = total * 3 + (chunk * weights[: len(chunk)]).sum() * (2 * index + 1)
+    for chunk in torch.split(values, _CHUNK):
+        # each chunk counts with another power of three, so that chunks that change places are told apart
+        total = total * 3 + (chunk * weights[: len(chunk)]).sum()
     return total
 
 

@@ -1,12 +1,8 @@
 """An image of mutable objects: what they hold now, so that it can be put back *in place*.
 
-A training run keeps state in more places than ``state_dict`` knows: lists that grow by step, counters, plain tensors,
-generators, optimizer groups, schedulers, metrics that share their states. Copying such a web (``deepcopy``) loses the
-identities that tie it together. The image keeps the identities: it walks everything that is reachable from some
-roots, notes the *content* of each mutable object, and puts that content back into the very same object. What was
-created later is simply no longer reachable.
-
-Nothing here knows of Lightning; :mod:`lightning_gammabo.trainer_state` chooses the roots.
+A training run keeps state in more places than ``state_dict`` knows: lists that grow by step, counters, generators,
+metrics that share their states. A ``deepcopy`` of such a web loses the identities that tie it together. The image walks
+all that is reachable from some roots, notes the *content* of each mutable object, and puts it back in place.
 """
 
 from __future__ import annotations

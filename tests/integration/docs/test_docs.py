@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.house import drawing, epoch_drawing
+from benchmarks.house import RULES, drawing, epoch_drawing
 from lightning_gammabo.policy import POLICIES, SearchPolicy
 from tests.integration.docs.pages import PAGES, ROOT, blocks_of, run_block, run_page
-from tests.test_house import MAY_IMPORT
 
 # pages with tests of their own
 OWN = {Path("README.md"), Path("docs/cli.md"), Path("docs/start.md")}
@@ -88,17 +87,17 @@ def test_the_house_page_has_the_import_table() -> None:
     table = read(Path("docs/house.md")).partition("## Who may import whom")[2].partition("##")[0]
     rows = [line.strip("| ").split(" | ") for line in table.splitlines() if line[:3] == "| `"]
     shown = {room.strip("`"): set(re.findall(r"`([\w.]+)`", others)) for room, others in rows}
-    assert shown == MAY_IMPORT
+    assert shown == RULES
 
 
 def test_the_pictures_of_the_house_are_of_today() -> None:
-    assert (ROOT / "docs" / "images" / "house-rooms.svg").read_text(encoding="utf-8") == drawing(MAY_IMPORT)
+    assert (ROOT / "docs" / "images" / "house-rooms.svg").read_text(encoding="utf-8") == drawing(RULES)
     assert (ROOT / "docs" / "images" / "house-epoch.svg").read_text(encoding="utf-8") == epoch_drawing()
 
 
 def test_a_room_below_another_is_not_drawn_above_it() -> None:
     with pytest.raises(ValueError, match="the room records needs a floor above"):
-        drawing(MAY_IMPORT | {"records": {"cli"}})
+        drawing(RULES | {"records": {"cli"}})
 
 
 @pytest.mark.slow

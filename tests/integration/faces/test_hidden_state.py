@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, List  # noqa: UP035
 
 import pytest
 import torch
@@ -16,13 +16,18 @@ from tests.integration.identity.scenarios import TRAIN, VAL, Net
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
+def _shrink(parameter: torch.Tensor) -> None:
+    assert parameter.grad is not None
+    parameter.grad.mul_(0.9)
+
+
 class HooksTensor(Net):
     """Halves a gradient by a hook that it registers in each epoch, one more each time."""
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         if batch_idx == 0:
             self.net[0].weight.register_hook(lambda gradient: gradient * 0.5)
-            self.net[0].bias.register_post_accumulate_grad_hook(lambda bias: bias.grad.mul_(0.9))
+            self.net[0].bias.register_post_accumulate_grad_hook(_shrink)
         return super().training_step(batch, batch_idx)
 
 
@@ -34,7 +39,7 @@ def test_hooks_of_tensors(commit: str) -> None:
 class Counts(nn.Module):
     """Counts its calls in C++."""
 
-    seen: list[int]
+    seen: List[int]  # noqa: UP006 - the name that TorchScript knows under postponed annotations
 
     def __init__(self) -> None:
         super().__init__()

@@ -152,15 +152,11 @@ def test_killed_while_writing_leaves_one_whole_version(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore")
 def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch: Any) -> None:
-    real, calls = os.fsync, []
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def full_for_two_epochs(descriptor: int) -> None:
-        calls.append(descriptor)
-        if len(calls) <= 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        real(descriptor)
-
-    monkeypatch.setattr(os, "fsync", full_for_two_epochs)
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", full)
     path = tmp_path / "history.jsonl"
     search = searching(sampler=ListSampler([0.01]), history_file=str(path))
     with pytest.warns(UserWarning, match=r"history.jsonl' could not be written \(.*No space left") as said:
@@ -168,6 +164,7 @@ def test_a_full_disk_is_said_once_and_stops_nothing(tmp_path: Path, monkeypatch:
     assert len([one for one in said if "could not be written" in str(one.message)]) == 1
     assert list(tmp_path.iterdir()) == []
     assert len(search.history) == 2
+    monkeypatch.setattr(os, "fsync", real)
     trainer_of(search, max_epochs=3).fit(Net(), *loaders())
     assert SearchHistory.load(path) == search.history
 

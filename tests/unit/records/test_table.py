@@ -162,7 +162,7 @@ def test_a_notebook_shows_the_table_and_escapes_it() -> None:
             ),
             "epoch 0: peak 3.1e-02 of 7 candidates, 4 pruned, 10 s",
         ),
-        (search(3, complete(0, 0.01), annealing=0.5), "epoch 3: peak 2.0e-02 of 1 candidate, 1.3 s"),
+        (search(3, complete(0, 0.01), annealing=0.5), "epoch 3: peak 1.0e-02 of 1 candidate, 1.3 s"),
         (
             search(2, lost(0, TrialState.DIVERGED), lost(1, TrialState.FAILED), seconds=200.0),
             "epoch 2: no rate chosen of 2 candidates, 1 diverged, 1 failed, 3:20",

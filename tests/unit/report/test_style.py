@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from lightning_gammabo.records import EpochRecord
 from lightning_gammabo.report.style import apart, by_epoch, legend_above, log_scale, panels, plain, scatter, score_label
 from tests.unit.report.histories import searched_history
 
@@ -68,9 +69,12 @@ def test_ticks_of_a_logarithmic_axis_are_plain_numbers(low: float, high: float, 
 
 
 def test_a_long_name_of_an_objective_is_cut() -> None:
-    assert score_label("kappa") == "score (kappa)"
-    assert score_label("a" * 20) == f"score ({'a' * 20})"
-    assert score_label("a" * 21) == f"score ({'a' * 17}...)"
+    def label(objective: str) -> str:
+        return score_label(EpochRecord(epoch=0, results=(), chosen_number=None, reason="", objective=objective))
+
+    assert label("val_f1") == "score (val_f1)"
+    assert label("a" * 20) == f"score ({'a' * 20})"
+    assert label("a" * 21) == f"score ({'a' * 17}...)"
 
 
 def test_an_axis_of_epochs_has_whole_numbers_and_room_for_the_first_and_the_last() -> None:

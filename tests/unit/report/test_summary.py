@@ -102,7 +102,7 @@ def test_one_epoch_with_parts_of_it() -> None:
         "Policy: epochwise.",
     ]
     assert words["What was found"][:2] == [
-        "The peak rate found in epoch 0 is 2.0e-01.",
+        "The peak rate found in epoch 0 is 1.0e-01.",
         "The search score, kappa of the chosen candidate as the search measured it, was 1.5.",
     ]
     assert words["What it cost"][1] == "2.2 passes over the training data; a plain fit takes 1 for the one epoch."

@@ -7,18 +7,22 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from lightning_gammabo.records import TrialState
+from lightning_gammabo.trainer import candidate_errors
 from lightning_gammabo.trainer.candidate_errors import CandidateErrors, RaisedOnRanks, in_words
+from lightning_gammabo.trainer.distributed import ErrorKind
 
 PRESENT = 0.1
 
 
-def trainer(ranks: int = 1, others: bool = False, step: Any = None) -> Any:
-    """Of ranks of which the others raised or not."""
-    strategy = SimpleNamespace(
-        reduce_boolean_decision=lambda flag, all: flag or others, training_step=step, validation_step=step
-    )
+class Module(torch.nn.Linear):
+    automatic_optimization = True
+
+
+def trainer(ranks: int = 1, step: Any = None) -> Any:
+    strategy = SimpleNamespace(root_device=torch.device("cpu"), training_step=step, validation_step=step)
     loop = SimpleNamespace(
         advance=lambda fetcher: None, batch_progress=SimpleNamespace(current=SimpleNamespace(ready=0))
     )
@@ -27,7 +31,7 @@ def trainer(ranks: int = 1, others: bool = False, step: Any = None) -> Any:
         current_epoch=3,
         strategy=strategy,
         fit_loop=SimpleNamespace(epoch_loop=loop),
-        lightning_module=SimpleNamespace(automatic_optimization=True),
+        lightning_module=Module(1, 1),
     )
 
 
@@ -103,6 +107,13 @@ def test_an_error_is_told_in_one_line(error: Exception, words: str) -> None:
     assert in_words(error) == words
 
 
+def others_raise(monkeypatch: pytest.MonkeyPatch, do: bool) -> None:
+    def over_ranks(error: Exception | None, device: torch.device, world_size: int) -> ErrorKind | None:
+        return ErrorKind.OTHER if error or do else None
+
+    monkeypatch.setattr(candidate_errors, "error_over_ranks", over_ranks)
+
+
 def boom(*args: Any) -> None:
     raise ValueError("boom")
 
@@ -112,8 +123,11 @@ def boom(*args: Any) -> None:
     ("step", "others", "words"),
     [(boom, False, "^ValueError: boom$"), (boom, True, "^ValueError: boom$"), (len, True, "^raised on another rank$")],
 )
-def test_all_ranks_leave_a_candidate_that_raised_on_one(method: str, step: Any, others: bool, words: str) -> None:
-    run = trainer(2, others, step)
+def test_all_ranks_leave_a_candidate_that_raised_on_one(
+    method: str, step: Any, others: bool, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others_raise(monkeypatch, others)
+    run = trainer(2, step)
     made = CandidateErrors(run, PRESENT)
     watched = made.watched(0.5) if method == "training_step" else made.watched_validation(0.5)
     with pytest.raises(RaisedOnRanks, match=words), watched:
@@ -122,15 +136,16 @@ def test_all_ranks_leave_a_candidate_that_raised_on_one(method: str, step: Any, 
 
 
 def test_at_the_present_rate_an_error_is_the_users_own() -> None:
-    run = trainer(2, False, boom)
+    run = trainer(2, boom)
     made = CandidateErrors(run, PRESENT)
     for watched in (made.watched(PRESENT), made.watched_validation(PRESENT)):
         with pytest.raises(ValueError, match="boom"), watched:
             run.strategy.training_step()
 
 
-def test_ranks_that_raise_nothing_train_on() -> None:
-    run = trainer(2, False, len)
+def test_ranks_that_raise_nothing_train_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    others_raise(monkeypatch, False)
+    run = trainer(2, len)
     made = CandidateErrors(run, PRESENT)
     with made.watched(0.5):
         assert run.strategy.training_step("ab") == 2

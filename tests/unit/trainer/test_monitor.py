@@ -110,14 +110,6 @@ def test_one_rank_alone_asks_nobody() -> None:
     step(watching, torch.tensor(1.0))
 
 
-def test_other_hooks_of_a_probe_do_nothing() -> None:
-    watching = probe()
-    assert watching.on_train_epoch_end(None, None) is None
-    assert watching.setup(None, None, stage="fit") is watching.teardown() is watching.state_dict() is None
-    with pytest.raises(AttributeError, match="best_model_path"):
-        _ = watching.best_model_path
-
-
 # ---- the hopeless are dropped
 
 

@@ -55,7 +55,7 @@ class Loop:
 
 def trainer_of(loop: Loop, rank: int = 0, ranks: int = 1) -> Any:
     fit_loop = SimpleNamespace(epoch_loop=SimpleNamespace(val_loop=loop))
-    return SimpleNamespace(fit_loop=fit_loop, global_rank=rank, world_size=ranks)
+    return SimpleNamespace(fit_loop=fit_loop, strategy=SimpleNamespace(), global_rank=rank, world_size=ranks)
 
 
 def ids(loader: Any) -> list[list[int]]:
