@@ -354,7 +354,7 @@ def test_statistics_of_batch_norm_are_of_all_batches_of_a_candidate_its_cooling_
             SEEN.append(self.net[1].running_mean.clone())
 
     def act(runner: EpochRunner) -> None:
-        norm = runner._module.net[1]
+        norm: Any = runner._module.net[1]
         before, count = norm.running_mean.clone(), int(norm.num_batches_tracked)
         SEEN.clear()
         runner.train(0.1)
