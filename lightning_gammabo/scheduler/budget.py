@@ -128,6 +128,20 @@ class RunPlan:
         cooled = min(cooling * accumulate, length - until)
         return replace(plan, share=until / length, until=until, cooling=cooling, cooling_share=cooled / length)
 
+    def longer(self, plan: EpochPlan) -> EpochPlan | None:
+        """A plan whose candidates train twice as long, or as long as the epoch has room for.
+
+        Args:
+            plan: the search of an epoch.
+
+        Returns:
+            The plan; None where the epoch has no room for longer candidates, or they train a set part of it.
+        """
+        if plan.until is None or self.policy.first_share == "epoch":
+            return None
+        longer = self.lasting(plan, 2 * plan.until // self.shape.accumulate)
+        return longer if longer.until is not None and longer.until > plan.until else None
+
     def extra(self, plan: EpochPlan, *, first: bool) -> float:
         """What a search costs at most beyond the epoch itself.
 
@@ -183,10 +197,11 @@ class RunPlan:
             gated = ", rivals only where the present rate has stopped improving" * (self.policy.later_gate != "off")
             text += f", then {len(plans)} searches of {self._candidates(plans[0])}{gated}"
         usual = 1.0 + self._usual(first, plans) / total
+        more = " Candidates that end before learning has begun are made longer, which costs more."
         shares = f"first search {wide / total:.2f}" + f", later searches {near / total:.2f}" * bool(plans)
         return (
             f"{text}. Estimated cost: usually {usual:.2f}x, at most {1.0 + planned / total:.2f}x a plain fit ({shares}"
-            f", validation {(planned - wide - near) / total:.2f})."
+            f", validation {(planned - wide - near) / total:.2f}).{more * (self.longer(first) is not None)}"
         )
 
     @property

@@ -230,11 +230,8 @@ class SearchRules:
         """
         tested = len(results) >= (LEAST if self.lengthened == 0 else LEAST - 1)
         ratio = progress_ratio(self._objective.reference_loss, quarters) if tested else None
-        until = self.search.until
-        if ratio is None or ratio <= NOT_BEGUN or until is None:
-            return False
-        longer = self._plan.lasting(self.search, 2 * until // self._plan.shape.accumulate)
-        if longer.until is None or longer.until <= until:
+        longer = self._plan.longer(self.search)
+        if ratio is None or ratio <= NOT_BEGUN or longer is None:
             return False
         self.search = longer
         self.lengthened += 1
