@@ -317,3 +317,40 @@ def test_a_strategy_whose_state_cannot_be_put_back() -> None:
 
     with pytest.raises(ValueError, match="cannot put back the state of ShardedStrategy: it has no model"):
         check_lightning(SimpleNamespace(strategy=ShardedStrategy()))
+
+
+def test_a_fit_with_the_defaults_asks_our_model_through_a_botorch_acquisition(monkeypatch: pytest.MonkeyPatch) -> None:
+    from botorch.acquisition import prior_guided
+    from botorch.models.model import Model
+
+    from lightning_gammabo.bayesopt import acquisition, model
+
+    models: list[Model] = []
+    asked: list[Model] = []
+    weighed: list[int] = []
+
+    class SpyModel(model.GammaPrecisionGP):
+        def __init__(self, X: Any, Y: Any, **options: Any) -> None:
+            super().__init__(X, Y, **options)
+            models.append(self)
+
+    class SpyAcquisition(acquisition.LogStudentTExpectedImprovement):
+        def forward(self, X: Any) -> Any:
+            asked.append(self.model)
+            return super().forward(X)
+
+    class SpyPrior(prior_guided.PriorGuidedAcquisitionFunction):
+        def forward(self, X: Any) -> Any:
+            weighed.append(len(X))
+            return super().forward(X)
+
+    monkeypatch.setattr(model, "GammaPrecisionGP", SpyModel)
+    monkeypatch.setattr(acquisition, "LogStudentTExpectedImprovement", SpyAcquisition)
+    monkeypatch.setattr(prior_guided, "PriorGuidedAcquisitionFunction", SpyPrior)
+    search = GammaLRSearch()
+    fit(Net(), search)
+    proposed = [result for result in search.history[0].results if result.origin == "acquisition"]
+    assert proposed
+    assert weighed
+    assert asked
+    assert {id(one) for one in asked} <= {id(one) for one in models}
