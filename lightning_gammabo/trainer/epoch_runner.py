@@ -241,7 +241,8 @@ class EpochRunner:
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
-        done = self.plan.until is None or self._end_at < self.plan.until
+        # without a tail the epoch has ended, be it at the very batch where the candidate would have
+        done = self.plan.until is None or self._end_at < self.plan.until or not self._tail
         self._leader = _EndState(self._ended, self._told, self._tail, self._end_at, done, self._lr)
 
     def commit(self, lr: float) -> float:

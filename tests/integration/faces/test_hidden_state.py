@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List  # noqa: UP035
+from typing import Any
 
 import pytest
 import torch
@@ -39,13 +39,11 @@ def test_hooks_of_tensors(commit: str) -> None:
 class Counts(nn.Module):
     """Counts its calls in C++."""
 
-    seen: List[int]  # noqa: UP006 - the name that TorchScript knows under postponed annotations
-
     def __init__(self) -> None:
         super().__init__()
         self.a = nn.Linear(6, 3)
         self.n: int = 0
-        self.seen = [0]
+        self.seen = torch.jit.Attribute([0], list[int])
         self.total = torch.zeros(1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
