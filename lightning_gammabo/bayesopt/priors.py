@@ -40,7 +40,7 @@ class PlacePrior:
     Example:
         >>> prior = PlacePrior(centre=-2.0, scale=0.5, df=1.0)
         >>> [round(value, 3) for value in prior.log_density(torch.tensor([-2.0, -1.5])).tolist()]
-        [0.0, -0.693]
+        [-0.0, -0.693]
     """
 
     centre: float

@@ -54,7 +54,7 @@ def parse(text: str) -> dict[str, Any]:
         >>> parse("sampler=grid, max_lr=0.5, report=null")
         {'sampler': 'grid', 'max_lr': 0.5, 'report': None}
         >>> parse("policy.base=once, policy.first_model=2")["policy"].n_first
-        6
+        4
     """
     if text.strip().lower() in _ON:
         return {}

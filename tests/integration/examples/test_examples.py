@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import logging
 import runpy
 import sys
 from pathlib import Path
@@ -9,16 +8,15 @@ from pathlib import Path
 import pytest
 
 from lightning_gammabo.records import SearchHistory
+from tests.helpers.logs import log_levels_kept
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 @pytest.fixture(autouse=True)
 def lightning_speaks_again():
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    yield
-    logger.setLevel(level)
+    with log_levels_kept():
+        yield
 
 
 def run(name: str, *arguments: str, monkeypatch: pytest.MonkeyPatch) -> None:
