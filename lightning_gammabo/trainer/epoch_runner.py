@@ -102,8 +102,10 @@ class EpochRunner:
         if made_before and (mark is None or fetcher.fetched != mark.fetched):
             reason = reason or "the first epoch's iterator was made, or partly used, by something else"
         self.plan = plan or CandidatePlan()
-        # a candidate that cools reads batches that the chosen one has to read again
-        keeps = (reason is not None or self.plan.cooling > 0) and not once
+        # a candidate that cools reads batches that the chosen one has to read again; where the step takes the iterator
+        # itself they cannot be kept, and the chosen one is trained again
+        rereads = self.plan.cooling > 0 and not hasattr(fetcher, "_batch_idx")
+        keeps = (reason is not None or rereads) and not once
         self._tape = BatchTape(fetcher, reason, started=made_before) if keeps else None
         self._tape_complete = True  # on all ranks
         self._reads_again = reason is None
@@ -241,7 +243,6 @@ class EpochRunner:
             # the validation itself wrote to weights: their state before it is gone, so it is trained again
             self.replay = True
             return
-        # without a tail the epoch has ended, be it at the very batch where the candidate would have
         done = self.plan.until is None or self._end_at < self.plan.until or not self._tail
         self._leader = _EndState(self._ended, self._told, self._tail, self._end_at, done, self._lr)
 
@@ -349,15 +350,22 @@ class EpochRunner:
         with _schedulers_held(loop) if lives_other else contextlib.nullcontext():
             train_until(loop, lambda: self._run(self._reads()), until, self._reach_end)
         self._end_at = loop.batch_progress.current.ready
-        if writer is None or self.plan.cooling == 0 or until is None or self._end_at < until or loop.done:
+        if (
+            writer is None
+            or self.plan.cooling == 0
+            or until is None
+            or self._end_at < until
+            or not self._tail
+            or loop.done
+        ):
             return
         # the steps that follow write to the weights that the chosen one goes on from
         self._holds_weights = self._ended is not None and self._all(self._ended.hold_weights())
         probe.begin_cooling()
         steps, end = cooling_within(self._trainer, self.plan.cooling)
         writer.cool(self._end_at, steps)
-        # a validation within the cooling is part of neither the score nor the epoch
-        with _schedulers_held(loop), replaced(loop, "_should_check_val_fx", lambda fetcher: False):
+        # validations within the cooling run: they draw the random numbers that the kept batches come with
+        with _schedulers_held(loop):
             train_until(loop, lambda: go_on(loop, self._run, self._reads()), end, lambda fetcher, tail: None)
 
     def _reach_end(self, fetcher: Any, *, tail: bool) -> None:
