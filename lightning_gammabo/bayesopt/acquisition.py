@@ -69,16 +69,36 @@ class _StudentTAcquisition(AnalyticAcquisitionFunction):
         log_weights = posterior.weights.squeeze(-1).clamp_min(torch.finfo(loc.dtype).tiny).log()
         return (gain - self.xi) / scale, scale, log_weights, posterior.df
 
-    def _log_expected_improvement(self, X: Tensor) -> Tensor:
+    def _log_value(self, X: Tensor) -> Tensor:
+        raise NotImplementedError
+
+    @t_batch_mode_transform(expected_q=1)  # type: ignore[arg-type]
+    def forward(self, X: Tensor) -> Tensor:
+        """Evaluate.
+
+        Args:
+            X: ``b x 1 x d``.
+
+        Returns:
+            ``b``.
+        """
+        value = self._log_value(X)
+        return value if self._log else value.exp()
+
+
+class _ExpectedImprovement(_StudentTAcquisition):
+    def _log_value(self, X: Tensor) -> Tensor:
         z, scale, log_weights, df = self._improvement(X)
         return torch.logsumexp(student_t.log_h(z, df) + scale.log() + log_weights, dim=-1)
 
-    def _log_probability(self, X: Tensor) -> Tensor:
+
+class _ProbabilityOfImprovement(_StudentTAcquisition):
+    def _log_value(self, X: Tensor) -> Tensor:
         z, _, log_weights, df = self._improvement(X)
         return torch.logsumexp(student_t.log_cdf(z, df) + log_weights, dim=-1)
 
 
-class LogStudentTExpectedImprovement(_StudentTAcquisition):
+class LogStudentTExpectedImprovement(_ExpectedImprovement):
     """``ln E[max(f - best_f - xi, 0)]`` under a (mixture of) Student-t marginal(s), q = 1.
 
     ``ln sum_k w_k s_k h(z_k)`` with ``z_k = (loc_k - best_f - xi) / s_k``: see
@@ -94,20 +114,8 @@ class LogStudentTExpectedImprovement(_StudentTAcquisition):
 
     _log: bool = True
 
-    @t_batch_mode_transform(expected_q=1)  # type: ignore[arg-type]
-    def forward(self, X: Tensor) -> Tensor:
-        """Evaluate.
 
-        Args:
-            X: ``b x 1 x d``.
-
-        Returns:
-            ``b``.
-        """
-        return self._log_expected_improvement(X)
-
-
-class StudentTExpectedImprovement(_StudentTAcquisition):
+class StudentTExpectedImprovement(_ExpectedImprovement):
     """``E[max(f - best_f - xi, 0)]`` under a (mixture of) Student-t marginal(s), q = 1.
 
     Args:
@@ -118,20 +126,8 @@ class StudentTExpectedImprovement(_StudentTAcquisition):
         maximize: False if smaller values are better.
     """
 
-    @t_batch_mode_transform(expected_q=1)  # type: ignore[arg-type]
-    def forward(self, X: Tensor) -> Tensor:
-        """Evaluate.
 
-        Args:
-            X: ``b x 1 x d``.
-
-        Returns:
-            ``b``.
-        """
-        return self._log_expected_improvement(X).exp()
-
-
-class LogStudentTProbabilityOfImprovement(_StudentTAcquisition):
+class LogStudentTProbabilityOfImprovement(_ProbabilityOfImprovement):
     """``ln P(f > best_f + xi)`` under a (mixture of) Student-t marginal(s), q = 1.
 
     Args:
@@ -144,20 +140,8 @@ class LogStudentTProbabilityOfImprovement(_StudentTAcquisition):
 
     _log: bool = True
 
-    @t_batch_mode_transform(expected_q=1)  # type: ignore[arg-type]
-    def forward(self, X: Tensor) -> Tensor:
-        """Evaluate.
 
-        Args:
-            X: ``b x 1 x d``.
-
-        Returns:
-            ``b``.
-        """
-        return self._log_probability(X)
-
-
-class StudentTProbabilityOfImprovement(_StudentTAcquisition):
+class StudentTProbabilityOfImprovement(_ProbabilityOfImprovement):
     """``P(f > best_f + xi)`` under a (mixture of) Student-t marginal(s), q = 1.
 
     Args:
@@ -167,18 +151,6 @@ class StudentTProbabilityOfImprovement(_StudentTAcquisition):
         posterior_transform: applied to the posterior; it has to stay Student-t.
         maximize: False if smaller values are better.
     """
-
-    @t_batch_mode_transform(expected_q=1)  # type: ignore[arg-type]
-    def forward(self, X: Tensor) -> Tensor:
-        """Evaluate.
-
-        Args:
-            X: ``b x 1 x d``.
-
-        Returns:
-            ``b``.
-        """
-        return self._log_probability(X).exp()
 
 
 def _of(posterior: Posterior, name: str) -> Tensor:
