@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from lightning_gammabo.records.trial import Result, TrialState
+from lightning_gammabo.records.trial import Result, TrialState, known_fields
 
 __all__ = ["KAPPAS", "EpochRate", "EpochRecord", "TrainedEpoch", "lost_epochs", "ranked_by"]
 
@@ -93,8 +93,8 @@ class TrainedEpoch:
         Returns:
             An equal epoch.
         """
-        rate = None if plain.get("rate") is None else EpochRate(**_known(EpochRate, plain["rate"]))
-        return cls(**{**_known(cls, plain), "rate": rate})
+        rate = None if plain.get("rate") is None else EpochRate(**known_fields(EpochRate, plain["rate"]))
+        return cls(**{**known_fields(cls, plain), "rate": rate})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -207,14 +207,14 @@ class EpochRecord:
         results = tuple(
             Result(
                 **{
-                    **_known(Result, result),
+                    **known_fields(Result, result),
                     "state": TrialState(result["state"]),
                     "parts": tuple(result.get("parts", ())),
                 }
             )
             for result in plain["results"]
         )
-        return cls(**{**_known(cls, plain), "results": results})
+        return cls(**{**known_fields(cls, plain), "results": results})
 
 
 def ranked_by(objective: str, results: Iterable[Result]) -> str:
@@ -246,8 +246,3 @@ def lost_epochs(trained: Iterable[TrainedEpoch]) -> frozenset[int]:
     """
     went_back = [(end.returned_to, end.epoch) for end in trained if end.returned_to is not None]
     return frozenset(lost for best, epoch in went_back for lost in range(best + 1, epoch))
-
-
-def _known(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
-    names = {f.name for f in fields(cls)}
-    return {key: value for key, value in plain.items() if key in names}

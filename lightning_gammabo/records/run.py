@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from lightning_gammabo.records.trial import known_fields
 
 __all__ = ["RunInfo", "RunShape"]
 
@@ -50,8 +52,7 @@ class RunInfo:
         Returns:
             An equal one.
         """
-        names = {f.name for f in fields(cls)}
-        return cls(**{key: value for key, value in plain.items() if key in names})
+        return cls(**known_fields(cls, plain))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

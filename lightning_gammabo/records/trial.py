@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import Enum
+from typing import Any
 
-__all__ = ["Outcome", "Result", "Trial", "TrialState", "has_exploded", "paired_error"]
+__all__ = ["Outcome", "Result", "Trial", "TrialState", "has_exploded", "known_fields", "paired_error"]
 
 EXPLODED = 1e6
 """a loss so many times that of a trained or untrained network, or 1 if that is more, is finite only by chance"""
@@ -177,3 +178,17 @@ def paired_error(a: Result, b: Result) -> float | None:
     differences = [left - right for left, right in zip(a.parts, b.parts, strict=True)]
     mean = sum(differences) / pairs
     return math.sqrt((pairs - 1) / pairs * sum((difference - mean) ** 2 for difference in differences))
+
+
+def known_fields(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a record has fields for; those of a later version, which it does not know, are left out.
+
+    Args:
+        cls: the record's class.
+        plain: value by name.
+
+    Returns:
+        Those of ``plain`` whose names are fields.
+    """
+    names = {f.name for f in fields(cls)}
+    return {key: value for key, value in plain.items() if key in names}
