@@ -290,17 +290,14 @@ class Budget:
         self._unit = cap.unit
         self._plan = plan
 
-    def affords(
-        self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int, spent: float = 0.0
-    ) -> bool:
+    def affords(self, history: Sequence[EpochRecord], results: Sequence[Result], plan: EpochPlan, epoch: int) -> bool:
         """Whether one more candidate may be trained.
 
         Args:
             history: the searches so far.
-            results: the candidates of the present one; none to ask whether to search at all.
+            results: the candidates of the present one, too short ones among them; none to ask whether to search at all.
             plan: the present one's plan.
             epoch: the epoch, from 0; where the run's length is not known, the cap is of the epochs until now.
-            spent: passes of the present search that are in no result: candidates that were too short.
 
         Returns:
             Whether the run stays below the cap with it, also where the chosen one has to be trained again.
@@ -318,7 +315,7 @@ class Budget:
         # its own, that of the epoch's end, that of the untrained network, and once more where no candidate has a number
         scorings = 1 + self._plan.is_watched(plan) + (not history) + (not complete)
         present = sum(result.passes + validation for result in results) + plan.share + plan.cooling_share
-        present += scorings * validation + spent
+        present += scorings * validation
         if held and not self._plan.shape.replays:
             present -= 1.0
         return present + sum(record.extra_passes(validation) for record in history) <= allowed

@@ -16,6 +16,12 @@ __all__ = ["SearchRange"]
 
 DECADE = 10.0
 """least ratio between the ends of a range"""
+SAME_PLACE = 0.15
+"""decades within which two rates are not both worth a candidate"""
+PRIOR_SCALE, PRIOR_DF = 0.5, 3.0
+"""scale in decades, and degrees of freedom, of the belief about the best peak around the optimizer's usual rate"""
+UNKNOWN_SCALE = 0.7
+"""scale where the optimizer has no usual rate, around the configured one"""
 _ROUNDING = 1e-9
 
 
@@ -134,14 +140,6 @@ class SearchRange:
             The seed.
         """
         return int(np.random.SeedSequence([self._seed, epoch + 1_000_003 * part]).generate_state(1)[0])
-
-
-SAME_PLACE = 0.15
-"""decades within which two rates are not both worth a candidate"""
-PRIOR_SCALE, PRIOR_DF = 0.5, 3.0
-"""scale in decades, and degrees of freedom, of the belief about the best peak around the optimizer's usual rate"""
-UNKNOWN_SCALE = 0.7
-"""scale where the optimizer has no usual rate, around the configured one"""
 
 
 def place_prior(optimizers: Sequence[Any], current: float) -> PlacePrior:
