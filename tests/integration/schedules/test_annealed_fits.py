@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.loggers import Logger
 from torch import nn
-from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch, ListSampler
 from lightning_gammabo.determinant.smoothing import smoothed_argmax
 from lightning_gammabo.learning_rate.annealing import shape
 from tests.helpers.searching import SHORT, gamma_search
+from tests.helpers.trainers import loaders, trainer_of
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.fits import fit as identical
 from tests.integration.identity.followers import Knows, known
-from tests.integration.identity.scenarios import SCENARIOS, TRAIN, VAL, Net, Scenario, Scheduled
+from tests.integration.identity.scenarios import SCENARIOS, Net, Scenario, Scheduled
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -49,16 +49,8 @@ class Rates(Callback):
 
 
 def fit(search: Callback | None, module: LightningModule | None = None, *callbacks: Callback, **options: Any) -> Any:
-    seed_everything(1, verbose=False)
-    quiet = {
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-    }
-    run = {"max_epochs": 4, "accelerator": "cpu", **quiet}
-    trainer = Trainer(callbacks=[*([search] if search is not None else []), *callbacks], **{**run, **options})
-    trainer.fit(module or Net(), DataLoader(TRAIN, 8, shuffle=True), DataLoader(VAL, 10))
+    trainer = trainer_of(*([search] if search is not None else []), *callbacks, **{"max_epochs": 4, **options})
+    trainer.fit(module or Net(), *loaders())
     return trainer
 
 

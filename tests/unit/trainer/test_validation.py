@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
 from lightning_gammabo.trainer.inspection import module_of
 from lightning_gammabo.trainer.validation import Validation
 from lightning_gammabo.trainer.validation_subset import ScoringSet
-from tests.helpers.trainers import trainer_of
+from tests.helpers.trainers import AtTheSecondEpoch, trainer_of
 from tests.integration.identity.fingerprint import plain
 from tests.integration.identity.scenarios import TRAIN, VAL, LiveGenerator, Net
 
@@ -22,21 +21,11 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 Check = Callable[[Any, Validation], None]
 
 
-class Calls(Callback):
-    """Does what it is told at the start of the second epoch: by then the loaders are there."""
-
-    def __init__(self, check: Check) -> None:
-        self.check = check
-        self.told = 0
-
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.current_epoch == 1:
-            self.check(trainer, Validation(trainer, ScoringSet(None, None, seed=0)))
-            self.told += 1
-
-
 def within_a_fit(check: Check, val: Any = None, module: Net | None = None, **options: Any) -> None:
-    caller = Calls(check)
+    def begun(trainer: Any, _: Any) -> None:
+        check(trainer, Validation(trainer, ScoringSet(None, None, seed=0)))
+
+    caller = AtTheSecondEpoch(begun)
     loader = val if val is not None else DataLoader(VAL, 10)
     trainer_of(caller, **options).fit(module or Net(), DataLoader(TRAIN, 8), loader)
     assert caller.told == 1

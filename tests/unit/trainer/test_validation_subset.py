@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from lightning.pytorch import Trainer, seed_everything
+from lightning.pytorch import Trainer
 from lightning.pytorch.utilities import CombinedLoader
 from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorDataset, WeightedRandomSampler
 from torch.utils.data.distributed import DistributedSampler
@@ -19,6 +19,7 @@ from torch.utils.data.distributed import DistributedSampler
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.scheduler.budget import FORWARD
 from lightning_gammabo.trainer.validation_subset import ScoringSet, running_sums, scoring_loader
+from tests.helpers import trainers
 from tests.helpers.searching import SHORT, gamma_search
 from tests.integration.identity.scenarios import TRAIN, Net
 
@@ -332,14 +333,7 @@ class Sees(Net):
 
 def fit(search: GammaLRSearch, val: Any = None, **options: Any) -> list[tuple[str, list[int]]]:
     SEEN.clear()
-    seed_everything(1, verbose=False)
-    quiet = {
-        "logger": False,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-    }
-    trainer = Trainer(max_epochs=3, accelerator="cpu", callbacks=[search], **quiet, **options)
+    trainer = trainers.trainer_of(search, max_epochs=3, **options)
     val = val if val is not None else DataLoader(NUMBERED, 50)
     trainer.fit(Sees(), DataLoader(TRAIN, 4, shuffle=True), val)
     assert ids(val) == ids(DataLoader(NUMBERED, 50))

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_gammabo.trainer.snapshot.objects import DATA_ARRAY_LIMIT
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
-from tests.helpers.trainers import trainer_of
+from tests.helpers.trainers import AtTheSecondEpoch, trainer_of
 from tests.integration.identity.fingerprint import differences, fingerprint, plain
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
 
@@ -50,21 +50,8 @@ class Data(LightningDataModule):
         return DataLoader(VAL, 10, shuffle=True, generator=self.validated)
 
 
-class Calls(Callback):
-    """Does what it is told at the start of the second epoch: by then all state is there."""
-
-    def __init__(self, check: Check) -> None:
-        self.check = check
-        self.told = 0
-
-    def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        if trainer.current_epoch == 1:
-            self.check(trainer, pl_module)
-            self.told += 1
-
-
 def within_a_fit(check: Check, *loaders: Any) -> None:
-    caller = Calls(check)
+    caller = AtTheSecondEpoch(check)
     trainer = trainer_of(caller)
     if loaders:
         trainer.fit(Scheduled(), *loaders)
