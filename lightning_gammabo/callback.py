@@ -13,7 +13,7 @@ from lightning_gammabo.determinant.objective import CustomObjective
 from lightning_gammabo.learning_rate.schedule import LRSchedule
 from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import SearchHistory
-from lightning_gammabo.report.publish import Pictured
+from lightning_gammabo.report.publish import ResultsMixin
 from lightning_gammabo.scheduler.arguments import check_arguments
 from lightning_gammabo.scheduler.fit import FitSession
 from lightning_gammabo.trainer.compat import join_namespaces
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["GammaLRSearch"]
 
 
-class GammaLRSearch(Pictured, Callback):
+class GammaLRSearch(ResultsMixin, Callback):
     """Tunes the learning rate while training: searches it at the start of an epoch.
 
     At the start of a searched epoch the state of the training is noted. Candidates train the epoch, or a part of it,
@@ -137,7 +137,7 @@ class GammaLRSearch(Pictured, Callback):
         Raises:
             ValueError: if nothing was trained yet.
         """
-        return LRSchedule(rates=tuple(self.rates), anchor=self._session.rates.annealing)
+        return LRSchedule(rates=tuple(self.rates), annealing=self._session.rates.annealing)
 
     def export_schedule(self, path: str | Path) -> Path:
         """Write :meth:`schedule` to a file.
@@ -197,18 +197,18 @@ class GammaLRSearch(Pictured, Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Note the rate that the batch is trained at, and show it in Lightning's bar."""
-        guard = self._session.rates.guard
-        if guard is not None:
-            guard.on_train_batch_start(trainer, pl_module, batch, batch_idx)
+        controller = self._session.rates.controller
+        if controller is not None:
+            controller.on_train_batch_start(trainer, pl_module, batch, batch_idx)
             if self.progress and self.history and trainer.progress_bar_callback is not None:
-                show_in_bar(trainer, "lr", f"{guard.last:.1e}")
+                show_in_bar(trainer, "lr", f"{controller.last:.1e}")
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Let the rate follow the anchor."""
-        if self._session.rates.guard is not None:
-            self._session.rates.guard.on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        """Write the rate of the next batch."""
+        if self._session.rates.controller is not None:
+            self._session.rates.controller.on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Note what the epoch was trained with and what it ended with."""
@@ -217,7 +217,7 @@ class GammaLRSearch(Pictured, Callback):
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read what confusion matrices hold, before the module may reset them."""
         if self._trainer is not None:
-            self._session.showcase.validated(trainer, pl_module, self.history)
+            self._session.publisher.validated(trainer, pl_module, self.history)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the validation batch by batch."""
@@ -238,13 +238,13 @@ class GammaLRSearch(Pictured, Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Show what was found."""
-        self._session.showcase.ended(trainer, self.history)
+        self._session.publisher.ended(trainer, self.history)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Show what was found until then, and leave the Trainer as it was found."""
         self._leave(trainer)
         if self.history:
-            self._session.showcase.ended(trainer, self.history)
+            self._session.publisher.ended(trainer, self.history)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Leave the Trainer as it was found."""
@@ -275,8 +275,8 @@ class GammaLRSearch(Pictured, Callback):
     def __getstate__(self) -> dict[str, Any]:
         # a copy, or another process's, holds the history and nothing of the Trainer
         session = FitSession(self)
-        session.ledger.history = SearchHistory(self.history, self.history.trained, self.history.run)
-        session.showcase.confusion = dict(self.confusion)
+        session.recorder.history = SearchHistory(self.history, self.history.trained, self.history.run)
+        session.publisher.confusion = dict(self.confusion)
         session.rates.by_epoch, session.rates.annealing = self.rates, self._session.rates.annealing
         return {**self.__dict__, "_trainer": None, "_session": session}
 

@@ -38,7 +38,7 @@ Make = Callable[[Setting, Path], tuple[Classifier, Loaders]]
 """setting and data folder -> network and loaders"""
 
 
-class Judge(Callback):
+class TrialScorer(Callback):
     """Measures every committed epoch on the test images (eqs. 16-19, macro averages)."""
 
     def __init__(self, loaders: Loaders) -> None:
@@ -69,7 +69,7 @@ def searched(setting: Setting, make: Make, folder: Path) -> dict[str, Any]:
     quiet()
     seed_everything(setting["seed"], verbose=False)
     module, loaders = make(setting, folder)
-    judge = Judge(loaders)
+    judge = TrialScorer(loaders)
     search = GammaLRSearch(
         SearchPolicy(base="thesis", first_model=setting["candidates"] - 2),
         min_lr=1e-3,

@@ -24,7 +24,7 @@ from benchmarks.training.heights import ANCHORS, HEIGHTS, QUARTERS
 from benchmarks.training.run import RESULTS
 from benchmarks.training.workloads import WORKLOADS
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
-from lightning_gammabo.determinant.objective import Measured, Objective
+from lightning_gammabo.determinant.objective import Objective, ValidationMetrics
 from lightning_gammabo.determinant.smoothing import smoothed_argmax
 from lightning_gammabo.policy import POLICIES
 from lightning_gammabo.records import Result, TrialState
@@ -77,7 +77,7 @@ def first_search(rows: Rows, start: int, seed: int) -> list[Result]:
         share = min(max((QUARTERS[0] - quarters) / 4.0, 0.0), 1.0)  # below the noted heights: towards not learning
         value = (1.0 - share) * np.interp(quarters, QUARTERS, loss) + share * math.log(objective.reference_loss)
         right = None if accuracy is None else float((1.0 - share) * np.interp(quarters, QUARTERS, accuracy))
-        score = objective.judge(Measured(loss=math.exp(value), accuracy=right, metrics={})).score
+        score = objective.score(ValidationMetrics(loss=math.exp(value), accuracy=right, metrics={})).ranked
         search.tell(trial, score)
         results.append(Result(number=number, lr=trial.lr, state=TrialState.COMPLETE, score=score))
     return results

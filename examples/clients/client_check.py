@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from lightning_gammabo import CustomObjective, GammaLRSearch, ListSampler, SearchPolicy
-from lightning_gammabo.determinant.objective import Measured
+from lightning_gammabo.determinant.objective import ValidationMetrics
 
 EPOCHS = 2
 RATES = (3e-5, 3e-3)
@@ -39,7 +39,7 @@ class EarlierIsBetter(CustomObjective):
 
     scored = 0
 
-    def score(self, measured: Measured) -> float:
+    def score(self, validation: ValidationMetrics) -> float:
         self.scored += 1
         return float(-self.scored)
 

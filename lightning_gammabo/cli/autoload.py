@@ -13,10 +13,10 @@ from lightning_gammabo.trainer.compat import join_namespaces
 if TYPE_CHECKING:
     from lightning.pytorch import LightningModule, Trainer
 
-__all__ = ["GuestSearch"]
+__all__ = ["AutoloadedSearch"]
 
 
-class GuestSearch(Callback):
+class AutoloadedSearch(Callback):
     """Holds the place of a search until the Trainer fits: only then it is known whether the user brings one.
 
     Args:
@@ -25,7 +25,7 @@ class GuestSearch(Callback):
 
     def __init__(self, search: GammaLRSearch) -> None:
         super().__init__()
-        join_namespaces(GuestSearch)
+        join_namespaces(AutoloadedSearch)
         self.search = search
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

@@ -32,9 +32,9 @@ def callbacks_factory() -> list[Any]:
     text = os.environ.get(VARIABLE, "").strip()
     if text.lower() in _OFF:
         return []
-    from lightning_gammabo.cli.autoload import GuestSearch
+    from lightning_gammabo.cli.autoload import AutoloadedSearch
 
-    return [GuestSearch(_search(text))]
+    return [AutoloadedSearch(_search(text))]
 
 
 def parse(text: str) -> dict[str, Any]:

@@ -186,10 +186,10 @@ def _schedule_of(path: Path, history: SearchHistory) -> LRSchedule:
     # from a history alone the rates are known only where each epoch was searched, and kept constant
     if any(not record.policy.startswith("thesis") or record.annealing != 1.0 for record in history):
         raise ValueError(
-            f"{path} holds the searches, and the rates between them followed an anchor; the run itself knows them: "
+            f"{path} holds the searches, and the rates between them were annealed; the run itself knows them: "
             f"`callback.export_schedule({SCHEDULE_FILE!r})` in its folder"
         )
-    return LRSchedule(rates=tuple(constant_rates(history)), anchor="constant")
+    return LRSchedule(rates=tuple(constant_rates(history)), annealing="constant")
 
 
 def _arguments(search: GammaLRSearch) -> dict[str, Any]:

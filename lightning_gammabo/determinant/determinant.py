@@ -36,7 +36,7 @@ class Determinant:
     then at the noise of its rate; that says little about the end of the run. A larger one that scores better in spite
     of this says much. A smaller one is taken only where the present one did not come to its end.
 
-    A candidate at the centre of the rates that had scored well (``origin="centre"``) is chosen under every rule, unless
+    A candidate at the centre of the rates that scored well (``origin="smoothed"``) is chosen under every rule, unless
     its score is below the best one by more than half a standard deviation of all.
 
     Args:
@@ -67,7 +67,7 @@ class Determinant:
         if not complete:
             return None, f"all {len(results)} candidates diverged or failed" if results else "there was no candidate"
         best = max(complete, key=_rank)  # of equals, the first
-        centre = next((result for result in complete if result.origin == "centre"), None)
+        centre = next((result for result in complete if result.origin == "smoothed"), None)
         if centre is not None and self._is_central(centre, best, complete):
             return centre, "the centre of the rates that scored well"
         present = next((result for result in complete if result.origin == "current"), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from lightning_gammabo.determinant.objective import Measured, NotLogged, Objective
+from lightning_gammabo.determinant.objective import NotLogged, Objective, ValidationMetrics
 from lightning_gammabo.records import Outcome
 
 __all__ = ["MetricKeys", "find_accuracy", "find_loss"]
@@ -53,7 +53,7 @@ class MetricKeys:
         found = find_loss(outcome.metrics)
         return outcome.metrics[found] if found is not None else outcome.val_loss
 
-    def measure(self, outcome: Outcome) -> Measured:
+    def measure(self, outcome: Outcome) -> ValidationMetrics:
         """Loss and accuracy of one candidate.
 
         Args:
@@ -89,7 +89,7 @@ class MetricKeys:
         else:
             loss, source = None, "no loss"
         self.taken = f"{source}, " + (f"accuracy {accuracy_name!r}" if accuracy_name else "no accuracy")
-        return Measured(loss=loss, accuracy=logged[accuracy_name] if accuracy_name else None, metrics=logged)
+        return ValidationMetrics(loss=loss, accuracy=logged[accuracy_name] if accuracy_name else None, metrics=logged)
 
     def batches(self, outcome: Outcome) -> tuple[list[str], list[Sequence[tuple[float, float]]]]:
         """What a validation measured batch by batch, of the values that :meth:`measure` reads.

@@ -28,11 +28,11 @@ from lightning_gammabo.determinant.kappa import Kappa, kappa, kappa_original
 
 __all__ = [
     "CustomObjective",
-    "Goodness",
-    "Measured",
     "NotLogged",
     "Objective",
     "ObjectiveName",
+    "Score",
+    "ValidationMetrics",
 ]
 
 ObjectiveName = Literal["kappa", "kappa_original", "kappa_thesis", "loss", "accuracy"]
@@ -48,7 +48,7 @@ class NotLogged(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class ValidationMetrics:
     """What the validation of one candidate gave.
 
     Args:
@@ -63,17 +63,17 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Goodness:
+class Score:
     """How good a candidate is.
 
     Args:
-        score: what is ranked, greater is better; None if it is not finite: the candidate diverged.
+        ranked: what is ranked, greater is better; None if it is not finite: the candidate diverged.
         reported: what is shown: the objective under its own sign (a loss is positive, a kappa is not clipped, but for
             ``kappa_thesis``); None where there is none.
         accuracy: the accuracy as a fraction, or None.
     """
 
-    score: float | None
+    ranked: float | None
     reported: float | None
     accuracy: float | None
 
@@ -88,10 +88,10 @@ class CustomObjective(ABC):
         ...     def __init__(self, weight: float = 0.5) -> None:
         ...         self.weight = weight
         ...
-        ...     def score(self, measured: Measured) -> float:
-        ...         f1, recall = measured.metrics["val_f1"], measured.metrics["val_recall"]
+        ...     def score(self, validation: ValidationMetrics) -> float:
+        ...         f1, recall = validation.metrics["val_f1"], validation.metrics["val_recall"]
         ...         return self.weight * f1 + (1 - self.weight) * recall
-        >>> Balanced().score(Measured(loss=0.5, accuracy=0.9, metrics={"val_f1": 0.5, "val_recall": 1.0}))
+        >>> Balanced().score(ValidationMetrics(loss=0.5, accuracy=0.9, metrics={"val_f1": 0.5, "val_recall": 1.0}))
         0.75
     """
 
@@ -101,11 +101,11 @@ class CustomObjective(ABC):
         return type(self).__name__
 
     @abstractmethod
-    def score(self, measured: Measured) -> float:
+    def score(self, validation: ValidationMetrics) -> float:
         """How good a candidate is.
 
         Args:
-            measured: what its validation gave; the accuracy is a fraction here.
+            validation: what its validation gave; the accuracy is a fraction here.
 
         Returns:
             The score, greater is better; one that is not finite says that the candidate diverged.
@@ -186,29 +186,29 @@ class Objective:
         """Whether the score is measured against :attr:`reference_loss`."""
         return self.custom is None and self.name in ("kappa", "kappa_original")
 
-    def lacks(self, measured: Measured) -> str | None:
+    def lacks(self, validation: ValidationMetrics) -> str | None:
         """What was not logged and is needed to rank by.
 
         Args:
-            measured: what a candidate's validation gave.
+            validation: what a candidate's validation gave.
 
         Returns:
             Its name, or None.
         """
         if self.custom is not None:
             return None
-        needed = {"accuracy": measured.accuracy, "loss": measured.loss}
+        needed = {"accuracy": validation.accuracy, "loss": validation.loss}
         if self.metric is not None:
-            return None if self.metric in measured.metrics else self.metric
+            return None if self.metric in validation.metrics else self.metric
         if self.name in needed:
             return self.name if needed[self.name] is None else None
-        return "loss or accuracy" if measured.loss is None and measured.accuracy is None else None
+        return "loss or accuracy" if validation.loss is None and validation.accuracy is None else None
 
-    def judge(self, measured: Measured) -> Goodness:
+    def score(self, validation: ValidationMetrics) -> Score:
         """Score one candidate.
 
         Args:
-            measured: what its validation gave.
+            validation: what its validation gave.
 
         Returns:
             Score, reported value and the accuracy as a fraction.
@@ -216,18 +216,18 @@ class Objective:
         Raises:
             NotLogged: if an objective of one's own looks for a metric that was not logged.
         """
-        self.percent |= measured.accuracy is not None and is_percent(measured.accuracy)
-        accuracy = as_fraction(measured.accuracy, percent=self.percent)
-        loss = measured.loss
+        self.percent |= validation.accuracy is not None and is_percent(validation.accuracy)
+        accuracy = as_fraction(validation.accuracy, percent=self.percent)
+        loss = validation.loss
         diverged = loss is not None and not math.isfinite(loss)
-        score = None if diverged else self._score(accuracy, loss, measured.metrics)
+        score = None if diverged else self._score(accuracy, loss, validation.metrics)
         if score is not None and not math.isfinite(score):
             score = None
-        return Goodness(score=score, reported=self._reported(accuracy, measured, score), accuracy=accuracy)
+        return Score(ranked=score, reported=self._reported(accuracy, validation, score), accuracy=accuracy)
 
     def _score(self, accuracy: float | None, loss: float | None, metrics: Mapping[str, float]) -> float | None:
         if self.custom is not None:
-            return _score_by(self.custom, Measured(loss=loss, accuracy=accuracy, metrics=metrics))
+            return _score_by(self.custom, ValidationMetrics(loss=loss, accuracy=accuracy, metrics=metrics))
         if self.metric is not None:
             value = metrics.get(self.metric, math.nan)
             return value if self.mode == "max" else -value
@@ -244,12 +244,12 @@ class Objective:
         formula = kappa if self.name == "kappa" else kappa_original
         return formula(accuracy, relative, self.kappa_lambda)
 
-    def _reported(self, accuracy: float | None, measured: Measured, score: float | None) -> float | None:
-        loss = measured.loss
+    def _reported(self, accuracy: float | None, validation: ValidationMetrics, score: float | None) -> float | None:
+        loss = validation.loss
         if score is None or self.custom is not None:
             return score
         if self.metric is not None:
-            return measured.metrics.get(self.metric)
+            return validation.metrics.get(self.metric)
         if self.name == "loss" or (self.is_kappa and accuracy is None):
             return loss
         if not self.is_kappa or accuracy is None or loss is None:
@@ -259,13 +259,13 @@ class Objective:
         return max(0.0, value) if self.name == "kappa_thesis" else value
 
 
-def _score_by(custom: CustomObjective, measured: Measured) -> float:
+def _score_by(custom: CustomObjective, validation: ValidationMetrics) -> float:
     try:
-        return float(custom.score(measured))
+        return float(custom.score(validation))
     except KeyError as error:
         raise NotLogged(
             f"GammaLRSearch(objective={custom.name}): its score() looks for {error}, and no such metric was logged by "
-            f"the validation of a candidate; logged are {sorted(measured.metrics)}. Log it in `validation_step`, or "
+            f"the validation of a candidate; logged are {sorted(validation.metrics)}. Log it in `validation_step`, or "
             "score by one of these"
         ) from error
 

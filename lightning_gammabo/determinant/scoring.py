@@ -8,16 +8,16 @@ from typing import Any
 
 from lightning_gammabo.determinant.determinant import leave_one_out
 from lightning_gammabo.determinant.metrics import MetricKeys
-from lightning_gammabo.determinant.objective import Measured, NotLogged, Objective
+from lightning_gammabo.determinant.objective import NotLogged, Objective, ValidationMetrics
 from lightning_gammabo.records import Outcome, Result, Trial, TrialState, has_exploded
 
-__all__ = ["NOT_FINITE", "Judge"]
+__all__ = ["NOT_FINITE", "TrialScorer"]
 
 NOT_FINITE = "its score is not finite"
 """message of a result that has no score for that"""
 
 
-class Judge:
+class TrialScorer:
     """Scores the candidates of one search.
 
     Args:
@@ -36,12 +36,12 @@ class Judge:
         self._taken = ""
 
     def result(self, trial: Trial, outcome: Outcome, leader: Result | None) -> Result:
-        """Judge one candidate.
+        """Score one candidate.
 
         Args:
             trial: its rate.
             outcome: how it ended.
-            leader: the best one so far, in whose terms a dropped one is estimated.
+            leader: the best one so far, in whose terms a pruned one is estimated.
 
         Returns:
             Its result.
@@ -62,52 +62,54 @@ class Judge:
             estimate = self._estimate(outcome, leader)
             return Result(state=outcome.state, message=outcome.message, estimate=estimate, **common)
         try:
-            measured = self._measured(outcome)
-            goodness = self._objective.judge(measured)
+            validation = self._measured(outcome)
+            score = self._objective.score(validation)
         except NotLogged as missing:
             return self._unmeasured(missing, outcome, common)
-        common |= {"accuracy": goodness.accuracy, "value": goodness.reported, "metrics": dict(measured.metrics)}
-        finite = measured.loss is not None and math.isfinite(measured.loss)
-        common["loss"] = measured.loss if finite else None
-        if goodness.score is None:
+        common |= {"accuracy": score.accuracy, "value": score.reported, "metrics": dict(validation.metrics)}
+        finite = validation.loss is not None and math.isfinite(validation.loss)
+        common["loss"] = validation.loss if finite else None
+        if score.ranked is None:
             return Result(state=TrialState.DIVERGED, message=NOT_FINITE, **common)
         usual = leader.loss if leader is not None else None
-        if measured.loss is not None and usual is not None and has_exploded(measured.loss, usual):
-            said = f"validation loss of {measured.loss:.3g}, the best candidate's is {usual:.3g}"
+        if validation.loss is not None and usual is not None and has_exploded(validation.loss, usual):
+            said = f"validation loss of {validation.loss:.3g}, the best candidate's is {usual:.3g}"
             return Result(state=TrialState.DIVERGED, message=said, **common)
         self._ranked_before = True
-        parts = self._parts(outcome, measured)
-        return Result(state=TrialState.COMPLETE, score=goodness.score, parts=parts, **common)
+        parts = self._parts(outcome, validation)
+        return Result(state=TrialState.COMPLETE, score=score.ranked, parts=parts, **common)
 
-    def _measured(self, outcome: Outcome) -> Measured:
-        measured = self._keys.measure(outcome)
-        lacking = self._objective.lacks(measured)
+    def _measured(self, outcome: Outcome) -> ValidationMetrics:
+        validation = self._keys.measure(outcome)
+        lacking = self._objective.lacks(validation)
         if lacking is not None:
             raise NotLogged(
                 f"GammaLRSearch(objective={self._objective.name!r}) has nothing to rank candidates by: no validation "
-                f"{lacking} was logged or returned; logged are {sorted(measured.metrics)}. Log it in "
+                f"{lacking} was logged or returned; logged are {sorted(validation.metrics)}. Log it in "
                 "`validation_step`, name it by monitor_loss=... or monitor_accuracy=..., or rank by a logged metric: "
                 "objective=... with mode='min' or 'max'."
             )
         self._taken = self._taken or self._keys.taken
         if self._keys.taken != self._taken:
             raise NotLogged(f"ranked are {self._taken}; this candidate gave {self._keys.taken}")
-        return measured
+        return validation
 
-    def _parts(self, outcome: Outcome, measured: Measured) -> tuple[float, ...]:
+    def _parts(self, outcome: Outcome, validation: ValidationMetrics) -> tuple[float, ...]:
         # the score without each of the validation batches; what was not logged batch by batch stays as it is
         names, batches = self._keys.batches(outcome)
-        metrics = dict(measured.metrics)
+        metrics = dict(validation.metrics)
 
         def score(means: Sequence[float]) -> float | None:
             found = dict(zip(names, means, strict=True))
-            loss, accuracy = found.pop("loss", measured.loss), found.pop("accuracy", measured.accuracy)
-            return self._objective.judge(Measured(loss=loss, accuracy=accuracy, metrics=metrics | found)).score
+            loss, accuracy = found.pop("loss", validation.loss), found.pop("accuracy", validation.accuracy)
+            return self._objective.score(
+                ValidationMetrics(loss=loss, accuracy=accuracy, metrics=metrics | found)
+            ).ranked
 
         return leave_one_out(batches, score)
 
     def _estimate(self, outcome: Outcome, leader: Result | None) -> float | None:
-        # what the surrogate is told of a dropped candidate: as far behind in validation as it was in training
+        # what the surrogate is told of a pruned candidate: as far behind in validation as it was in training
         behind = outcome.behind
         if behind is None or leader is None or leader.score is None:
             return None
@@ -118,7 +120,7 @@ class Judge:
         accuracy = None if leader.accuracy is None else leader.accuracy / behind
         if self._objective.percent and accuracy is not None:
             accuracy *= 100.0
-        return self._objective.judge(Measured(loss=leader.loss * behind, accuracy=accuracy, metrics={})).score
+        return self._objective.score(ValidationMetrics(loss=leader.loss * behind, accuracy=accuracy, metrics={})).ranked
 
     def _unmeasured(self, missing: NotLogged, outcome: Outcome, common: dict[str, Any]) -> Result:
         common["metrics"] = dict(outcome.metrics)

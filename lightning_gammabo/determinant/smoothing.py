@@ -32,7 +32,7 @@ def smoothed_argmax(results: Sequence[Result]) -> float | None:
 
     Scores are interpolated along the rate's logarithm ``x``, blurred to ``b(x)``, and weighed by
     ``exp((b(x) - max b) / (0.1 s))`` with ``s`` the scores' standard deviation. A diverged candidate counts as the
-    lowest score, a dropped one as what the search took it for; one that failed by no rate's fault does not count.
+    lowest score, a pruned one as what the search took it for; one that failed by no rate's fault does not count.
 
     Args:
         results: of one search over a range of rates.

@@ -1,13 +1,13 @@
-"""The anchor: the schedule that the learning rate follows between searches, and that a search moves as a whole.
+"""Annealing schedules: what the learning rate follows between searches. A search moves the peak of the whole schedule.
 
 The best rate for the next epoch is ten to thirty times below the best one for the whole run (short-horizon bias,
-Wu et al., ICLR 2018), so a search that writes each epoch's rate freezes the training. An anchored search moves the
-*height* of all that remains of a schedule instead: the rate of a batch is ``height * shape(progress)``.
+Wu et al., ICLR 2018), so a search that writes each epoch's rate freezes the training. So a search moves the
+*peak* of all that remains of a schedule instead: the rate of a batch is ``peak * shape(progress)``.
 
 | symbol | meaning |
 | --- | --- |
-| ``progress`` | share of the anchored part of the run that is done, in [0, 1] |
-| ``shape`` | the schedule's value there, 1 at its height |
+| ``progress`` | share of the annealed part of the run that is done, in [0, 1] |
+| ``shape`` | the schedule's value there, 1 at its peak |
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ SHAPES: dict[str, Callable[[float], float]] = {
 
 
 def shape(name: str, progress: float) -> float:
-    """The value of an anchor's schedule.
+    """The value of an annealing schedule.
 
     Args:
-        name: one of :data:`SHAPES`; any other anchor has no shape of its own and is 1.
+        name: one of :data:`SHAPES`; any other has no shape of its own and is 1.
         progress: share of the run that is done; outside [0, 1] it is taken as the nearer end.
 
     Returns:
@@ -111,7 +111,7 @@ BETTER_BY = 1e-3
 
 @dataclass(slots=True)
 class Plateau:
-    """The anchor of a run whose length is not known: the rate falls where the validation loss no longer does.
+    """Annealing for a run whose length is not known: the rate falls where the validation loss no longer does.
 
     Args:
         best: lowest loss so far.

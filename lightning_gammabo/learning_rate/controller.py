@@ -8,27 +8,27 @@ from typing import Any, Literal
 from lightning_gammabo.learning_rate.annealing import Plateau, progress_of, shape
 from lightning_gammabo.learning_rate.param_groups import configured_rate, groups_of, moved, rates_of, write_rate
 
-__all__ = ["LearningRates", "Mode", "RateGuard"]
+__all__ = ["LRController", "LearningRates", "Mode"]
 
-Mode = Literal["aside", "scale", "anchor"]
+Mode = Literal["ignore", "scale", "anneal"]
 
 
-class RateGuard:
-    """Keeps the rates of a run: what becomes of the user's LR schedulers, and what the rates are multiplied by.
+class LRController:
+    """Writes the rates of a run, and says what becomes of the user's LR schedulers.
 
     The schedulers stay where users, checkpoints and monitors look for them; only their ``step`` is another one, by
     exchanging the object's class. So it holds for schedulers that Lightning steps and for those stepped by hand.
     :meth:`release` gives it back.
 
-    As a Trainer's callback would, it is told of each batch: it notes the rate, and lets it follow the anchor.
+    It is called at each batch, as a Trainer's callback is: it notes the rate and writes the next one.
 
     Args:
         schedulers: LR schedulers, of torch or like them.
         optimizers: the optimizers that they write to.
-        mode: ``aside``: schedulers never step, rates are written as they are; ``scale``: they step, and what they
-            schedule is multiplied by :attr:`height`; ``anchor``: they never step, and the configured rates are
-            multiplied by ``height * shape``.
-        anchor: the shape that ``anchor`` follows, by :data:`~lightning_gammabo.learning_rate.annealing.SHAPES`, or
+        mode: ``ignore``: schedulers never step, rates are written as they are; ``scale``: they step, and what they
+            schedule is multiplied by :attr:`peak_factor`; ``anneal``: they never step, and the configured rates are
+            multiplied by ``peak_factor * shape``.
+        annealing: the shape that ``anneal`` follows, by :data:`~lightning_gammabo.learning_rate.annealing.SHAPES`, or
             ``plateau``.
         scheduled_peak: highest rate that the user's schedulers write to the reference group; None for the configured
             one.
@@ -36,9 +36,9 @@ class RateGuard:
 
     Attributes:
         optimizers: the optimizers.
-        height: what a search moves.
-        shape: the anchor's value now.
-        plateau: of the anchor ``plateau``.
+        peak_factor: the chosen peak over the configured one; a search changes it.
+        shape: the annealing factor now.
+        plateau: state of the annealing ``plateau``.
         first: the reference rate of the epoch's first batch.
         first_peak: the peak of the schedule there.
         last: the reference rate of the last batch so far.
@@ -48,7 +48,7 @@ class RateGuard:
         TypeError: if a scheduler's class cannot be exchanged.
     """
 
-    state_key = "lightning_gammabo.RateGuard"
+    state_key = "lightning_gammabo.LRController"
 
     def __init__(
         self,
@@ -56,27 +56,27 @@ class RateGuard:
         optimizers: Sequence[Any],
         *,
         mode: Mode,
-        anchor: str = "constant",
+        annealing: str = "constant",
         scheduled_peak: float | None = None,
         state: dict[str, Any] | None = None,
     ) -> None:
         self.mode = mode
         self._scheduled_peak = scheduled_peak
-        self.anchor = anchor
-        self.height = self.shape = 1.0
+        self.annealing = annealing
+        self.peak_factor = self.shape = 1.0
         self.first = self.first_peak = self.last = self._now = 0.0
         self.batches = 0
         self.plateau = Plateau()
         self._begin: float | None = None
         self.optimizers = list(optimizers)
-        # by optimizer and group: what is scheduled, and what this guard wrote last
+        # by optimizer and group: what is scheduled, and what was written last
         self._scheduled: list[list[float]] = [[] for _ in self.optimizers]
         self._written: list[list[float]] = [[] for _ in self.optimizers]
         self._stepping = False
         self._classes: list[tuple[Any, type]] = []
         if state is not None:
             self.load_state_dict(state)
-        elif mode == "anchor":
+        elif mode == "anneal":
             self._write_configured()
         for scheduler in schedulers:
             own = type(scheduler)
@@ -94,12 +94,12 @@ class RateGuard:
     @property
     def multiplier(self) -> float:
         """What the scheduled rates are multiplied by."""
-        return self.height * self.shape
+        return self.peak_factor * self.shape
 
     @property
     def multiplies(self) -> bool:
         """Whether rates are written by way of :attr:`multiplier`."""
-        return self.mode != "aside"
+        return self.mode != "ignore"
 
     @property
     def sets_aside(self) -> bool:
@@ -107,25 +107,25 @@ class RateGuard:
         return bool(self._classes) and self.mode != "scale"
 
     @property
-    def anchor_value(self) -> float:
-        """Where the schedule stands, 1 at its peak; of a user's whose peak is not known, at the configured rate."""
+    def annealing_factor(self) -> float:
+        """The present rate over the peak; over the configured one for a user's schedule whose peak is not known."""
         if self.mode != "scale":
             return self.shape
         moving = [group for group in groups_of(self.optimizers) if float(group["lr"]) > 0.0]
         configured = float(moving[0].get("initial_lr", 0.0)) if moving else 0.0
-        peak = (self._scheduled_peak or configured) * self.height
+        peak = (self._scheduled_peak or configured) * self.peak_factor
         return self._reference / peak if peak > 0.0 and self._reference > 0.0 else 1.0
 
     @property
     def peak(self) -> float:
         """The reference rate at the peak of the schedule; where that is not known, the present one."""
         if self.mode == "scale" and self._scheduled_peak is not None:
-            return self.height * self._scheduled_peak
-        if self.mode != "anchor":
+            return self.peak_factor * self._scheduled_peak
+        if self.mode != "anneal":
             return self._reference
         self._follow()
         scheduled = next((rate for rates in self._scheduled for rate in rates if rate > 0.0), 0.0)
-        return scheduled * self.height
+        return scheduled * self.peak_factor
 
     @property
     def _reference(self) -> float:
@@ -137,29 +137,29 @@ class RateGuard:
             scheduler, own = self._classes.pop()
             scheduler.__class__ = own
 
-    def rescale(self, height: float) -> None:
-        """Move the height, and with it all that remains of the schedule.
+    def rescale(self, peak_factor: float) -> None:
+        """Move the peak, and with it all that remains of the schedule.
 
         Args:
-            height: the new :attr:`height`.
+            peak_factor: the new :attr:`peak_factor`.
         """
         self._follow()
-        self.height = height
+        self.peak_factor = peak_factor
         self._write(self.multiplier)
 
     def follow(self, progress: float | None) -> None:
-        """Let the rates follow the anchor; the first call is its beginning.
+        """Anneal the rates; the first call is the beginning of the schedule.
 
         Args:
             progress: share of the run that is done; None where it is not known.
         """
-        if self.mode != "anchor":
+        if self.mode != "anneal":
             return
-        if self.anchor == "plateau":
+        if self.annealing == "plateau":
             now = self.plateau.shape
         else:
             begin = self._begin = (progress or 0.0) if self._begin is None else self._begin
-            now = shape(self.anchor, ((progress or 0.0) - begin) / (1.0 - begin) if begin < 1.0 else 1.0)
+            now = shape(self.annealing, ((progress or 0.0) - begin) / (1.0 - begin) if begin < 1.0 else 1.0)
         if now != self.shape or not any(self._scheduled):
             self._follow()
             self.shape = now
@@ -198,7 +198,7 @@ class RateGuard:
             Plain values.
         """
         return {
-            "height": self.height,
+            "peak_factor": self.peak_factor,
             "shape": self.shape,
             "first": self.first,
             "first_peak": self.first_peak,
@@ -217,7 +217,7 @@ class RateGuard:
         Args:
             state: what :meth:`state_dict` gave.
         """
-        self.height, self.shape, self._begin = state["height"], state["shape"], state["begin"]
+        self.peak_factor, self.shape, self._begin = state["peak_factor"], state["shape"], state["begin"]
         self._scheduled = [list(rates) for rates in state["scheduled"]]
         self._written = [list(rates) for rates in state["written"]]
         self.plateau = Plateau(*state["plateau"])
@@ -274,26 +274,26 @@ class LearningRates:
 
     Args:
         optimizers: torch optimizers (anything with ``param_groups``); others are passed over.
-        guard: their guard, or None.
+        controller: what writes them at each step, or None.
 
     Attributes:
         reference: the rate that is reported and searched, at the peak of the schedule; 0.0 if there is none above zero.
     """
 
-    def __init__(self, optimizers: Sequence[Any], guard: RateGuard | None = None) -> None:
+    def __init__(self, optimizers: Sequence[Any], controller: LRController | None = None) -> None:
         self._optimizers = list(optimizers)
-        self._guard = guard if guard is not None and guard.multiplies else None
-        self._height = self._guard.height if self._guard is not None else 1.0
+        self._controller = controller if controller is not None and controller.multiplies else None
+        self._peak_factor = self._controller.peak_factor if self._controller is not None else 1.0
         self._base = self._present = self.current()
         if not any(self._base):
             # a warm-up that starts at zero: the rate it leads to stands in the group or in the optimizer's defaults
             self._base = [
                 configured_rate(optimizer, group) for optimizer in optimizers for group in groups_of([optimizer])
             ]
-            if guard is not None and guard.sets_aside:
+            if controller is not None and controller.sets_aside:
                 self._present = self._base  # nothing will lead there any more
         found = next((rate for rate in self._base if rate > 0.0), 0.0)
-        self.reference = (self._guard.peak if self._guard is not None else 0.0) or found
+        self.reference = (self._controller.peak if self._controller is not None else 0.0) or found
 
     def current(self) -> list[float]:
         """The rates as they stand.
@@ -313,9 +313,9 @@ class LearningRates:
             The rates that now stand, group by group.
         """
         ratio = 1.0 if lr == self.reference else lr / self.reference
-        if self._guard is not None:
-            if self._guard.height != self._height * ratio:
-                self._guard.rescale(self._height * ratio)
+        if self._controller is not None:
+            if self._controller.peak_factor != self._peak_factor * ratio:
+                self._controller.rescale(self._peak_factor * ratio)
             return self.current()
         targets = self._present if lr == self.reference else moved(self._base, self.reference, lr)
         for group, rate in zip(groups_of(self._optimizers), targets, strict=True):

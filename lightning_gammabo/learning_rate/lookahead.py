@@ -92,7 +92,7 @@ def look_ahead(
 
     Nothing of the originals moves: no rate, no counter, no random number generator. Schedulers that react to a metric
     (``reduce_on_plateau``) are left out, so that a plateau scheduler counts as constant. Look ahead before a
-    :class:`~lightning_gammabo.learning_rate.controller.RateGuard` takes the schedulers over.
+    :class:`~lightning_gammabo.learning_rate.controller.LRController` takes the schedulers over.
 
     Args:
         configs: Lightning's scheduler configurations (read are ``scheduler``, ``interval``, ``frequency`` and

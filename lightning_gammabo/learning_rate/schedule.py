@@ -25,7 +25,7 @@ _PROGRESS: dict[str, Callable[[float], float]] = {
     "cosine": lambda value: math.acos(2.0 * value - 1.0) / math.pi,
     "linear": lambda value: 1.0 - value,
 }
-"""anchors that are functions of the run's progress, and the progress at which each has a value"""
+"""schedules that are functions of the run's progress, and the progress at which each has a value"""
 
 
 def constant_rates(records: Iterable[EpochRecord]) -> list[EpochRate]:
@@ -51,26 +51,26 @@ class LRSchedule:
 
     Args:
         rates: one for each epoch, without gaps.
-        anchor: what the rate followed within an epoch: ``constant``, ``cosine``, ``linear``; for any other name it is
-            a line between the rates at the epoch's two ends.
+        annealing: what the rate followed within an epoch: ``constant``, ``cosine``, ``linear``; for any other name it
+            is a line between the rates at the epoch's two ends.
 
     Raises:
         ValueError: if there are no rates, a rate is negative or not finite, an epoch is missing or has no steps.
 
     Example:
-        >>> found = LRSchedule(rates=(EpochRate(epoch=0, start=0.1, end=0.1, steps=5, peak=0.1),), anchor="constant")
+        >>> found = LRSchedule(rates=(EpochRate(epoch=0, start=0.1, end=0.1, steps=5, peak=0.1),), annealing="constant")
         >>> found.at(3), LRSchedule.from_json(found.to_json()) == found
         (0.1, True)
     """
 
     rates: tuple[EpochRate, ...]
-    anchor: str
+    annealing: str
 
     def __post_init__(self) -> None:
         if not self.rates:
             raise ValueError("LRSchedule(rates=()): no epoch was trained; a schedule is found by a fit")
-        if not self.anchor:
-            raise ValueError(f"LRSchedule(anchor={self.anchor!r}): a name is not empty, for example 'constant'")
+        if not self.annealing:
+            raise ValueError(f"LRSchedule(annealing={self.annealing!r}): a name is not empty, for example 'constant'")
         for rate in self.rates:
             values = (rate.start, rate.end, rate.peak)
             if rate.steps < 1 or not all(math.isfinite(value) and value >= 0.0 for value in values):
@@ -114,14 +114,14 @@ class LRSchedule:
 
     def _within(self, rate: EpochRate, step: float) -> float:
         last = rate.steps - 1
-        if step == 0.0 or self.anchor == "constant":
+        if step == 0.0 or self.annealing == "constant":
             return rate.start
         if step >= last:
             return rate.end
-        if self.anchor in _PROGRESS and 0.0 < max(rate.start, rate.end) <= rate.peak:
-            # where the anchor began is not known, nor the length of the run: both ends tell where the epoch lay in it
-            first, final = (_PROGRESS[self.anchor](value / rate.peak) for value in (rate.start, rate.end))
-            return rate.peak * shape(self.anchor, first + (final - first) * step / last)
+        if self.annealing in _PROGRESS and 0.0 < max(rate.start, rate.end) <= rate.peak:
+            # neither the schedule's beginning nor the run's length is known: both ends tell where the epoch lay in it
+            first, final = (_PROGRESS[self.annealing](value / rate.peak) for value in (rate.start, rate.end))
+            return rate.peak * shape(self.annealing, first + (final - first) * step / last)
         return rate.start + (rate.end - rate.start) * step / last
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class LRSchedule:
         Returns:
             A dictionary from which :meth:`from_dict` makes an equal schedule.
         """
-        return {"anchor": self.anchor, "rates": [asdict(rate) for rate in self.rates]}
+        return {"annealing": self.annealing, "rates": [asdict(rate) for rate in self.rates]}
 
     @classmethod
     def from_dict(cls, plain: Any) -> LRSchedule:
@@ -148,10 +148,10 @@ class LRSchedule:
         names = [field.name for field in fields(EpochRate)]
         try:
             rates = tuple(EpochRate(**{name: rate[name] for name in names if name in rate}) for rate in plain["rates"])
-            return cls(rates=rates, anchor=plain["anchor"])
+            return cls(rates=rates, annealing=plain["annealing"])
         except (KeyError, TypeError) as error:
             raise ValueError(
-                f"this is no schedule ({type(error).__name__}: {error}); one has `anchor` and `rates`, a list with "
+                f"this is no schedule ({type(error).__name__}: {error}); one has `annealing` and `rates`, a list with "
                 f"{', '.join(names)} for each epoch, as `callback.export_schedule(path)` writes it"
             ) from error
 
@@ -233,11 +233,11 @@ def _by_ending(path: Path, json_way: Callable[..., Any], yaml_way: Callable[...,
 class GammaSchedule(LRScheduler):
     """Replays a schedule that a search found; to be stepped once for each optimizer step.
 
-    It is a schedule of rates. Where the guard took the searched run back to an earlier epoch's weights (``returned_to``
-    of a rate says so), a replay does not go back.
+    It is a schedule of rates. Where recovery took the searched run back to an earlier epoch's weights
+    (``returned_to`` of a rate says so), a replay does not go back.
 
     All parameter groups move by one multiplier, so their ratios stay as the optimizer was given them. Within an epoch
-    the rate is exact for the anchors ``constant``, ``cosine`` and ``linear``, and a line for others.
+    the rate is exact for the schedules ``constant``, ``cosine`` and ``linear``, and a line for others.
 
     Args:
         optimizer: the optimizer, with the rates that the searched run was configured with, or others in their ratio.
@@ -256,7 +256,7 @@ class GammaSchedule(LRScheduler):
         >>> import torch
         >>> optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
         >>> rates = tuple(EpochRate(epoch=i, start=r, end=r, steps=2, peak=r) for i, r in enumerate((0.1, 0.01)))
-        >>> replay = GammaSchedule(optimizer, LRSchedule(rates=rates, anchor="constant"))
+        >>> replay = GammaSchedule(optimizer, LRSchedule(rates=rates, annealing="constant"))
         >>> seen = replay.get_last_lr()
         >>> for _ in range(4):
         ...     optimizer.step()

@@ -51,7 +51,7 @@ class Trial:
     Args:
         number: position among the trials of its search, from 0.
         lr: the learning rate of the first parameter group.
-        origin: where it came from: ``current``, ``usual``, ``region``, ``initial``, ``acquisition``, ``centre``,
+        origin: where it came from: ``current``, ``usual``, ``region``, ``initial``, ``acquisition``, ``smoothed``,
             ``grid``, ``random``, ``list``.
 
     Raises:

@@ -15,10 +15,10 @@ from lightning_gammabo.report.loggers import log_figures
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Pictured", "Showcase"]
+__all__ = ["Publisher", "ResultsMixin"]
 
 
-class Pictured:
+class ResultsMixin:
     """What a callback shows of its own fit, mixed into it: records and pictures."""
 
     _session: Any
@@ -26,7 +26,7 @@ class Pictured:
     @property
     def history(self) -> SearchHistory:
         """One record for each searched epoch of the present fit, or of the last one."""
-        history: SearchHistory = self._session.ledger.history
+        history: SearchHistory = self._session.recorder.history
         return history
 
     @property
@@ -37,7 +37,7 @@ class Pictured:
     @property
     def confusion(self) -> dict[int, dict[str, list[list[float]]]]:
         """By epoch and name: the confusion matrices that the module's metrics held when its validation ended."""
-        matrices: dict[int, dict[str, list[list[float]]]] = self._session.showcase.confusion
+        matrices: dict[int, dict[str, list[list[float]]]] = self._session.publisher.confusion
         return matrices
 
     def plot(self, kind: Kind = "schedule", epoch: int | None = None, ax: Axes | None = None) -> Axes:
@@ -54,7 +54,7 @@ class Pictured:
         return plot(self.history, kind, epoch, ax, confusion=self.confusion)
 
 
-class Showcase:
+class Publisher:
     """Pictures and report of one fit; a picture that fails is not worth the training.
 
     Args:

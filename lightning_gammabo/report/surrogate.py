@@ -54,7 +54,7 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
         after: candidates that it knows; None for all.
 
     Returns:
-        A search that was told every result (of a dropped one its estimate, if it has one); ``surrogate_at`` gives its
+        A search that was told every result (of a pruned one its estimate, if it has one); ``surrogate_at`` gives its
         belief.
 
     Raises:

@@ -18,7 +18,7 @@ from lightning_gammabo.records.table import search_line
 from lightning_gammabo.report.progress import SearchProgress, make_progress
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import Budget, RunPlan
-from lightning_gammabo.scheduler.recorder import Ledger
+from lightning_gammabo.scheduler.recorder import Recorder
 from lightning_gammabo.scheduler.recovery import Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search import HyperparameterScheduler
@@ -27,7 +27,7 @@ from lightning_gammabo.scheduler.stopping import SearchRules, says_nothing
 from lightning_gammabo.trainer.candidate_plan import CandidatePlan
 from lightning_gammabo.trainer.epoch_runner import BACK_OFF, EpochRunner
 from lightning_gammabo.trainer.inspection import needs_native_batches
-from lightning_gammabo.trainer.messages import Voice
+from lightning_gammabo.trainer.messages import Messages
 from lightning_gammabo.trainer.snapshot.loaders import unreplayable, val_loaders
 from lightning_gammabo.trainer.validation_subset import ScoringSet
 
@@ -51,10 +51,10 @@ class EpochSearch:
         search_range: where rates are searched.
         recovery: what is done about divergences.
         scoring: what candidates are scored on.
-        ledger: the records so far.
+        recorder: the records so far.
         objective: what candidates are ranked by.
         keys: reads loss and accuracy off what candidates log.
-        voice: says what a user may want to question.
+        messages: says what a user may want to question.
     """
 
     def __init__(
@@ -67,10 +67,10 @@ class EpochSearch:
         search_range: SearchRange,
         recovery: Recovery,
         scoring: ScoringSet,
-        ledger: Ledger,
+        recorder: Recorder,
         objective: Objective,
         keys: MetricKeys,
-        voice: Voice,
+        messages: Messages,
     ) -> None:
         self._trainer = trainer
         self._given = given
@@ -79,10 +79,10 @@ class EpochSearch:
         self._range = search_range
         self._recovery = recovery
         self._scoring = scoring
-        self._ledger = ledger
+        self._recorder = recorder
         self._objective = objective
         self._keys = keys
-        self._voice = voice
+        self._messages = messages
 
     def too_dear(self) -> str | None:
         """Whether the epoch cannot be searched under the cap.
@@ -90,7 +90,7 @@ class EpochSearch:
         Returns:
             Why not, in words, the same on all ranks; or None.
         """
-        affords = self._budget.affords(self._ledger.history, [], self._epoch_plan(), self._trainer.current_epoch)
+        affords = self._budget.affords(self._recorder.history, [], self._epoch_plan(), self._trainer.current_epoch)
         if self._trainer.world_size > 1:
             affords = self._trainer.strategy.broadcast(affords)
         return None if affords else f"max_overhead={self._given.max_overhead!r} leaves nothing for it"
@@ -110,22 +110,22 @@ class EpochSearch:
             replay=replay,
             once=not several and not replay,
             plan=self._lasting(plan) if several else CandidatePlan(),
-            drop_at=self._prune_at(plan) if several else None,
+            prune_at=self._prune_at(plan) if several else None,
             watched=self._plan.policy.recover,
-            sane=lambda outcome: self._recovery.is_sane(outcome, self._ledger.history),
+            sane=lambda outcome: self._recovery.is_sane(outcome, self._recorder.history),
         )
         with runner:
             if several or replay:
                 self._say_stateful(runner.stateful)
             record = self._search(runner, plan, progress)
-        self._voice.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
+        self._messages.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
         if says_nothing(record.results):
-            self._voice.warn(
+            self._messages.warn(
                 f"epoch {record.epoch}: all {len(record.results)} candidates have the same score: nothing was found. "
                 "Does the module write the learning rate itself, or train nothing?"
             )
-        self._voice.inform(search_line(record))
-        self._ledger.add(self._trainer, record)
+        self._messages.inform(search_line(record))
+        self._recorder.add(self._trainer, record)
         if record.chosen is None:
             runner.train_natively(self._recovery.without_winner(record))
             return
@@ -133,10 +133,10 @@ class EpochSearch:
         trained_at = runner.commit(record.chosen.lr)
         if trained_at != record.chosen.lr:
             times = self._note_retrained(record.chosen.lr, trained_at)
-            self._ledger.add(self._trainer, self._recovery.after_rollback(record, trained_at, times=times))
+            self._recorder.add(self._trainer, self._recovery.after_rollback(record, trained_at, times=times))
 
     def _search(self, runner: EpochRunner, plan: EpochPlan, progress: SearchProgress) -> EpochRecord:
-        epoch, history, budget = self._trainer.current_epoch, self._ledger.history, self._budget
+        epoch, history, budget = self._trainer.current_epoch, self._recorder.history, self._budget
         current, first = runner.rates.reference, plan.wide and not history
         annealing = self._rates.annealing_value
         proposals, around = self._range.proposals(epoch, plan, current, optimizers=self._trainer.optimizers)
@@ -215,7 +215,7 @@ class EpochSearch:
     def _note_retrained(self, lr: float, trained_at: float) -> int:
         # how often the epoch was put back to its start and trained again
         times = round(math.log(lr / trained_at, BACK_OFF))
-        self._ledger.retrained[self._trainer.current_epoch] = times
+        self._recorder.retrained[self._trainer.current_epoch] = times
         return times
 
     def _determinant(self, plan: EpochPlan) -> Determinant:
@@ -233,10 +233,10 @@ class EpochSearch:
         return Budget(Cap.parse(self._given.max_overhead), self._plan)
 
     def _epoch_plan(self) -> EpochPlan:
-        plan = self._plan.epoch_plan(first=not self._ledger.history, epoch=self._trainer.current_epoch)
+        plan = self._plan.epoch_plan(first=not self._recorder.history, epoch=self._trainer.current_epoch)
         reason = unreplayable(val_loaders(self._trainer)) if plan.share < 1.0 else None
         if reason is not None:
-            self._voice.inform(f"candidates train whole epochs: the validation data cannot be read twice ({reason})")
+            self._messages.inform(f"candidates train whole epochs: the validation data cannot be read twice ({reason})")
             plan = self._plan.lasting(plan, None)
         listed = self._range.n_listed
         return plan if listed is None else replace(plan, wide=True, n_trials=1 + listed, factor=None)
@@ -246,12 +246,12 @@ class EpochSearch:
             return True
         reason = needs_native_batches(self._trainer)
         if reason is not None:
-            self._voice.inform(f"commit='copy' becomes 'replay' in this run, because of {reason}")
+            self._messages.inform(f"commit='copy' becomes 'replay' in this run, because of {reason}")
         return reason is not None
 
     def _say_stateful(self, paths: list[str]) -> None:
         if paths:
             shown = ", ".join(paths[:3])
-            self._voice.warn(
+            self._messages.warn(
                 f"{shown}: a live iterator cannot be put back; it goes on from epoch trained to epoch trained"
             )

@@ -16,7 +16,7 @@ from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import Outcome, RunInfo, TrainedEpoch, TrialState
 from lightning_gammabo.scheduler.arguments import SearchArguments
 from lightning_gammabo.scheduler.budget import RunPlan
-from lightning_gammabo.scheduler.recorder import Ledger
+from lightning_gammabo.scheduler.recorder import Recorder
 from lightning_gammabo.scheduler.run_rates import RunRates
 
 if TYPE_CHECKING:
@@ -35,14 +35,14 @@ class EpochEnds:
         objective: what candidates are ranked by.
         keys: reads loss and accuracy off what is logged.
         rates: what epochs are trained with.
-        ledger: where it is noted.
+        recorder: where it is noted.
     """
 
-    def __init__(self, objective: Objective, keys: MetricKeys, rates: RunRates, ledger: Ledger) -> None:
+    def __init__(self, objective: Objective, keys: MetricKeys, rates: RunRates, recorder: Recorder) -> None:
         self._objective = objective
         self._keys = keys
         self._rates = rates
-        self._ledger = ledger
+        self._recorder = recorder
         self._validated: dict[int, dict[str, float]] = {}
         self._reasons: dict[int, str] = {}
 
@@ -73,7 +73,7 @@ class EpochEnds:
         """
         epoch = trainer.current_epoch
         self._rates.note_epoch(epoch)
-        if plan is None or not self._ledger.history:
+        if plan is None or not self._recorder.history:
             return
         rate = next((rate for rate in self._rates.by_epoch if rate.epoch == epoch), None)
         metrics: Mapping[str, float] = {}
@@ -89,9 +89,9 @@ class EpochEnds:
             value=value,
             metrics=metrics,
             not_searched=reason,
-            retrained=self._ledger.retrained.pop(epoch, 0),
+            retrained=self._recorder.retrained.pop(epoch, 0),
         )
-        self._ledger.note_epoch(trainer, trained)
+        self._recorder.note_epoch(trainer, trained)
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run needs.
@@ -114,12 +114,12 @@ class EpochEnds:
         objective, keys = copy.copy(self._objective), copy.copy(self._keys)
         try:
             measured = keys.measure(Outcome(state=TrialState.COMPLETE, metrics=metrics))
-            judged = objective.judge(measured)
+            score = objective.score(measured)
         except NotLogged:
             return None, None, None
         loss = measured.loss if measured.loss is not None and math.isfinite(measured.loss) else None
         lacks = objective.lacks(measured) is not None
-        return loss, judged.accuracy, None if lacks else judged.reported
+        return loss, score.accuracy, None if lacks else score.reported
 
 
 def logged_scalars(trainer: Trainer) -> dict[str, float]:

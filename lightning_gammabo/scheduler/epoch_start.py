@@ -12,8 +12,8 @@ from lightning_gammabo.scheduler.epoch_end import logged_scalars
 from lightning_gammabo.scheduler.recovery import HALF, Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.trainer.distributed import joined_over_ranks
-from lightning_gammabo.trainer.messages import Voice
-from lightning_gammabo.trainer.monitor import Probe
+from lightning_gammabo.trainer.messages import Messages
+from lightning_gammabo.trainer.monitor import CandidateMonitor
 from lightning_gammabo.trainer.snapshot.sharding import is_sharded
 from lightning_gammabo.trainer.validation_subset import running_sums
 
@@ -33,21 +33,21 @@ class EpochStart:
         rates: the rates of the fit.
         recovery: what is done about divergences.
         keys: reads the loss off what was logged.
-        voice: tells the user.
+        messages: tells the user.
     """
 
     def __init__(
-        self, policy: SearchPolicy, rates: RunRates, recovery: Recovery, keys: MetricKeys, voice: Voice
+        self, policy: SearchPolicy, rates: RunRates, recovery: Recovery, keys: MetricKeys, messages: Messages
     ) -> None:
         self._policy = policy
         self._rates = rates
         self._recovery = recovery
         self._keys = keys
-        self._voice = voice
+        self._messages = messages
         self._seen = 0  # epoch at whose start the one before was looked at last
         self._resumed_loss: float | None = None
         self._fits_length = False
-        self._probe: Probe | None = None
+        self._monitor: CandidateMonitor | None = None
         self._batches: Batches = []
 
     def validation_begins(self, trainer: Trainer) -> None:
@@ -56,7 +56,9 @@ class EpochStart:
         Args:
             trainer: the Trainer, in ``on_validation_start``.
         """
-        self._probe = Probe(bool, distributed=False, synchronises=False, read_sums=lambda: running_sums(trainer))
+        self._monitor = CandidateMonitor(
+            bool, distributed=False, synchronises=False, read_sums=lambda: running_sums(trainer)
+        )
 
     def validation_batch_ends(self, trainer: Trainer, pl_module: Any, outputs: Any) -> None:
         """Note a batch's loss.
@@ -66,8 +68,8 @@ class EpochStart:
             pl_module: the user's module.
             outputs: what its ``validation_step`` gave.
         """
-        if self._probe is not None and not trainer.sanity_checking:
-            self._probe.on_validation_batch_end(trainer, pl_module, outputs)
+        if self._monitor is not None and not trainer.sanity_checking:
+            self._monitor.on_validation_batch_end(trainer, pl_module, outputs)
 
     def validation_ends(self, trainer: Trainer) -> None:
         """Keep the losses of the validation's batches.
@@ -75,11 +77,11 @@ class EpochStart:
         Args:
             trainer: the Trainer, in ``on_validation_end``.
         """
-        probe, self._probe = self._probe, None
-        if probe is None or trainer.sanity_checking:
+        monitor, self._monitor = self._monitor, None
+        if monitor is None or trainer.sanity_checking:
             return
         metrics = logged_scalars(trainer)
-        outcome = Outcome(state=TrialState.COMPLETE, metrics=metrics, batches=probe.val_batches)
+        outcome = Outcome(state=TrialState.COMPLETE, metrics=metrics, batches=monitor.val_batches)
         names, batches = self._keys.batches(outcome)
         mine = {"loss": list(batches[names.index("loss")])} if "loss" in names else {}
         self._batches = joined_over_ranks(mine, trainer.world_size).get("loss", [])
@@ -104,8 +106,8 @@ class EpochStart:
             loss = trainer.strategy.broadcast(loss)
         self._seen = trainer.current_epoch
         self._fit_the_length(trainer, history, epochs)
-        if self._rates.annealing == "plateau" and self._rates.guard is not None:
-            self._rates.guard.plateau.see(loss)
+        if self._rates.annealing == "plateau" and self._rates.controller is not None:
+            self._rates.controller.plateau.see(loss)
         # a single candidate was no choice
         if self._policy.recover and len(history[0].results) > 1 and not self._watched_by_user(trainer):
             self._restore_best(trainer, loss)
@@ -168,7 +170,7 @@ class EpochStart:
         factor = horizon_factor(epochs, self._policy.horizon)
         if factor < 1.0:
             self._rates.scale(factor, returned_to=None)
-            self._voice.inform(
+            self._messages.inform(
                 f"the peak is multiplied by {factor:.2f} from epoch {trainer.current_epoch} on, for a run of "
                 f"{epochs:g} epochs"
             )
@@ -184,7 +186,7 @@ class EpochStart:
             if base.__name__ in ("ReduceLROnPlateau", "EarlyStopping")
         }
         if found:
-            self._voice.inform(
+            self._messages.inform(
                 f"the best weights are not restored, because {' and '.join(sorted(found))} counts epochs"
             )
         return bool(found)
@@ -201,4 +203,4 @@ class EpochStart:
         )
         if found is not None:
             self._rates.scale(HALF, returned_to=found.returned_to)
-            self._voice.warn(f"{found.reason}. What remains of the learning rate's schedule is halved")
+            self._messages.warn(f"{found.reason}. What remains of the learning rate's schedule is halved")

@@ -15,13 +15,13 @@ from lightning_gammabo.policy import make_policy
 from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.report.progress import shielded
-from lightning_gammabo.report.publish import Showcase
+from lightning_gammabo.report.publish import Publisher
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch import EpochSearch
 from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info
 from lightning_gammabo.scheduler.epoch_start import EpochStart
-from lightning_gammabo.scheduler.recorder import Ledger
+from lightning_gammabo.scheduler.recorder import Recorder
 from lightning_gammabo.scheduler.recovery import Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search_range import SearchRange
@@ -36,7 +36,7 @@ from lightning_gammabo.trainer.inspection import (
     shape_of_run,
     trains_weights,
 )
-from lightning_gammabo.trainer.messages import Voice, inform, warn
+from lightning_gammabo.trainer.messages import Messages, inform, warn
 from lightning_gammabo.trainer.snapshot.checkpoint import ResumePoint
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark
 from lightning_gammabo.trainer.validation_subset import ScoringSet, scoring_loader
@@ -54,10 +54,10 @@ class FitSession:
         given: the callback's arguments.
 
     Attributes:
-        ledger: the records so far.
+        recorder: the records so far.
         rates: the rates of the fit.
         idle: why nothing is searched in this fit, or None.
-        showcase: pictures and report.
+        publisher: pictures and report.
         ends: what epochs end with.
         start: what is done at the start of an epoch.
         plan: which epochs are searched and how; None before training starts.
@@ -65,16 +65,16 @@ class FitSession:
 
     def __init__(self, given: SearchArguments) -> None:
         self.idle: str | None = None
-        self.showcase = Showcase(log_figures=given.log_figures, report=given.report, inform=inform, warn=warn)
+        self.publisher = Publisher(log_figures=given.log_figures, report=given.report, inform=inform, warn=warn)
         self.plan: RunPlan | None = None
-        self._voice = Voice()
-        self.ledger = Ledger(given.history_file, self._voice, logs=given.log_metrics != "off")
+        self._messages = Messages()
+        self.recorder = Recorder(given.history_file, self._messages, logs=given.log_metrics != "off")
         self._given = given
         self._policy = make_policy(given.policy)
         self._objective = Objective(given.objective, mode=given.mode)
         self._keys = MetricKeys(self._objective, given.monitor_loss, given.monitor_accuracy)
-        self.rates = RunRates(self._policy.annealing, given.lr_schedulers, self._voice)
-        self.ends = EpochEnds(self._objective, self._keys, self.rates, self.ledger)
+        self.rates = RunRates(self._policy.annealing, given.lr_schedulers, self._messages)
+        self.ends = EpochEnds(self._objective, self._keys, self.rates, self.recorder)
         self._range = SearchRange(
             min_lr=given.min_lr,
             max_lr=given.max_lr,
@@ -83,8 +83,8 @@ class FitSession:
             prior=self._policy.stop_below != "never",
             down=self._policy.later_direction == "down",
         )
-        self._recovery = Recovery(self._range, self._objective, self._keys, self._voice)
-        self.start = EpochStart(self._policy, self.rates, self._recovery, self._keys, self._voice)
+        self._recovery = Recovery(self._range, self._objective, self._keys, self._messages)
+        self.start = EpochStart(self._policy, self.rates, self._recovery, self._keys, self._messages)
         self._scoring: ScoringSet | None = None
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
@@ -101,7 +101,7 @@ class FitSession:
         Raises:
             ValueError: if the settings do not fit the module's LR schedulers or loaders.
         """
-        self.showcase.check()
+        self.publisher.check()
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._be_idle("fast_dev_run is on")
         elif not LearningRates(trainer.optimizers).current():
@@ -122,7 +122,7 @@ class FitSession:
             )
         scales = self._given.lr_schedulers == "scale" or self._policy.annealing == "scheduler"
         for remark in remarks(trainer, scales=scales, keeps_history=self._given.history_file is not None):
-            self._voice.inform(remark)
+            self._messages.inform(remark)
         own = scoring_loader(self._given.val_dataloaders, trainer, pl_module)
         self._scoring = ScoringSet(self._scored, own, seed=self._given.seed)
         self._unwatch = watch_loader(trainer, self._note_mark)
@@ -141,14 +141,14 @@ class FitSession:
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
-        self.ledger.history.run = run_info(self._given, policy, self.plan, trainer)
+        self.recorder.history.run = run_info(self._given, policy, self.plan, trainer)
         if self.plan.search_epochs == [] and not self.plan.too_small:
-            self._voice.warn(
+            self._messages.warn(
                 f"no epoch is searched: start_epoch={policy.start_epoch}, stop_epoch={policy.stop_epoch!r}, and the "
                 f"run has {self.plan.shape.epochs} epochs, from 0"
             )
-        elif not self.ledger.history and self._range.n_listed is None:
-            self._voice.inform(self.plan.in_words())
+        elif not self.recorder.history and self._range.n_listed is None:
+            self._messages.inform(self.plan.in_words())
 
     def enter_epoch(self, trainer: Trainer) -> bool:
         """Whether the epoch that starts is to be taken over.
@@ -159,14 +159,14 @@ class FitSession:
         Returns:
             True to have :meth:`run_epoch` called in place of the epoch loop.
         """
-        guard = self.rates.guard
-        if self.idle is not None or self.plan is None or guard is None:
+        controller = self.rates.controller
+        if self.idle is not None or self.plan is None or controller is None:
             return False
         epochs = self.plan.shape.epochs_left
-        self.start.look_back(trainer, self.ledger.history, epochs=epochs, resumed=self._resume is not None)
+        self.start.look_back(trainer, self.recorder.history, epochs=epochs, resumed=self._resume is not None)
         # an epoch that ended early, or whose length nobody knew, has left the rate behind
-        guard.follow(progress_of(trainer, batches_done(trainer)))
-        watched = self._policy.recover and bool(self.ledger.history)
+        controller.follow(progress_of(trainer, batches_done(trainer)))
+        watched = self._policy.recover and bool(self.recorder.history)
         return self._resume is not None or watched or self.plan.searches(trainer.current_epoch)
 
     def run_epoch(self, trainer: Trainer, pl_module: LightningModule, fetcher: Any, run: Callable[[Any], None]) -> None:
@@ -203,24 +203,24 @@ class FitSession:
             search_range=self._range,
             recovery=self._recovery,
             scoring=self._scoring or ScoringSet(None),
-            ledger=self.ledger,
+            recorder=self.recorder,
             objective=self._objective,
             keys=self._keys,
-            voice=self._voice,
+            messages=self._messages,
         )
         reason = (self._nothing_to_search(trainer) or search.too_dear()) if searched else None
         if reason is not None:
             self.ends.not_searched(trainer.current_epoch, reason)
-            self._voice.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
+            self._messages.inform(f"epoch {trainer.current_epoch} is not searched: {reason}")
         make_runner = functools.partial(
-            EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, guard=self.rates.guard
+            EpochRunner, trainer, pl_module, fetcher, run, mark=self._mark, controller=self.rates.controller
         )
         self._mark = None
         if searched and reason is None:
             search.run(make_runner)
             self._learn_shape(trainer)
-            self.showcase.searched(trainer, self.ledger.history)
-        elif self._policy.recover and self.ledger.history and trains_weights(trainer):
+            self.publisher.searched(trainer, self.recorder.history)
+        elif self._policy.recover and self.recorder.history and trains_weights(trainer):
             search.train_watched(make_runner)
         else:
             run(fetcher)
@@ -243,10 +243,10 @@ class FitSession:
             What :meth:`load_state_dict` takes.
         """
         return {
-            "history": self.ledger.history.to_dicts(),
+            "history": self.recorder.history.to_dicts(),
             "ends": self.ends.state_dict(),
             "rates": self.rates.state_dict(),
-            "confusion": dict(self.showcase.confusion),
+            "confusion": dict(self.publisher.confusion),
             "reference_loss": self._objective.reference_loss,
             "percent": self._objective.percent,
             "began": self._began,
@@ -261,10 +261,10 @@ class FitSession:
         Args:
             state: that dictionary.
         """
-        self.ledger.history = SearchHistory.from_dicts(state["history"])
+        self.recorder.history = SearchHistory.from_dicts(state["history"])
         self.ends.load_state_dict(state["ends"])
         self.rates.load_state_dict(state["rates"])
-        self.showcase.confusion = dict(state.get("confusion", {}))
+        self.publisher.confusion = dict(state.get("confusion", {}))
         self._objective.reference_loss = state["reference_loss"]
         self._objective.percent = state["percent"]
         self._began = state["began"]
@@ -290,7 +290,7 @@ class FitSession:
             self.plan.shape = replace(
                 self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays, lived=shape.lived
             )
-            self.ledger.history.note_validation(self.plan.validation)
+            self.recorder.history.note_validation(self.plan.validation)
 
     def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:
         step = trainer.global_step
@@ -300,7 +300,7 @@ class FitSession:
             self._resume.restore(trainer)
 
     def _nothing_to_search(self, trainer: Trainer) -> str | None:
-        if LearningRates(trainer.optimizers, self.rates.guard).reference <= 0.0:
+        if LearningRates(trainer.optimizers, self.rates.controller).reference <= 0.0:
             return "no optimizer has a learning rate above 0"
         return "nothing is trained in it" if not trains_weights(trainer) else None
 
@@ -309,4 +309,4 @@ class FitSession:
 
     def _be_idle(self, why: str) -> None:
         self.idle = why
-        self._voice.inform(f"no epoch is searched: {why}")
+        self._messages.inform(f"no epoch is searched: {why}")

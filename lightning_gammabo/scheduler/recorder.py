@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from lightning_gammabo.records import EpochRecord, SearchHistory, TrainedEpoch
 from lightning_gammabo.records.epoch import KAPPAS
 from lightning_gammabo.trainer.inspection import log_to_loggers
-from lightning_gammabo.trainer.messages import Voice
+from lightning_gammabo.trainer.messages import Messages
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-__all__ = ["Ledger"]
+__all__ = ["Recorder"]
 
 
-class Ledger:
+class Recorder:
     """Keeps the records of one fit.
 
     Args:
         path: file to which the history is written after each search; None for none.
-        voice: says what a user should look at.
+        messages: says what a user should look at.
         logs: whether the user's loggers get ``gamma/*`` values.
 
     Attributes:
@@ -28,12 +28,12 @@ class Ledger:
         retrained: by epoch, not yet noted as ended: how often it diverged and was trained again.
     """
 
-    def __init__(self, path: str | None, voice: Voice, *, logs: bool = True) -> None:
+    def __init__(self, path: str | None, messages: Messages, *, logs: bool = True) -> None:
         self.history = SearchHistory()
         self.retrained: dict[int, int] = {}
         self._path = path
         self._logs = logs
-        self._voice = voice
+        self._messages = messages
 
     def add(self, trainer: Trainer, record: EpochRecord) -> None:
         """Keep a record, in place of an older one of the same epoch; tell file and loggers.
@@ -63,7 +63,7 @@ class Ledger:
         try:
             self.history.save(self._path)
         except OSError as error:  # disk full, a folder that is gone: no reason to lose the training
-            self._voice.warn(f"history_file={str(self._path)!r} could not be written ({error}); training goes on")
+            self._messages.warn(f"history_file={str(self._path)!r} could not be written ({error}); training goes on")
 
 
 def _summary(record: EpochRecord) -> dict[str, float]:

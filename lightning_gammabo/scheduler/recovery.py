@@ -22,7 +22,7 @@ from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.records import EpochRecord, Outcome, SearchHistory, TrialState
 from lightning_gammabo.scheduler.search_range import SearchRange
-from lightning_gammabo.trainer.messages import Voice
+from lightning_gammabo.trainer.messages import Messages
 from lightning_gammabo.trainer.snapshot.weights import HeldWeights
 
 __all__ = ["BestWeights", "Recovery", "Regression"]
@@ -54,20 +54,20 @@ class Recovery:
         search_range: the range that a divergence cuts.
         objective: what candidates are ranked by.
         keys: reads the loss off what was logged.
-        voice: tells the user.
+        messages: tells the user.
 
     Attributes:
         best_weights: the best epoch's end.
         last_good: the last rate that an epoch was trained at without diverging; None before there was one.
     """
 
-    def __init__(self, search_range: SearchRange, objective: Objective, keys: MetricKeys, voice: Voice) -> None:
+    def __init__(self, search_range: SearchRange, objective: Objective, keys: MetricKeys, messages: Messages) -> None:
         self.best_weights = BestWeights()
         self.last_good: float | None = None
         self._range = search_range
         self._objective = objective
         self._keys = keys
-        self._voice = voice
+        self._messages = messages
 
     def is_sane(self, outcome: Outcome, history: SearchHistory) -> bool:
         """Whether the end of a committed epoch is to be kept: its loss is finite and has not exploded.
@@ -101,14 +101,14 @@ class Recovery:
         present = next((r for r in record.results if r.origin == "current"), record.results[0])
         if present.state is TrialState.FAILED:
             how = f"it is trained at the present rate {present.lr:.2e}. The first one: {present.message}"
-            self._voice.warn(f"in epoch {record.epoch} {record.reason}; {how}")
+            self._messages.warn(f"in epoch {record.epoch} {record.reason}; {how}")
             return present.lr
         lowest = min(result.lr for result in record.results if result.state is not TrialState.FAILED)
         self._range.lower(lowest / CUT_ALL_DIVERGED)
         highest = self._range.max_peak
         good = self.last_good
         rate = good if good is not None and good < lowest else highest
-        self._voice.warn(
+        self._messages.warn(
             f"in epoch {record.epoch} {record.reason}; it is trained at {rate:.2e} from the state at its start, and "
             f"rates above {highest:.2e} are not proposed any more"
         )
@@ -140,7 +140,7 @@ class Recovery:
             lr: the rate that it diverged at.
             trained_at: the rate that it was trained at instead.
         """
-        self._voice.warn(
+        self._messages.warn(
             f"epoch {epoch} diverged at {lr:.2e}; it was put back to its start and trained at {trained_at:.2e}. "
             "Loggers and batch hooks have seen both"
         )

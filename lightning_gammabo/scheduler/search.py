@@ -19,7 +19,7 @@ from lightning_gammabo.bayesopt import Search
 from lightning_gammabo.determinant.determinant import Determinant
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import NotLogged, Objective
-from lightning_gammabo.determinant.scoring import NOT_FINITE, Judge
+from lightning_gammabo.determinant.scoring import NOT_FINITE, TrialScorer
 from lightning_gammabo.determinant.smoothing import FEWEST, smoothed_argmax
 from lightning_gammabo.records import EpochRecord, Outcome, Result, Trial, TrialState
 from lightning_gammabo.report.progress import SearchProgress
@@ -119,7 +119,7 @@ class HyperparameterScheduler:
         self._n_trials = n_trials
         self._progress = progress or SearchProgress()
         self._affords = affords or (lambda results: True)
-        self._judge = Judge(objective, keys, alone=n_trials == 1, ranked_before=ranked_before)
+        self._scorer = TrialScorer(objective, keys, alone=n_trials == 1, ranked_before=ranked_before)
         self._stops = stops or (lambda results, gain: None)
         self._lengthens = lengthens
         self._weighs = weighs or (lambda proposals, leader: None)
@@ -188,7 +188,7 @@ class HyperparameterScheduler:
         self._progress.candidate(trial.number, trial.lr, seen.leader)
         outcome = runner.train(trial.lr)
         # one result for all ranks: what steps return, and seconds, differ between them
-        result: Result = runner.agree(self._judge.result(trial, outcome, seen.leader))
+        result: Result = runner.agree(self._scorer.result(trial, outcome, seen.leader))
         proposals.tell(trial, result.score if result.score is not None else result.estimate)
         seen.val_passes += outcome.val_passes
         seen.results.append(result)
@@ -212,7 +212,7 @@ class HyperparameterScheduler:
         last = self._settles and len(results) == self._n_trials - 1
         centre = smoothed_argmax(results) if last else None
         if centre is not None:
-            proposals.enqueue(centre, origin="centre")
+            proposals.enqueue(centre, origin="smoothed")
         trial: Trial = runner.agree(proposals.ask())
         return trial
 
@@ -276,7 +276,7 @@ class HyperparameterScheduler:
             return False
         self._baselines += 1
         try:
-            score = self._objective.judge(self._keys.measure(outcome)).score
+            score = self._objective.score(self._keys.measure(outcome)).ranked
         except NotLogged:
             return False
         return bool(runner.agree(score is None))

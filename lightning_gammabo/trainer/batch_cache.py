@@ -21,7 +21,7 @@ from lightning_gammabo.trainer.patch import replaced
 from lightning_gammabo.trainer.snapshot.restorers import slots_of
 from lightning_gammabo.trainer.snapshot.rng import RngState
 
-__all__ = ["TAPE_LIMIT", "VALIDATION_LIMIT", "BatchTape", "TapeShelf"]
+__all__ = ["TAPE_LIMIT", "VALIDATION_LIMIT", "BatchCache", "BatchCaches"]
 
 TAPE_LIMIT = 2 << 30
 """bytes of training batches that are kept at the most"""
@@ -43,7 +43,7 @@ class _Entry:
     """what stateful loaders say of themselves at that batch"""
 
 
-class BatchTape:
+class BatchCache:
     """A data fetcher that plays what it has and goes on with the real one where it ends.
 
     Args:
@@ -171,28 +171,28 @@ class BatchTape:
         return self._overflow
 
 
-class TapeShelf:
-    """The validations of one epoch, in their order, each with a tape of its own."""
+class BatchCaches:
+    """The validations of one epoch, in their order, each with a cache of its own."""
 
     def __init__(self) -> None:
-        self._tapes: list[BatchTape] = []
+        self._tapes: list[BatchCache] = []
         self._next = 0
 
     def rewind(self) -> None:
         """The epoch begins again: the next validation is its first."""
         self._next = 0
 
-    def tape_for(self, fetcher: Any) -> BatchTape:
-        """The tape of the validation that begins.
+    def tape_for(self, fetcher: Any) -> BatchCache:
+        """The cache of the validation that begins.
 
         Args:
-            fetcher: a new data fetcher, for a validation that has no tape yet.
+            fetcher: a new data fetcher, for a validation that has no cache yet.
 
         Returns:
             A data fetcher that gives the batches that this validation had before.
         """
         if self._next == len(self._tapes):
-            self._tapes.append(BatchTape(fetcher, None, started=False, limit=VALIDATION_LIMIT))
+            self._tapes.append(BatchCache(fetcher, None, started=False, limit=VALIDATION_LIMIT))
         self._next += 1
         return self._tapes[self._next - 1]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from lightning_gammabo.records import TrialState
 from lightning_gammabo.trainer.distributed import ErrorKind, error_over_ranks
 from lightning_gammabo.trainer.inspection import module_of
-from lightning_gammabo.trainer.messages import Voice
+from lightning_gammabo.trainer.messages import Messages
 from lightning_gammabo.trainer.patch import replaced
 from lightning_gammabo.trainer.snapshot.sharding import is_sharded
 
@@ -52,7 +52,7 @@ class CandidateErrors:
         self._trainer = trainer
         self._present = present
         self._state: TrialState | None = None
-        self._voice = Voice()
+        self._messages = Messages()
         self._said = False
 
     def note_end(self, lr: float, state: TrialState) -> None:
@@ -83,7 +83,7 @@ class CandidateErrors:
         blamed = lr != self._present and (self._state is TrialState.COMPLETE or above)
         if blamed and not self._said:
             self._said = True
-            self._voice.inform(
+            self._messages.inform(
                 f"epoch {self._trainer.current_epoch}: user code raised at other learning rates than the present one "
                 f"({self._present:.4g}); such candidates count as diverged. The first: {in_words(error)}, at {lr:.4g}"
             )
@@ -185,7 +185,7 @@ class CandidateErrors:
                 said = f"user code raised StopIteration at batch {ready} of epoch {self._trainer.current_epoch}"
                 if lr != self._present:
                     raise StopIterationInStep(said) from stop
-                self._voice.warn(f"{said}; Lightning takes it for the end of the data, here as in a plain fit")
+                self._messages.warn(f"{said}; Lightning takes it for the end of the data, here as in a plain fit")
                 raise
 
         return advance

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
+from lightning_gammabo.learning_rate.controller import LearningRates, LRController
 from lightning_gammabo.records import Outcome, TrialState
-from lightning_gammabo.trainer.batch_cache import BatchTape
+from lightning_gammabo.trainer.batch_cache import BatchCache
 from lightning_gammabo.trainer.batch_norm import RunningStatistics
 from lightning_gammabo.trainer.candidate_errors import CandidateErrors, in_words
 from lightning_gammabo.trainer.candidate_plan import CandidatePlan, RateWriter, cooling_within
 from lightning_gammabo.trainer.distributed import out_of_memory_everywhere
 from lightning_gammabo.trainer.epoch_loop import Run, end_batch, go_on, makes_iterator, train_until
 from lightning_gammabo.trainer.inspection import overrides
-from lightning_gammabo.trainer.isolation import Aside, Told
-from lightning_gammabo.trainer.monitor import Diverged, Dropped, Probe
+from lightning_gammabo.trainer.isolation import Isolation, Told
+from lightning_gammabo.trainer.monitor import CandidateMonitor, Diverged, Pruned
 from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, end_threads, threaded, train_loaders, unreplayable
 from lightning_gammabo.trainer.snapshot.roots import data_image
@@ -52,12 +52,12 @@ class EpochRunner:
         fetcher: the data fetcher that ``run`` was called with.
         run: the true ``epoch_loop.run``.
         mark: the moment at which the fetcher's iterator was made, or None.
-        guard: the guard of the rates.
+        controller: the controller of the rates.
         replay: whether the winner's epoch is trained once more instead of copied.
         once: whether no more than one epoch will be trained: then batches need not be had again.
         scoring: what candidates are scored on.
         plan: what each candidate trains; None for the whole epoch.
-        drop_at: share of a candidate's batches after which a hopeless one is dropped; None for never.
+        prune_at: share of a candidate's batches after which a hopeless one is pruned; None for never.
         watched: whether the committed epoch is put back and trained at a lower rate where its loss turns non-finite.
         sane: says of its end as well, validated, whether it is to be kept; None to keep what is finite.
         on_batch: called with the number of batches that a candidate has trained, after each of them.
@@ -76,17 +76,17 @@ class EpochRunner:
         run: Run,
         *,
         mark: LoaderMark | None,
-        guard: RateGuard | None,
+        controller: LRController | None,
         replay: bool,
         once: bool = False,
         scoring: ScoringSet | None = None,
         plan: CandidatePlan | None = None,
-        drop_at: float | None = None,
+        prune_at: float | None = None,
         watched: bool = False,
         sane: Sane | None = None,
         on_batch: Callable[[int], object] = nothing,
     ) -> None:
-        self.rates = LearningRates(trainer.optimizers, guard)
+        self.rates = LearningRates(trainer.optimizers, controller)
         self.stateful: list[str] = []
         self.replay = replay
         self._trainer = trainer
@@ -106,14 +106,14 @@ class EpochRunner:
         # itself they cannot be kept, and the chosen one is trained again
         rereads = self.plan.cooling > 0 and not hasattr(fetcher, "_batch_idx")
         keeps = (reason is not None or rereads) and not once
-        self._tape = BatchTape(fetcher, reason, started=made_before) if keeps else None
-        self._tape_complete = True  # on all ranks
+        self._cache = BatchCache(fetcher, reason, started=made_before) if keeps else None
+        self._cache_complete = True  # on all ranks
         self._reads_again = reason is None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
-        self._aside = Aside(trainer, guard, self._validation, on_batch)
+        self._isolation = Isolation(trainer, controller, self._validation, on_batch)
         self._errors = CandidateErrors(trainer, self.rates.reference)
-        self._drop_at = drop_at
-        self._watch = Watch(trainer, self._aside, sane, self._state if self._validation.repeatable else None)
+        self._prune_at = prune_at
+        self._watch = Watch(trainer, self._isolation, sane, self._state if self._validation.repeatable else None)
         self._watched = watched
         self._fresh = True
         self._lr = 0.0
@@ -128,10 +128,10 @@ class EpochRunner:
 
     def __enter__(self) -> EpochRunner:
         self._start = self._state()
-        self._aside.known = self._start.visited
+        self._isolation.known = self._start.visited
         self.stateful = [path for path in self._start.unheld if path.startswith(("module", "datamodule", "callback"))]
         self._norms = RunningStatistics(self._module) if self.plan.until is not None else None
-        again = self._tape is not None and self._reads_again
+        again = self._cache is not None and self._reads_again
         self._data = data_image(train_loaders(self._trainer)) if again else None
         return self
 
@@ -143,7 +143,7 @@ class EpochRunner:
     def holds(self) -> bool:
         """Whether :meth:`commit` takes over the candidate kept last, instead of training it again."""
         leader = self._leader
-        kept = self._tape is not None and self._tape_complete
+        kept = self._cache is not None and self._cache_complete
         return leader is not None and (leader.done or kept or leader.at == self._at)
 
     def agree(self, value: Any) -> Any:
@@ -170,8 +170,8 @@ class EpochRunner:
             return None
         if not self._fresh:
             self._rewind()
-        with self._aside.entered() as probe:
-            outcome = self._aside.outcome(TrialState.COMPLETE, probe, self._aside.score())
+        with self._isolation.entered() as monitor:
+            outcome = self._isolation.outcome(TrialState.COMPLETE, monitor, self._isolation.score())
         self._fresh = False
         return outcome
 
@@ -193,35 +193,35 @@ class EpochRunner:
         self.rates.set(lr)
         writes = self.plan.cooling > 0 or self.plan.miniature is not None
         writer = RateWriter(self._trainer, lr, self.plan.miniature) if writes else None
-        drop_after = _share_of(self._drop_at, self.plan.until or self._trainer.num_training_batches)
-        with self._aside.entered(drop_after=drop_after, rival=self._rival, writer=writer) as probe:
-            outcome = self._outcome(lr, probe, writer)
+        prune_after = _share_of(self._prune_at, self.plan.until or self._trainer.num_training_batches)
+        with self._isolation.entered(prune_after=prune_after, rival=self._rival, writer=writer) as monitor:
+            outcome = self._outcome(lr, monitor, writer)
         self._errors.note_end(lr, outcome.state)
         if outcome.state is not TrialState.COMPLETE:
             forget_interrupted_step(self._module)
         if outcome.state is TrialState.FAILED:
             torch.cuda.empty_cache()  # now that no frame of the candidate's is held any more
-        if self._tape is not None:
-            self._tape_complete = self._all(self._tape.complete)
+        if self._cache is not None:
+            self._cache_complete = self._all(self._cache.complete)
         return outcome
 
-    def _outcome(self, lr: float, probe: Probe, writer: RateWriter | None) -> Outcome:
+    def _outcome(self, lr: float, monitor: CandidateMonitor, writer: RateWriter | None) -> Outcome:
         try:
             with self._errors.watched(lr):
-                self._train_to_the_end(probe, writer)
+                self._train_to_the_end(monitor, writer)
             metrics = self._score()
-            self._losses = probe.kept_losses
-            return self._aside.outcome(TrialState.COMPLETE, probe, metrics)
+            self._losses = monitor.kept_losses
+            return self._isolation.outcome(TrialState.COMPLETE, monitor, metrics)
         except Diverged as diverged:
-            return self._aside.outcome(TrialState.DIVERGED, probe, message=str(diverged))
-        except Dropped as dropped:
-            return self._aside.outcome(TrialState.PRUNED, probe, message=str(dropped), behind=dropped.ratio)
+            return self._isolation.outcome(TrialState.DIVERGED, monitor, message=str(diverged))
+        except Pruned as pruned:
+            return self._isolation.outcome(TrialState.PRUNED, monitor, message=str(pruned), behind=pruned.ratio)
         except Exception as error:
             # where others train along, they wait for this one: the launcher has to end them all
             if out_of_memory_everywhere(error, self._trainer.world_size):
-                return self._aside.outcome(TrialState.FAILED, probe, message=f"out of memory: {error}")
+                return self._isolation.outcome(TrialState.FAILED, monitor, message=f"out of memory: {error}")
             if self._errors.counts_as_diverged(error, lr):
-                return self._aside.outcome(TrialState.DIVERGED, probe, message=in_words(error))
+                return self._isolation.outcome(TrialState.DIVERGED, monitor, message=in_words(error))
             self._errors.describe(error, lr)
             raise
         except BaseException as error:
@@ -234,7 +234,7 @@ class EpochRunner:
         """Hold the end state of the candidate trained last: it leads."""
         self._rival = self._losses
         # a checkpoint that user code asks for is written when the winner's epoch is trained again
-        self.replay = self.replay or bool(self.agree(self._aside.saves))
+        self.replay = self.replay or bool(self.agree(self._isolation.saves))
         if self.replay or self._ended is None or self._told is None:
             return
         older = self._leader.state if self._leader is not None else None
@@ -260,13 +260,13 @@ class EpochRunner:
         # the rule may have come back to a candidate that led before
         if leader is None or not held or leader.lr != lr:
             return self.train_natively(lr)
-        if self._tape is not None:
-            self._tape.seek(leader.at)
+        if self._cache is not None:
+            self._cache.seek(leader.at)
             if self._reads_again:
-                self._tape.keep_no_more()
+                self._cache.keep_no_more()
         leader.state.restore()
         self._validation.rewind()
-        self._aside.tell(leader.told)
+        self._isolation.tell(leader.told)
         if leader.done:
             self._show_epoch_as_done()
             tail = lambda: end_batch(self._loop, self._reads()) if leader.tail else None  # noqa: E731
@@ -315,36 +315,36 @@ class EpochRunner:
 
     def _reads(self) -> Any:
         # what the loop takes its batches from
-        return self._tape or self._fetcher
+        return self._cache or self._fetcher
 
     @contextlib.contextmanager
     def _data_kept(self) -> Iterator[None]:
-        states = self._tape.loaders_of_the_step() if self._tape is not None else contextlib.nullcontext()
+        states = self._cache.loaders_of_the_step() if self._cache is not None else contextlib.nullcontext()
         with self._validation.kept(), states:
             yield
 
     def _state(self, **options: Any) -> TrainerState:
-        kept = {"data": self._tape is None, "validation": self._validation.repeatable}
-        return TrainerState(self._trainer, callbacks=self._aside.taking_part, **kept, **options)
+        kept = {"data": self._cache is None, "validation": self._validation.repeatable}
+        return TrainerState(self._trainer, callbacks=self._isolation.taking_part, **kept, **options)
 
     def _rewind(self) -> None:
-        if not self._tape_complete:
-            self._tape = None  # too large to keep: the loader is read again
-        if self._tape is not None:
-            self._tape.rewind()
+        if not self._cache_complete:
+            self._cache = None  # too large to keep: the loader is read again
+        if self._cache is not None:
+            self._cache.rewind()
         else:
             end_threads(self._trainer)
         self._validation.rewind()
         try:
-            if self._tape is None and self._mark is not None:
+            if self._cache is None and self._mark is not None:
                 self._mark.restore()
                 iter(self._fetcher)
         finally:
             self._start.restore()
-            if self._tape is None and self._data is not None:
+            if self._cache is None and self._data is not None:
                 self._data.restore()
 
-    def _train_to_the_end(self, probe: Probe, writer: RateWriter | None) -> None:
+    def _train_to_the_end(self, monitor: CandidateMonitor, writer: RateWriter | None) -> None:
         until, loop = self.plan.until, self._loop
         lives_other = self.plan.miniature is not None
         with _schedulers_held(loop) if lives_other else contextlib.nullcontext():
@@ -361,7 +361,7 @@ class EpochRunner:
             return
         # the steps that follow write to the weights that the chosen one goes on from
         self._holds_weights = self._ended is not None and self._all(self._ended.hold_weights())
-        probe.begin_cooling()
+        monitor.begin_cooling()
         steps, end = cooling_within(self._trainer, self.plan.cooling)
         writer.cool(self._end_at, steps)
         # validations within the cooling run: they draw the random numbers that the kept batches come with
@@ -378,14 +378,14 @@ class EpochRunner:
         # one that lived a miniature is no beginning of the run
         if not self.replay and self.plan.miniature is None:
             self._ended = self._state(defer=True, grads=held)
-            self._told = self._aside.told()
+            self._told = self._isolation.told()
 
     def _score(self) -> dict[str, float]:
         if not self._loop._should_accumulate():
             self._module.on_validation_model_zero_grad()
         norms = self._norms.of_own_batches() if self._norms is not None else contextlib.nullcontext()
         with norms, self._errors.watched_validation(self._lr):
-            return self._aside.score()
+            return self._isolation.score()
 
     def _show_epoch_as_done(self) -> None:
         bar: Any = self._trainer.progress_bar_callback

@@ -25,7 +25,7 @@ def forecast_of(trainer: Trainer) -> Forecast | str:
 
     Args:
         trainer: the Trainer, at the start of an epoch, before a
-            :class:`~lightning_gammabo.learning_rate.controller.RateGuard` takes the schedulers over.
+            :class:`~lightning_gammabo.learning_rate.controller.LRController` takes the schedulers over.
 
     Returns:
         The forecast; or, where the rates cannot be known, why not, in words.

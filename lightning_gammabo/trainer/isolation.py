@@ -1,4 +1,4 @@
-"""Where a candidate trains unseen: no callback is called, no logger written to, and a probe watches it."""
+"""Where a candidate trains unseen: no callback is called, no logger written to, and a monitor watches it."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from lightning_gammabo.learning_rate.controller import RateGuard
+from lightning_gammabo.learning_rate.controller import LRController
 from lightning_gammabo.records import Outcome, TrialState
 from lightning_gammabo.trainer.callback_hooks import for_candidates, only_shows, takes_part
 from lightning_gammabo.trainer.candidate_plan import RateWriter
 from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks, mean_over_ranks
 from lightning_gammabo.trainer.hook_dispatch import only_these_called
 from lightning_gammabo.trainer.logger_writes import LoggerWrites, Written
-from lightning_gammabo.trainer.monitor import PROBED, Probe
+from lightning_gammabo.trainer.monitor import MONITORED, CandidateMonitor
 from lightning_gammabo.trainer.patch import nothing, replaced
 from lightning_gammabo.trainer.snapshot.objects import ObjectImage
 from lightning_gammabo.trainer.snapshot.roots import is_lightning, named
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
 
-__all__ = ["Aside", "Told"]
+__all__ = ["Isolation", "Told"]
 
 Told = tuple[Written, ObjectImage]
 _RATE_HOOKS = ("on_train_batch_start", "on_train_batch_end")
 _WRITER_HOOKS = ("on_train_batch_start",)
 
 
-class Aside:
+class Isolation:
     """Keeps what is the user's untouched while a candidate trains, and says what came of it.
 
     Args:
         trainer: the Trainer, at the start of the epoch.
-        guard: the guard of the rates, which candidates need as well; None for none.
+        controller: the controller of the rates, which candidates need as well; None for none.
         validation: the validations of the epoch.
         on_batch: called with the number of batches that a candidate has trained, after each of them.
 
@@ -52,18 +52,18 @@ class Aside:
     def __init__(
         self,
         trainer: Trainer,
-        guard: RateGuard | None,
+        controller: LRController | None,
         validation: Validation,
         on_batch: Callable[[int], object] = nothing,
     ) -> None:
         callbacks: list[Any] = trainer.callbacks  # type: ignore[attr-defined]
         self._trainer = trainer
-        self._guard = guard
+        self._controller = controller
         self._validation = validation
         self._on_batch = on_batch
         self._observed = [callback for callback in callbacks if takes_part(callback)]
         self._silent = [one for one in callbacks if not takes_part(one) and not only_shows(one)]
-        self.taking_part: list[object] = [*self._observed, *([guard] if guard is not None else [])]
+        self.taking_part: list[object] = [*self._observed, *([controller] if controller is not None else [])]
         self.known: set[int] = set()
         self.saves = False
         self._scoring = False
@@ -72,12 +72,12 @@ class Aside:
 
     @contextlib.contextmanager
     def entered(
-        self, *, drop_after: int | None = None, rival: Sequence[Tensor] = (), writer: RateWriter | None = None
-    ) -> Iterator[Probe]:
+        self, *, prune_after: int | None = None, rival: Sequence[Tensor] = (), writer: RateWriter | None = None
+    ) -> Iterator[CandidateMonitor]:
         """Within the block only what belongs to the training itself is called.
 
         Args:
-            drop_after: batches after which a hopeless candidate is dropped; None for never.
+            prune_after: batches after which a hopeless candidate is pruned; None for never.
             rival: the leader's training losses.
             writer: writes the candidate's rates batch by batch, over what anything else wrote.
 
@@ -85,15 +85,15 @@ class Aside:
             What watches the candidate.
         """
         trainer: Any = self._trainer
-        probe = self._candidate_probe(drop_after=drop_after, rival=rival)
-        self._probe = probe
+        monitor = self._candidate_probe(prune_after=prune_after, rival=rival)
+        self._monitor = monitor
         self.saves = False
         self._began = time.perf_counter()
         self._metrics_at_start = dict(trainer._logger_connector._callback_metrics)
         self._steps_at_start = trainer.global_step
-        rates = [(self._guard, _RATE_HOOKS)] if self._guard is not None else []
+        rates = [(self._controller, _RATE_HOOKS)] if self._controller is not None else []
         writers = [(writer, _WRITER_HOOKS)] if writer is not None else []
-        listeners = [*rates, *for_candidates(self._observed), *writers, (probe, PROBED)]
+        listeners = [*rates, *for_candidates(self._observed), *writers, (monitor, MONITORED)]
         with (
             self._silent_kept(),
             self._loggers.kept(),
@@ -101,7 +101,7 @@ class Aside:
             replaced(trainer, "save_checkpoint", self._note_save),
             self._validation.kept(),
         ):
-            yield probe
+            yield monitor
 
     @contextlib.contextmanager
     def _silent_kept(self) -> Iterator[None]:
@@ -123,20 +123,20 @@ class Aside:
     def _note_save(self, *args: Any, **kwargs: Any) -> None:
         self.saves = self.saves or not self._scoring
 
-    def _candidate_probe(self, **options: Any) -> Probe:
-        return self.probe(read_sums=lambda: running_sums(self._trainer), on_batch=self._on_batch, **options)
+    def _candidate_probe(self, **options: Any) -> CandidateMonitor:
+        return self.monitor(read_sums=lambda: running_sums(self._trainer), on_batch=self._on_batch, **options)
 
-    def probe(self, **options: Any) -> Probe:
+    def monitor(self, **options: Any) -> CandidateMonitor:
         """What watches an epoch.
 
         Args:
-            **options: further arguments of :class:`~lightning_gammabo.trainer.monitor.Probe`.
+            **options: further arguments of :class:`~lightning_gammabo.trainer.monitor.CandidateMonitor`.
 
         Returns:
-            A probe that decides as all ranks do.
+            A monitor that decides as all ranks do.
         """
         strategy: Any = self._trainer.strategy
-        return Probe(
+        return CandidateMonitor(
             lambda flag: bool(strategy.reduce_boolean_decision(flag, all=False)),
             distributed=self._trainer.world_size > 1,
             synchronises=strategy.root_device.type != "cpu",
@@ -151,7 +151,7 @@ class Aside:
         """
         with replaced(self, "_scoring", True):
             metrics = self._validation.score(self._metrics_at_start)
-        if not self._validation.logged_last and self._probe.val_loss is None:
+        if not self._validation.logged_last and self._monitor.val_loss is None:
             self._validation.note_silence()
         return metrics
 
@@ -176,7 +176,7 @@ class Aside:
     def outcome(
         self,
         state: TrialState,
-        probe: Probe,
+        monitor: CandidateMonitor,
         metrics: dict[str, float] | None = None,
         message: str = "",
         behind: float | None = None,
@@ -185,10 +185,10 @@ class Aside:
 
         Args:
             state: how it ended.
-            probe: what watched it.
+            monitor: what watched it.
             metrics: what its validation logged.
             message: why it did not come to its end.
-            behind: of a dropped one, its loss over the leader's.
+            behind: of a pruned one, its loss over the leader's.
 
         Returns:
             The outcome; where it came to its end, all ranks have the same numbers.
@@ -196,13 +196,13 @@ class Aside:
         total, ranks = self._trainer.num_training_batches, self._trainer.world_size
         known = isinstance(total, int) and total > 0
         metrics = metrics or {}
-        losses = {"train": probe.train_loss, "validation": probe.val_loss}
+        losses = {"train": monitor.train_loss, "validation": monitor.val_loss}
         batches: dict[str, list[tuple[float, float]]] = {}
         scored = state is TrialState.COMPLETE  # where one rank is, all are
         if scored:
             metrics = mean_over_ranks(metrics, ranks)
             losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, ranks)
-            batches = joined_over_ranks(probe.val_batches, ranks, data_part(self._trainer)[0])
+            batches = joined_over_ranks(monitor.val_batches, ranks, data_part(self._trainer)[0])
         return Outcome(
             state=state,
             metrics=metrics,
@@ -210,9 +210,9 @@ class Aside:
             val_loss=losses["validation"],
             batches=batches,
             steps=self._trainer.global_step - self._steps_at_start,
-            passes=probe.batches / total if known else float(probe.batches > 0),
-            cooling_passes=probe.cooled / total if known else 0.0,
-            quarters=probe.quarters,
+            passes=monitor.batches / total if known else float(monitor.batches > 0),
+            cooling_passes=monitor.cooled / total if known else 0.0,
+            quarters=monitor.quarters,
             val_passes=self._validation.share if scored else 0.0,
             seconds=time.perf_counter() - self._began,
             message=message,

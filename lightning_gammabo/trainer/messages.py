@@ -13,12 +13,12 @@ from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 from lightning_gammabo.trainer.patch import replaced
 
-__all__ = ["Voice", "beside_bars", "inform", "warn"]
+__all__ = ["Messages", "bars_cleared", "inform", "warn"]
 
 log = logging.getLogger("lightning_gammabo")
 
 
-class Voice:
+class Messages:
     """Says each message once in a fit."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ def inform(message: str) -> None:
     Args:
         message: the words.
     """
-    with beside_bars():
+    with bars_cleared():
         log.info(message)
 
 
@@ -66,7 +66,7 @@ def warn(message: str) -> None:
     Args:
         message: the words.
     """
-    with beside_bars(), replaced(warnings, "formatwarning", lambda words, *_, **__: f"Warning: {words}\n"):
+    with bars_cleared(), replaced(warnings, "formatwarning", lambda words, *_, **__: f"Warning: {words}\n"):
         rank_zero_warn(message, stacklevel=3)
 
 
@@ -92,7 +92,7 @@ if log.level == logging.NOTSET:
 
 
 @contextmanager
-def beside_bars() -> Iterator[None]:
+def bars_cleared() -> Iterator[None]:
     """Within, a log line or a warning stands in lines of its own above the bars of tqdm and Rich.
 
     tqdm's bars are cleared and drawn anew. Rich moves its display below whatever goes through ``sys.stderr``, but a

@@ -12,14 +12,14 @@ from torch import Tensor
 from lightning_gammabo.records import has_exploded
 from lightning_gammabo.trainer.patch import nothing
 
-__all__ = ["CHECK_EVERY", "HOPELESS", "PROBED", "Diverged", "Dropped", "Probe", "mean_loss"]
+__all__ = ["CHECK_EVERY", "HOPELESS", "MONITORED", "CandidateMonitor", "Diverged", "Pruned", "mean_loss"]
 
 CHECK_EVERY = 8
 """steps between two looks at the loss where a look costs a synchronisation"""
 HOPELESS = 1.5
-"""a candidate whose training loss is this many times the leader's is dropped (measured in docs/policies_method.md)"""
+"""a candidate whose training loss is this many times the leader's is pruned (measured in docs/policies_method.md)"""
 
-PROBED = ("on_train_batch_end", "on_validation_batch_end")
+MONITORED = ("on_train_batch_end", "on_validation_batch_end")
 """the hooks that watch"""
 
 Sums = Mapping[str, tuple[Tensor, Tensor]]
@@ -29,7 +29,7 @@ class Diverged(Exception):
     """A candidate's loss is not finite, or absurdly large; its epoch is cut short."""
 
 
-class Dropped(Exception):
+class Pruned(Exception):
     """A candidate's training loss is hopelessly behind; its epoch is cut short.
 
     Args:
@@ -41,14 +41,14 @@ class Dropped(Exception):
         self.ratio = ratio
 
 
-class Probe:
+class CandidateMonitor:
     """Watches a candidate: its losses, its batches, and whether it diverges or is hopeless.
 
     Args:
         agree: makes one decision of all ranks' decisions: True if any says True.
         distributed: whether there are other ranks.
         synchronises: whether reading a loss waits for a device.
-        drop_after: batches after which the candidate is compared with ``rival``; None for never.
+        prune_after: batches after which the candidate is compared with ``rival``; None for never.
         rival: the leader's training losses, batch by batch.
         read_sums: what a validation has added up so far, as ``(sum, weight)`` by the metric's name.
 
@@ -64,7 +64,7 @@ class Probe:
         *,
         distributed: bool,
         synchronises: bool,
-        drop_after: int | None = None,
+        prune_after: int | None = None,
         rival: Sequence[Tensor] = (),
         read_sums: Callable[[], Sums] = dict,
         on_batch: Callable[[int], object] = nothing,
@@ -76,7 +76,7 @@ class Probe:
         self._agree = agree
         self._distributed = distributed
         self._every = CHECK_EVERY if distributed or synchronises else 1
-        self._drop_after = drop_after if rival else None
+        self._prune_after = prune_after if rival else None
         self._rival = rival
         self._read_sums = read_sums
         self._on_batch = on_batch
@@ -96,7 +96,7 @@ class Probe:
 
         Raises:
             Diverged: on all ranks at the same step.
-            Dropped: likewise.
+            Pruned: likewise.
         """
         self.batches += 1
         self.cooled += self._before_cooling is not None
@@ -104,13 +104,13 @@ class Probe:
         loss = _loss_of(outputs)
         if loss is not None:
             self.losses.append(loss)
-        if self.batches % self._every == 0 or self.batches == self._drop_after:
+        if self.batches % self._every == 0 or self.batches == self._prune_after:
             self.check()
-        if self.batches == self._drop_after:
+        if self.batches == self._prune_after:
             ratio = self._behind()
             hopeless = ratio is not None and ratio > HOPELESS
             if not (self._agree(not hopeless) if self._distributed else not hopeless):
-                raise Dropped(ratio if ratio is not None else HOPELESS)
+                raise Pruned(ratio if ratio is not None else HOPELESS)
 
     def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any) -> None:
         """Note the loss that ``validation_step`` returns, and what was logged so far.

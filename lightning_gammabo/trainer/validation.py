@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from lightning_gammabo.trainer.batch_cache import TapeShelf
+from lightning_gammabo.trainer.batch_cache import BatchCaches
 from lightning_gammabo.trainer.inspection import module_of
 from lightning_gammabo.trainer.patch import replaced
 from lightning_gammabo.trainer.snapshot.loaders import unreplayable, val_loaders
@@ -34,8 +34,8 @@ class Validation:
         self._trainer = trainer
         self._scoring = scoring
         self._loop: Any = trainer.fit_loop.epoch_loop.val_loop
-        self._shelf = TapeShelf() if unreplayable(val_loaders(trainer)) is not None else None
-        self.repeatable = self._shelf is None
+        self._caches = BatchCaches() if unreplayable(val_loaders(trainer)) is not None else None
+        self.repeatable = self._caches is None
         self.logged_last = False
         self._tells_nothing = False
 
@@ -50,8 +50,8 @@ class Validation:
 
     def rewind(self) -> None:
         """The epoch begins again."""
-        if self._shelf is not None:
-            self._shelf.rewind()
+        if self._caches is not None:
+            self._caches.rewind()
 
     @contextlib.contextmanager
     def kept(self) -> Iterator[None]:
@@ -60,8 +60,8 @@ class Validation:
         Yields:
             Nothing.
         """
-        shelf, module = self._shelf, module_of(self._loop, "reset")
-        if shelf is None:
+        caches, module = self._caches, module_of(self._loop, "reset")
+        if caches is None:
             yield
             return
         select = module._select_data_fetcher
@@ -71,7 +71,7 @@ class Validation:
             others = trainer.fit_loop is not self._trainer.fit_loop  # one within a hook
             # a step that takes the iterator itself reads past a fetcher's batches
             unkept = others or self._scoring.active or hasattr(fetcher, "_batch_idx")
-            return fetcher if unkept else shelf.tape_for(fetcher)
+            return fetcher if unkept else caches.tape_for(fetcher)
 
         with replaced(module, "_select_data_fetcher", select_kept):
             yield

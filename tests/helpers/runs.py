@@ -1,4 +1,4 @@
-"""A Trainer's plain attributes, and a voice that is written down."""
+"""A Trainer's plain attributes, and a messages that is written down."""
 
 from __future__ import annotations
 

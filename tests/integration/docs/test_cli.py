@@ -8,7 +8,7 @@ import pytest
 
 from lightning_gammabo import LRSchedule, SearchHistory
 from lightning_gammabo.cli.environment import VARIABLE
-from lightning_gammabo.report.publish import Showcase
+from lightning_gammabo.report.publish import Publisher
 from tests.integration.docs.pages import ROOT, blocks_of, run_page
 
 pytest.importorskip("jsonargparse")
@@ -19,8 +19,8 @@ PAGE = Path("docs/cli.md")
 def test_the_blocks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv(VARIABLE, raising=False)
     searched: list[int] = []
-    ended = Showcase.ended
-    monkeypatch.setattr(Showcase, "ended", lambda show, *given: (searched.append(len(given[1])), ended(show, *given)))
+    ended = Publisher.ended
+    monkeypatch.setattr(Publisher, "ended", lambda show, *given: (searched.append(len(given[1])), ended(show, *given)))
     assert run_page(PAGE, tmp_path, monkeypatch) == 12
     # one of the fits replays, and so does a block of Python
     blocks = list(blocks_of((ROOT / PAGE).read_text(encoding="utf-8")))

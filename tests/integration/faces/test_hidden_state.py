@@ -146,7 +146,7 @@ class Small(LightningModule):
 
 
 class Probes(Net):
-    """Fits a probe by a Trainer of its own in each validation."""
+    """Fits a monitor by a Trainer of its own in each validation."""
 
     def on_validation_epoch_end(self) -> None:
         if self.trainer.sanity_checking:
@@ -154,7 +154,7 @@ class Probes(Net):
         trainer = Trainer(max_epochs=1, num_sanity_val_steps=0, **QUIET)
         with torch.enable_grad():
             trainer.fit(Small(), DataLoader(TRAIN, 20), DataLoader(VAL, 30))
-        self.log("probe", float(trainer.callback_metrics["probe_loss"]))
+        self.log("monitor", float(trainer.callback_metrics["probe_loss"]))
 
 
 @pytest.mark.parametrize("persistent", [False, True])

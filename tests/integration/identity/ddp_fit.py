@@ -2,7 +2,7 @@
 
 Usage: ``python -m tests.integration.identity.ddp_fit OUT`` under torchrun's environment variables. The fits: plain;
 one candidate, copied and replayed; three candidates, copied and replayed, each beside a plain fit at the rates that
-were chosen; short candidates that go on, beside the plain fit at the chosen heights of a cosine; one that goes back to
+were chosen; short candidates that go on, beside the plain fit at the chosen peaks of a cosine; one that goes back to
 its first epoch, beside the plain fit that does; and candidates that diverge or raise on the last rank alone.
 """
 

@@ -46,10 +46,10 @@ class GoesBack(Follows):
 class Knows(Callback):
     """A schedule of which the height is set at each epoch's start, and written after every batch."""
 
-    def __init__(self, rates: Sequence[float | None], anchor: str = "linear") -> None:
+    def __init__(self, rates: Sequence[float | None], annealing: str = "linear") -> None:
         self.rates = list(rates)
-        self.anchor = anchor
-        self.height = 1.0
+        self.annealing = annealing
+        self.peak_factor = 1.0
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.base: list[float] = []
@@ -58,9 +58,9 @@ class Knows(Callback):
     def on_train_epoch_start(self, trainer: Trainer, pl_module: Any) -> None:
         self.write(trainer, 0)  # the epoch before may have ended early
         chosen = self.rates.pop(0) if self.rates else None
-        present = next(base for base in self.base if base > 0) * self.height  # the peak
+        present = next(base for base in self.base if base > 0) * self.peak_factor  # the peak
         if chosen is not None and chosen != present:
-            self.height *= chosen / present
+            self.peak_factor *= chosen / present
             self.write(trainer, 0)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -69,11 +69,11 @@ class Knows(Callback):
     def write(self, trainer: Trainer, batches: int) -> None:
         progress = progress_of(trainer, batches)
         done = 0.0 if progress is None else min(progress, 1.0)
-        shape = 1.0 - done if self.anchor == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+        shape = 1.0 - done if self.annealing == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
         groups = [group for optimizer in trainer.optimizers for group in optimizer.param_groups]
         self.base = self.base or [group["lr"] for group in groups]
         for group, base in zip(groups, self.base, strict=True):
-            group["lr"] = base * (self.height * shape)
+            group["lr"] = base * (self.peak_factor * shape)
 
 
 def known(search: GammaLRSearch, epochs: int = 5) -> Knows:

@@ -49,7 +49,7 @@ class Cools(Callback):
             mark, self.mark = self.mark, None
             cooled = []
             with EpochRunner(
-                trainer, pl_module, fetcher, run, mark=mark, guard=None, replay=replay, plan=plan
+                trainer, pl_module, fetcher, run, mark=mark, controller=None, replay=replay, plan=plan
             ) as runner:
                 current = runner.rates.reference
                 for number, factor in enumerate(FACTORS):

@@ -1,6 +1,6 @@
-"""The contract under policies: an anchored search, also of short candidates, is the plain fit of someone who knew.
+"""The contract under policies: an annealed search, also of short candidates, is the plain fit of someone who knew.
 
-The plain fit's rates are written by a callback of the test, from the heights that the search chose.
+The plain fit's rates are written by a callback of the test, from the peaks that the search chose.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FOLLOWS = [name for name, scenario in SCENARIOS.items() if scenario.follows and 
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("name", ["shuffled", "keeps state", "groups", "stops in mid-epoch"])
-def test_one_candidate_is_the_plain_anchored_fit(name: str, policy: str) -> None:
+def test_one_candidate_is_the_plain_annealed_fit(name: str, policy: str) -> None:
     scenario = SCENARIOS[name]
     search = searching(policy=policy, sampler="gamma", first_model=0, later_candidates=1)
     searched = fit(scenario, search)
@@ -30,7 +30,7 @@ def test_one_candidate_is_the_plain_anchored_fit(name: str, policy: str) -> None
 
 
 @pytest.mark.parametrize("name", FOLLOWS)
-def test_short_candidates_that_go_on_are_the_plain_fit_at_the_chosen_heights(name: str) -> None:
+def test_short_candidates_that_go_on_are_the_plain_fit_at_the_chosen_peaks(name: str) -> None:
     scenario = SCENARIOS[name]
     search = searching_in_part(annealing="cosine")
     searched = fit(scenario, search)

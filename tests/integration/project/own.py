@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from lightning_gammabo import CustomObjective, SamplerFactory
 from lightning_gammabo.bayesopt import GridSearch, LearningRateSpace, Search
-from lightning_gammabo.determinant.objective import Measured
+from lightning_gammabo.determinant.objective import ValidationMetrics
 
 
 class Weighted(CustomObjective):
     def __init__(self, weight: float = 0.5) -> None:
         self.weight = weight
 
-    def score(self, measured: Measured) -> float:
+    def score(self, measured: ValidationMetrics) -> float:
         return measured.metrics["val_acc"] - self.weight * measured.metrics["val_loss"]
 
 

@@ -125,7 +125,7 @@ def test_it_may_be_put_back_more_than_once() -> None:
     assert differences(fit(Scenario(NanLate), Follows([0.1] * 3)), searched) == []
 
 
-def test_under_an_anchor_it_is_the_height_that_is_lowered() -> None:
+def test_under_an_annealing_it_is_the_peak_that_is_lowered() -> None:
     search = gamma_search(sampler=ListSampler([0.8]), **{**BY_RATE, "annealing": "cosine"}, when="first")
     searched = fit(Scenario(NanLate), search)
     assert search.rates[0].start == 0.2
@@ -133,7 +133,7 @@ def test_under_an_anchor_it_is_the_height_that_is_lowered() -> None:
     assert differences(fit(Scenario(NanLate), Knows([0.2, None, None], "cosine")), searched) == []
 
 
-def test_unguarded_it_diverges() -> None:
+def test_without_recovery_it_diverges() -> None:
     search = gamma_search(sampler=ListSampler([0.8]), recover=False, **BY_RATE)
     searched = fit(Scenario(NanLate), search)
     assert search.history[0].reason == "highest score of 2 candidates"
@@ -169,11 +169,11 @@ def test_a_training_loss_that_rises_is_no_reason_where_the_validation_is_sane() 
 # ---- an epoch that diverges without a search
 
 
-@pytest.mark.parametrize(("anchor", "lr", "shape"), [("constant", 0.8, 1.0), ("cosine", 2.0, 0.75)])
+@pytest.mark.parametrize(("annealing", "lr", "shape"), [("constant", 0.8, 1.0), ("cosine", 2.0, 0.75)])
 def test_an_epoch_that_is_not_searched_is_watched(
-    anchor: str, lr: float, shape: float, recwarn: pytest.WarningsRecorder
+    annealing: str, lr: float, shape: float, recwarn: pytest.WarningsRecorder
 ) -> None:
-    search = gamma_search("once", sampler=ListSampler([lr]), **{**BY_RATE, "annealing": anchor})
+    search = gamma_search("once", sampler=ListSampler([lr]), **{**BY_RATE, "annealing": annealing})
     searched = fit(Scenario(NanLater), search)
     assert [record.epoch for record in search.history] == [0]
     starts = [rate.start for rate in search.rates]
@@ -181,7 +181,7 @@ def test_an_epoch_that_is_not_searched_is_watched(
     messages = said(recwarn.list)
     assert len(messages) == 1
     assert messages[0].startswith(f"GammaLRSearch: epoch 1 diverged at {lr:.2e}; it was put back to its start")
-    follows = Follows([lr, lr / 4, lr / 4]) if anchor == "constant" else Knows([lr, lr / 4, None], "cosine")
+    follows = Follows([lr, lr / 4, lr / 4]) if annealing == "constant" else Knows([lr, lr / 4, None], "cosine")
     assert differences(fit(Scenario(NanLater), follows), searched) == []
 
 
@@ -281,7 +281,7 @@ def test_after_two_epochs_that_are_worse_it_goes_back_to_the_best_at_half_the_ra
     assert differences(fit(scenario, GoesBack(starts, {6: 1})), searched) == []
 
 
-def test_without_a_guard_it_goes_on() -> None:
+def test_without_a_controller_it_goes_on() -> None:
     search = gamma_search("once", recover=False, **LOSES)
     scenario = Scenario(ByEpoch, trainer={"max_epochs": 8})
     searched = fit(scenario, search)

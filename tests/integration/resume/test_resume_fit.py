@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from lightning_gammabo import ListSampler
-from lightning_gammabo.determinant.objective import CustomObjective, Measured
+from lightning_gammabo.determinant.objective import CustomObjective, ValidationMetrics
 from tests.helpers.searching import SHORT
 from tests.integration.resume.resumed_fit import fit
 
@@ -100,7 +100,7 @@ def test_short_candidates_resumed(name: str, tmp_path: Path) -> None:
 class HighestLoss(CustomObjective):
     """Ranks the candidate first that validates worst."""
 
-    def score(self, measured: Measured) -> float:
+    def score(self, measured: ValidationMetrics) -> float:
         return measured.metrics["val_loss"]
 
 

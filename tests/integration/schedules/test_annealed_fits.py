@@ -57,19 +57,19 @@ def fit(search: Callback | None, module: LightningModule | None = None, *callbac
 # ---- the schedule, batch by batch
 
 
-@pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
-def test_after_one_search_the_rate_follows_the_schedule(anchor: Any) -> None:
-    search = gamma_search("once", annealing=anchor, **FEW)
+@pytest.mark.parametrize("annealing", ["cosine", "linear", "constant"])
+def test_after_one_search_the_rate_follows_the_schedule(annealing: Any) -> None:
+    search = gamma_search("once", annealing=annealing, **FEW)
     fit(search)
     chosen = search.history[0].chosen.lr
-    values = [[chosen * shape(anchor, (epoch + batch / BATCHES) / 4) for batch in range(5)] for epoch in range(4)]
+    values = [[chosen * shape(annealing, (epoch + batch / BATCHES) / 4) for batch in range(5)] for epoch in range(4)]
     assert [rate.start for rate in search.rates] == pytest.approx([epoch[0] for epoch in values], rel=1e-12)
     assert [rate.end for rate in search.rates] == pytest.approx([epoch[-1] for epoch in values], rel=1e-12)
     assert [rate.peak for rate in search.rates] == pytest.approx([chosen] * 4, rel=1e-12)
     assert [rate.steps for rate in search.rates] == [5] * 4
 
 
-def test_each_search_moves_the_height_of_what_remains() -> None:
+def test_each_search_moves_the_peak_of_what_remains() -> None:
     search = gamma_search("epochwise", **PARTIAL)
     fit(search)
     assert search._session.rates.annealing == "linear"
@@ -91,18 +91,18 @@ def test_each_search_moves_the_height_of_what_remains() -> None:
 SETTLES = {**FEW, "smooth_first": True, "first_random": 3, "first_model": 3, "later_overhead": 9.0}
 
 
-@pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
-def test_the_first_search_ends_amid_the_rates_that_scored_well_and_the_schedule_stands_there(anchor: Any) -> None:
-    search = gamma_search("epochwise", annealing=anchor, **SETTLES)
+@pytest.mark.parametrize("annealing", ["cosine", "linear", "constant"])
+def test_the_first_search_ends_amid_the_rates_that_scored_well_and_the_schedule_stands_there(annealing: Any) -> None:
+    search = gamma_search("epochwise", annealing=annealing, **SETTLES)
     fit(search)
     first, *later = search.history
     assert len(later) == 3
     *others, centre = first.results
-    assert (centre.origin, centre.lr) == ("centre", smoothed_argmax(others))
+    assert (centre.origin, centre.lr) == ("smoothed", smoothed_argmax(others))
     assert first.chosen is centre
     assert search.rates[0].peak == pytest.approx(centre.lr, rel=1e-12)
     assert later[0].results[0].lr == pytest.approx(centre.lr, rel=1e-12)
-    assert all(result.origin != "centre" for record in later for result in record.results)
+    assert all(result.origin != "smoothed" for record in later for result in record.results)
 
 
 def test_what_has_no_centre() -> None:
@@ -113,7 +113,7 @@ def test_what_has_no_centre() -> None:
     ):
         search = gamma_search(**{**SETTLES, "when": "first", **options})
         fit(search, max_epochs=2)
-        assert all(result.origin != "centre" for result in search.history[0].results)
+        assert all(result.origin != "smoothed" for result in search.history[0].results)
 
 
 @pytest.mark.parametrize(("epochs", "steps"), [(-1, 17), (None, 17), (100, 17)])
@@ -187,9 +187,9 @@ def plain_rates(kind: str, lr: float) -> list[float]:
 
 
 @pytest.mark.parametrize("kind", ["step", "epoch", "cosine", "sequential"])
-@pytest.mark.parametrize("anchor", ["auto", "scheduler"])
-def test_the_users_schedule_is_moved_as_a_whole(kind: str, anchor: Any) -> None:
-    search = gamma_search("once", annealing=anchor, **FEW)
+@pytest.mark.parametrize("annealing", ["auto", "scheduler"])
+def test_the_users_schedule_is_moved_as_a_whole(kind: str, annealing: Any) -> None:
+    search = gamma_search("once", annealing=annealing, **FEW)
     fit(search, Scheduled(kind))
     first = search.history[0]
     factor = first.chosen.lr / first.results[0].lr
@@ -218,18 +218,18 @@ def test_short_candidates_step_the_users_schedule_as_the_epoch_does(kind: str) -
         )
 
 
-@pytest.mark.parametrize("anchor", ["cosine", "linear", "plateau"])
-def test_a_users_schedule_is_set_aside_for_a_named_anchor(anchor: Any) -> None:
-    search = gamma_search("once", annealing=anchor, **FEW)
+@pytest.mark.parametrize("annealing", ["cosine", "linear", "plateau"])
+def test_a_users_schedule_is_set_aside_for_a_named_annealing(annealing: Any) -> None:
+    search = gamma_search("once", annealing=annealing, **FEW)
     with pytest.warns(UserWarning, match="ExponentialLR set aside from epoch 0 on"):
         trainer = fit(search, Scheduled("epoch"))
     chosen = search.history[0].chosen.lr
-    expected = [chosen * shape(anchor, epoch / 4) for epoch in range(4)]
+    expected = [chosen * shape(annealing, epoch / 4) for epoch in range(4)]
     assert [rate.start for rate in search.rates] == pytest.approx(expected)
     assert type(trainer.lr_scheduler_configs[0].scheduler) is torch.optim.lr_scheduler.ExponentialLR
 
 
-def test_an_anchor_that_is_not_there() -> None:
+def test_an_annealing_that_is_not_there() -> None:
     with pytest.raises(ValueError, match=r"annealing='scheduler'\): the module configures no LR scheduler"):
         fit(gamma_search(annealing="scheduler"))
 
@@ -341,14 +341,14 @@ def test_groups_keep_their_ratio_through_a_run() -> None:
     trainer = fit(search, SCENARIOS["groups"].module())
     low, high = (group["lr"] for group in trainer.optimizers[0].param_groups)
     assert low == high == 0.0  # the end of the line
-    scheduled = search._session.rates.state_dict()["guard"]["scheduled"][0]
+    scheduled = search._session.rates.state_dict()["controller"]["scheduled"][0]
     assert scheduled == [0.01, 0.1]
-    assert math.isclose(search.rates[-1].peak, 0.01 * search._session.rates.state_dict()["guard"]["height"])
+    assert math.isclose(search.rates[-1].peak, 0.01 * search._session.rates.state_dict()["controller"]["peak_factor"])
 
 
-@pytest.mark.parametrize("anchor", ["cosine", "linear"])
-def test_what_knows_follows(anchor: str) -> None:
+@pytest.mark.parametrize("annealing", ["cosine", "linear"])
+def test_what_knows_follows(annealing: str) -> None:
     """The reference of these tests itself, without a search."""
     rates = Rates()
-    fit(None, None, Knows([None] * 4, anchor), rates)
-    assert rates.seen == pytest.approx([0.05 * shape(anchor, i / 20) for i in range(20)])
+    fit(None, None, Knows([None] * 4, annealing), rates)
+    assert rates.seen == pytest.approx([0.05 * shape(annealing, i / 20) for i in range(20)])

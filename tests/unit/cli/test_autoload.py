@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from lightning_gammabo import GammaLRSearch, ListSampler
-from lightning_gammabo.cli.autoload import GuestSearch
+from lightning_gammabo.cli.autoload import AutoloadedSearch
 from lightning_gammabo.cli.environment import VARIABLE
 from lightning_gammabo.trainer.compat import NAMESPACES
 
 QUIET = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
 
 
-def guests(trainer: Any) -> list[GuestSearch]:
-    return [callback for callback in trainer.callbacks if isinstance(callback, GuestSearch)]
+def guests(trainer: Any) -> list[AutoloadedSearch]:
+    return [callback for callback in trainer.callbacks if isinstance(callback, AutoloadedSearch)]
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES)

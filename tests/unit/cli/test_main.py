@@ -223,13 +223,13 @@ def test_words_for_what_is_no_history(folder: Path) -> None:
         main(["export", "history.csv"])
 
 
-def test_a_history_with_an_anchor_is_no_schedule(words: Any, folder: Path) -> None:
+def test_a_history_with_an_annealing_is_no_schedule(words: Any, folder: Path) -> None:
     options = ["--trainer.max_epochs=2", "--trainer.logger=false", "--search.policy.base=once"]
     options += ["--search.policy.smooth_first=false", "--search.sampler=random"]
     main(["fit", f"--model={MODEL}", f"--data={DATA}", *options])
     main(["export", "."])
     found = LRSchedule.load("schedule.yaml")
-    assert found.anchor == "linear"
+    assert found.annealing == "linear"
     assert [rate.epoch for rate in found.rates] == [0, 1]
     assert found.rates[0].start > found.rates[0].end > found.rates[1].start > found.rates[1].end
     with pytest.raises(SystemExit, match=r"holds the searches, .*`callback\.export_schedule\('schedule\.json'\)`"):

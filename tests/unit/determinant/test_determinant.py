@@ -60,7 +60,7 @@ def test_who_led_last_is_who_is_chosen(pairs: list[tuple[float | None, float | N
 @pytest.mark.parametrize(("score", "wins"), [(1.0, True), (0.9, True), (0.82, True), (0.76, False), (-3.0, False)])
 def test_the_centre_wins_unless_it_is_clearly_worse(rule: Any, score: float, wins: bool) -> None:
     others = [result(0, 0.0, lr=0.01, origin="current"), result(1, 0.5, lr=0.05), result(2, 1.0, lr=0.2)]
-    results = [*others, result(3, score, lr=0.1, origin="centre")]
+    results = [*others, result(3, score, lr=0.1, origin="smoothed")]
     deviation = statistics.pstdev([0.0, 0.5, 1.0, score])
     assert wins == (1.0 - score <= 0.5 * deviation)
     chosen, reason = Determinant(rule).choose(results)
@@ -71,7 +71,7 @@ def test_the_centre_wins_unless_it_is_clearly_worse(rule: Any, score: float, win
 
 
 def test_a_centre_wins_where_all_scores_are_equal() -> None:
-    results = [result(0, origin="current"), result(1, lr=0.2), result(2, lr=0.15, origin="centre")]
+    results = [result(0, origin="current"), result(1, lr=0.2), result(2, lr=0.15, origin="smoothed")]
     assert Determinant().choose(results)[0] is results[2]
 
 
@@ -81,7 +81,7 @@ def test_of_rates_that_are_equal_on_each_batch_the_largest_wins() -> None:
 
 
 def test_a_centre_that_did_not_come_to_its_end_does_not_win() -> None:
-    results = [result(0, 0.0), result(1, 1.0), result(2, None, origin="centre")]
+    results = [result(0, 0.0), result(1, 1.0), result(2, None, origin="smoothed")]
     assert Determinant().choose(results)[0] is results[1]
 
 
@@ -223,7 +223,7 @@ def test_the_largest_is_the_largest(rows: list[tuple[float, list[float]]]) -> No
 # ---- the present rate, unless a larger one is better beyond the noise
 
 
-def anchored(*results: Result, n_sigma: float = 1.0) -> tuple[Result | None, str]:
+def annealed(*results: Result, n_sigma: float = 1.0) -> tuple[Result | None, str]:
     return Determinant("keep_unless_better", n_sigma=n_sigma).choose(results)
 
 
@@ -234,43 +234,43 @@ TWICE = measured(2, 0.4, [0.4, 1.1, 2.4, 3.3])
 
 
 def test_a_smaller_rate_that_is_better_changes_nothing() -> None:
-    chosen, reason = anchored(PRESENT, SMALLER)
+    chosen, reason = annealed(PRESENT, SMALLER)
     assert chosen is PRESENT
     assert reason == "no larger one of 2 rates is better beyond the noise"
     assert Determinant("best").choose([PRESENT, SMALLER])[0] is SMALLER
 
 
 def test_a_larger_rate_that_is_surely_better_is_taken_and_the_best_of_several() -> None:
-    chosen, reason = anchored(PRESENT, LARGER, SMALLER)
+    chosen, reason = annealed(PRESENT, LARGER, SMALLER)
     assert chosen is LARGER
     assert reason == "a larger rate, better by more than 1 paired standard errors"
-    assert anchored(PRESENT, LARGER, TWICE)[0] is TWICE
-    assert anchored(PRESENT, TWICE, LARGER)[0] is TWICE
+    assert annealed(PRESENT, LARGER, TWICE)[0] is TWICE
+    assert annealed(PRESENT, TWICE, LARGER)[0] is TWICE
 
 
 def test_how_sure_is_an_argument_and_what_cannot_be_paired_is_not() -> None:
-    assert anchored(PRESENT, LARGER, n_sigma=1e9)[0] is PRESENT
+    assert annealed(PRESENT, LARGER, n_sigma=1e9)[0] is PRESENT
     unpaired = result(1, 0.0, None, lr=0.2)
-    assert anchored(PRESENT, unpaired)[0] is PRESENT
+    assert annealed(PRESENT, unpaired)[0] is PRESENT
 
 
 def test_better_within_the_noise_is_not_better() -> None:
     larger = measured(1, 0.2, [1.0, 2.0, 3.0, 4.0])
     assert larger.score > PRESENT.score  # type: ignore[operator]
-    assert anchored(PRESENT, larger)[0] is PRESENT
+    assert annealed(PRESENT, larger)[0] is PRESENT
 
 
 def test_where_the_present_one_is_lost_the_best_is_taken() -> None:
     lost = result(0, None, lr=0.1, origin="current")
-    assert anchored(lost, SMALLER, LARGER)[0] is SMALLER
-    assert anchored(PRESENT) == (PRESENT, "the only candidate")
+    assert annealed(lost, SMALLER, LARGER)[0] is SMALLER
+    assert annealed(PRESENT) == (PRESENT, "the only candidate")
 
 
 def test_a_rate_that_is_not_larger_or_not_better_is_no_larger_one_that_is_better() -> None:
     again = measured(1, 0.1, [0.6, 1.4, 2.6, 3.6])
     assert again.score > PRESENT.score  # type: ignore[operator]
-    assert anchored(PRESENT, again)[0] is PRESENT
-    assert anchored(PRESENT, measured(1, 0.2, [1.1, 1.9, 3.15, 4.0]))[0] is PRESENT  # equal in every batch: no error
+    assert annealed(PRESENT, again)[0] is PRESENT
+    assert annealed(PRESENT, measured(1, 0.2, [1.1, 1.9, 3.15, 4.0]))[0] is PRESENT  # equal in every batch: no error
 
 
 @settings(deadline=None, derandomize=True)
@@ -280,7 +280,7 @@ def test_who_leads_never_comes_back(rows: list[tuple[float, list[float]]]) -> No
     results, leaders = [PRESENT], [PRESENT]
     for number, (lr, batches) in enumerate(rows, start=1):
         results.append(measured(number, lr, batches))
-        chosen, _ = anchored(*results)
+        chosen, _ = annealed(*results)
         assert chosen in (leaders[-1], results[-1])
         assert chosen is not None
         leaders.append(chosen)

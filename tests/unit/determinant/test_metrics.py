@@ -101,15 +101,15 @@ def test_what_is_found_is_read_and_said() -> None:
     read = keys()
     assert read.taken == ""
     metrics = {"val_loss": 0.5, "val_acc": 0.25, "train_loss": 9.0}
-    measured = read.measure(outcome(metrics, val_loss=7.0, train_loss=8.0))
-    assert (measured.loss, measured.accuracy, measured.metrics) == (0.5, 0.25, metrics)
+    validation = read.measure(outcome(metrics, val_loss=7.0, train_loss=8.0))
+    assert (validation.loss, validation.accuracy, validation.metrics) == (0.5, 0.25, metrics)
     assert read.taken == "loss 'val_loss', accuracy 'val_acc'"
 
 
 def test_what_is_named_goes_before_what_is_found() -> None:
     read = keys(loss="val_other", accuracy="val_f1")
-    measured = read.measure(outcome({"val_loss": 0.5, "val_acc": 0.25, "val_other": 1.5, "val_f1": 0.75}))
-    assert (measured.loss, measured.accuracy) == (1.5, 0.75)
+    validation = read.measure(outcome({"val_loss": 0.5, "val_acc": 0.25, "val_other": 1.5, "val_f1": 0.75}))
+    assert (validation.loss, validation.accuracy) == (1.5, 0.75)
     assert read.taken == "loss 'val_other', accuracy 'val_f1'"
 
 
@@ -125,8 +125,8 @@ def test_where_nothing_is_logged_steps_are_asked(
     val_loss: float | None, train_loss: float | None, loss: float | None, said: str
 ) -> None:
     read = keys()
-    measured = read.measure(outcome({"train_loss": 9.0}, val_loss=val_loss, train_loss=train_loss))
-    assert (measured.loss, measured.accuracy) == (loss, None)
+    validation = read.measure(outcome({"train_loss": 9.0}, val_loss=val_loss, train_loss=train_loss))
+    assert (validation.loss, validation.accuracy) == (loss, None)
     assert read.taken == said
 
 

@@ -11,21 +11,21 @@ from lightning_gammabo.determinant.kappa import LOSS_FLOOR, Kappa, kappa, kappa_
 from lightning_gammabo.determinant.objective import (
     LOSS_CAP,
     CustomObjective,
-    Goodness,
-    Measured,
     Objective,
+    Score,
+    ValidationMetrics,
     as_fraction,
 )
 
 NAN, INF = math.nan, math.inf
 
 
-def measured(loss: float | None = None, accuracy: float | None = None, **metrics: float) -> Measured:
-    return Measured(loss=loss, accuracy=accuracy, metrics=metrics)
+def measured(loss: float | None = None, accuracy: float | None = None, **metrics: float) -> ValidationMetrics:
+    return ValidationMetrics(loss=loss, accuracy=accuracy, metrics=metrics)
 
 
 def score(objective: Objective, loss: float | None = None, accuracy: float | None = None) -> float | None:
-    return objective.judge(measured(loss, accuracy)).score
+    return objective.score(measured(loss, accuracy)).ranked
 
 
 # ---- eqs. 11 and 12
@@ -46,18 +46,18 @@ def score(objective: Objective, loss: float | None = None, accuracy: float | Non
 )
 def test_every_name_has_its_formula(name: str, expected: float) -> None:
     kappas = ("kappa", "kappa_original", "kappa_thesis")
-    goodness = Objective(Kappa(0.5, name) if name in kappas else name).judge(measured(0.4, 0.7))  # type: ignore[arg-type]
-    assert goodness.score == expected
-    assert goodness.reported == (0.4 if name == "loss" else expected)  # a loss is shown under its own sign
-    assert goodness.accuracy == 0.7
+    score = Objective(Kappa(0.5, name) if name in kappas else name).score(measured(0.4, 0.7))  # type: ignore[arg-type]
+    assert score.ranked == expected
+    assert score.reported == (0.4 if name == "loss" else expected)  # a loss is shown under its own sign
+    assert score.accuracy == 0.7
 
 
 @pytest.mark.parametrize(("mode", "expected"), [("max", 3.5), ("min", -3.5)])
 def test_a_metric_has_a_direction(mode: str, expected: float) -> None:
     objective = Objective("val_f1", mode=mode)
     assert (objective.metric, objective.is_kappa, objective.uses_reference) == ("val_f1", False, False)
-    goodness = objective.judge(measured(1.0, 0.5, val_f1=3.5))
-    assert (goodness.score, goodness.reported) == (expected, 3.5)  # shown under its own sign
+    score = objective.score(measured(1.0, 0.5, val_f1=3.5))
+    assert (score.ranked, score.reported) == (expected, 3.5)  # shown under its own sign
 
 
 def test_kappa_without_a_reference_is_what_one_starts_with() -> None:
@@ -109,28 +109,28 @@ def test_a_kappa_is_reported_of_the_loss_itself_and_ranked_against_the_reference
     objective = Objective(name)
     objective.reference_loss = 2.3
     formula = {"kappa": kappa, "kappa_original": kappa_original}[name]
-    bad, worse, good = (objective.judge(measured(*pair)) for pair in ((3.0, 0.2), (4.0, 0.1), (0.5, 0.9)))
+    bad, worse, good = (objective.score(measured(*pair)) for pair in ((3.0, 0.2), (4.0, 0.1), (0.5, 0.9)))
     assert (bad.reported, worse.reported, good.reported) == (formula(0.2, 3.0), formula(0.1, 4.0), formula(0.9, 0.5))
     assert worse.reported is not None
     assert worse.reported < 0.0  # losses above 1 are told apart
-    assert bad.score is not None
-    assert worse.score is not None
-    assert bad.score > worse.score
-    assert good.score != good.reported
+    assert bad.ranked is not None
+    assert worse.ranked is not None
+    assert bad.ranked > worse.ranked
+    assert good.ranked != good.reported
 
 
 def test_the_thesis_kappa_is_reported_as_it_is_clipped() -> None:
-    assert Objective("kappa_thesis").judge(measured(3.0, 0.2)) == Goodness(score=0.0, reported=0.0, accuracy=0.2)
+    assert Objective("kappa_thesis").score(measured(3.0, 0.2)) == Score(ranked=0.0, reported=0.0, accuracy=0.2)
 
 
 @pytest.mark.parametrize("name", ["kappa", "kappa_original", "kappa_thesis"])
 def test_kappa_without_accuracy_is_the_loss_and_shown_as_one(name: str) -> None:
-    assert Objective(name).judge(measured(0.4)) == Goodness(score=-0.4, reported=0.4, accuracy=None)
+    assert Objective(name).score(measured(0.4)) == Score(ranked=-0.4, reported=0.4, accuracy=None)
 
 
 @pytest.mark.parametrize("name", ["kappa", "kappa_original", "kappa_thesis"])
 def test_kappa_without_loss_is_the_accuracy(name: str) -> None:
-    assert Objective(name).judge(measured(None, 0.4)) == Goodness(score=0.4, reported=0.4, accuracy=0.4)
+    assert Objective(name).score(measured(None, 0.4)) == Score(ranked=0.4, reported=0.4, accuracy=0.4)
 
 
 @pytest.mark.parametrize("loss", [-0.5, 0.0])
@@ -146,22 +146,22 @@ def test_losses_that_are_not_above_zero_have_a_score(loss: float) -> None:
 @pytest.mark.parametrize("name", ["kappa", "kappa_original", "kappa_thesis", "loss", "accuracy", "val_f1"])
 @pytest.mark.parametrize("loss", [NAN, INF, -INF])
 def test_a_loss_that_is_not_finite_has_no_score(name: str, loss: float) -> None:
-    goodness = Objective(name).judge(measured(loss, 0.9, val_f1=1.0))
-    assert goodness.score is None
-    assert goodness.reported is None
+    score = Objective(name).score(measured(loss, 0.9, val_f1=1.0))
+    assert score.ranked is None
+    assert score.reported is None
 
 
 @pytest.mark.parametrize("name", ["kappa", "kappa_original", "kappa_thesis", "accuracy"])
 @pytest.mark.parametrize("accuracy", [NAN, INF, -INF])
 def test_an_accuracy_that_is_not_finite_has_no_score(name: str, accuracy: float) -> None:
-    goodness = Objective(name).judge(measured(0.5, accuracy))
-    assert (goodness.score, goodness.reported) == (None, None)
+    score = Objective(name).score(measured(0.5, accuracy))
+    assert (score.ranked, score.reported) == (None, None)
 
 
 @pytest.mark.parametrize("value", [NAN, INF, -INF])
 def test_a_metric_that_is_not_finite_has_no_score(value: float) -> None:
-    assert Objective("val_f1").judge(measured(0.5, 0.5, val_f1=value)).score is None
-    assert Objective("val_f1", mode="min").judge(measured(0.5, 0.5, val_f1=value)).score is None
+    assert Objective("val_f1").score(measured(0.5, 0.5, val_f1=value)).ranked is None
+    assert Objective("val_f1", mode="min").score(measured(0.5, 0.5, val_f1=value)).ranked is None
 
 
 # ---- per cent
@@ -172,7 +172,7 @@ def test_accuracies_in_per_cent_are_fractions() -> None:
     assert as_fraction(NAN) is not None
     assert math.isnan(as_fraction(NAN))  # type: ignore[arg-type]
     per_cent, fraction = Objective("kappa"), Objective("kappa")
-    assert per_cent.judge(measured(0.5, 87.5)) == fraction.judge(measured(0.5, 0.875))
+    assert per_cent.score(measured(0.5, 87.5)) == fraction.score(measured(0.5, 0.875))
 
 
 def test_a_mean_of_ones_with_a_rounding_is_no_per_cent() -> None:
@@ -185,7 +185,7 @@ def test_once_per_cent_always_per_cent() -> None:
     objective = Objective("accuracy")
     good, collapsed = score(objective, None, 45.0), score(objective, None, 1.0)  # 1 of 100 classes
     assert (good, collapsed) == (0.45, 0.01)
-    assert objective.judge(measured(None, 0.5)).accuracy == 0.005
+    assert objective.score(measured(None, 0.5)).accuracy == 0.005
 
 
 def test_an_infinite_accuracy_says_nothing_of_its_unit() -> None:
@@ -212,12 +212,14 @@ def test_an_infinite_accuracy_says_nothing_of_its_unit() -> None:
         ("val_f1", measured(val_f1=NAN), None),
     ],
 )
-def test_what_is_missing_is_told_from_what_is_not_finite(name: str, given: Measured, lacking: str | None) -> None:
+def test_what_is_missing_is_told_from_what_is_not_finite(
+    name: str, given: ValidationMetrics, lacking: str | None
+) -> None:
     objective = Objective(name)
     assert objective.lacks(given) == lacking
     if lacking is not None:
-        assert objective.judge(given).score is None
-        assert Objective(name, mode="min" if name == "val_f1" else None).judge(given).score is None
+        assert objective.score(given).ranked is None
+        assert Objective(name, mode="min" if name == "val_f1" else None).score(given).ranked is None
 
 
 # ---- arguments
@@ -238,8 +240,8 @@ def test_an_argument_out_of_its_domain_is_refused(arguments: dict[str, object], 
 def test_values_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError, match="loss"):
         measured(1.0).loss = 2.0  # type: ignore[misc]
-    with pytest.raises(FrozenInstanceError, match="score"):
-        Objective().judge(measured(1.0)).score = 2.0  # type: ignore[misc]
+    with pytest.raises(FrozenInstanceError, match="ranked"):
+        Objective().score(measured(1.0)).ranked = 2.0  # type: ignore[misc]
 
 
 # ---- an objective of one's own
@@ -249,7 +251,7 @@ class Weighted(CustomObjective):
     def __init__(self, weight: float = 0.5) -> None:
         self.weight = weight
 
-    def score(self, given: Measured) -> float:
+    def score(self, given: ValidationMetrics) -> float:
         return given.metrics["val_f1"] - self.weight * (given.loss or 0.0)
 
 
@@ -257,8 +259,8 @@ def test_ones_own_objective_ranks() -> None:
     objective = Objective(Weighted(0.25))
     assert objective.name == "Weighted"
     assert (objective.metric, objective.is_kappa, objective.uses_reference) == (None, False, False)
-    found = objective.judge(measured(2.0, 90.0, val_f1=1.0))
-    assert found == Goodness(score=0.5, reported=0.5, accuracy=0.9)
+    found = objective.score(measured(2.0, 90.0, val_f1=1.0))
+    assert found == Score(ranked=0.5, reported=0.5, accuracy=0.9)
     assert objective.lacks(measured()) is None
 
 
@@ -266,18 +268,18 @@ def test_ones_own_objective_sees_a_fraction() -> None:
     class Accuracy(CustomObjective):
         name = "mine"
 
-        def score(self, given: Measured) -> float:
+        def score(self, given: ValidationMetrics) -> float:
             assert given.accuracy is not None
             return given.accuracy
 
     objective = Objective(Accuracy())
     assert objective.name == "mine"
-    assert objective.judge(measured(1.0, 87.5)).score == 0.875
+    assert objective.score(measured(1.0, 87.5)).ranked == 0.875
 
 
 @pytest.mark.parametrize("given", [measured(math.inf, val_f1=1.0), measured(1.0, val_f1=NAN)])
-def test_what_is_not_finite_diverged_for_ones_own_too(given: Measured) -> None:
-    assert Objective(Weighted()).judge(given).score is None
+def test_what_is_not_finite_diverged_for_ones_own_too(given: ValidationMetrics) -> None:
+    assert Objective(Weighted()).score(given).ranked is None
 
 
 def test_a_name_of_a_class_is_no_built_in_objective() -> None:
@@ -285,10 +287,10 @@ def test_a_name_of_a_class_is_no_built_in_objective() -> None:
 
     objective = Objective(kappa())
     assert (objective.is_kappa, objective.uses_reference) == (False, False)
-    assert objective.judge(measured(0.0, 0.5, val_f1=0.25)).score == 0.25
+    assert objective.score(measured(0.0, 0.5, val_f1=0.25)).ranked == 0.25
 
 
 def test_a_metric_that_was_not_logged_is_named() -> None:
     message = r"GammaLRSearch\(objective=Weighted\): its score\(\) looks for 'val_f1', .*logged are \['val_f2'\]"
     with pytest.raises(ValueError, match=message):
-        Objective(Weighted()).judge(measured(1.0, val_f2=1.0))
+        Objective(Weighted()).score(measured(1.0, val_f2=1.0))

@@ -1,4 +1,4 @@
-"""LR schedulers are set aside or multiplied, and get their own classes back; the rates follow an anchor."""
+"""LR schedulers are set aside or multiplied, and get their own classes back; the rates follow an annealing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from torch.optim import Adam, Optimizer
 from torch.optim import lr_scheduler as schedulers
 
 from lightning_gammabo.learning_rate.annealing import shape
-from lightning_gammabo.learning_rate.controller import LearningRates, Mode, RateGuard
+from lightning_gammabo.learning_rate.controller import LearningRates, LRController, Mode
 from tests.helpers.optimizers import parameter, rates_of, sgd
 
-MODES = ["aside", "scale", "anchor"]
+MODES = ["ignore", "scale", "anneal"]
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def _orders_of_steps_are_no_news() -> Iterator[None]:
         yield
 
 
-# ---- schedulers under guard
+# ---- schedulers under controller
 
 
 def _plateau(optimizer: Optimizer) -> Any:
@@ -67,11 +67,11 @@ def stepped(name: str, multiplier: float | None, *, steps: int = 12, turn: int |
     """Rates after each step; ``turn`` is the step before which the multiplier is set."""
     optimizer = sgd(0.1, 0.03)
     scheduler = SCHEDULERS[name](optimizer)
-    guard = RateGuard([scheduler], [optimizer], mode="scale") if multiplier is not None else None
+    controller = LRController([scheduler], [optimizer], mode="scale") if multiplier is not None else None
     seen = []
     for step in range(steps):
-        if guard is not None and multiplier is not None and step == (turn or 0):
-            guard.rescale(multiplier)
+        if controller is not None and multiplier is not None and step == (turn or 0):
+            controller.rescale(multiplier)
         scheduler.step(*([1.0 + step % 2] if name == "plateau" else []))
         seen.append([*rates_of(optimizer), *(group["momentum"] for group in optimizer.param_groups)])
     return seen
@@ -98,24 +98,24 @@ def test_the_multiplier_moves_while_the_schedule_goes_on() -> None:
     plain = stepped("exponential", None)
     optimizer = sgd(0.1, 0.03)
     scheduler = SCHEDULERS["exponential"](optimizer)
-    guard = RateGuard([scheduler], [optimizer], mode="scale")
+    controller = LRController([scheduler], [optimizer], mode="scale")
     for step, expected in enumerate(plain):
-        rates = LearningRates([optimizer], guard)
+        rates = LearningRates([optimizer], controller)
         rates.set(rates.reference * (step + 1.0))
         rates.set(rates.reference)  # back, as for the next candidate
         rates.set(rates.reference * 0.5)
-        guard.rescale(1.0)
+        controller.rescale(1.0)
         scheduler.step()
         assert rates_of(optimizer) == expected[:2]
 
 
-@pytest.mark.parametrize("mode", ["aside", "anchor"])
+@pytest.mark.parametrize("mode", ["ignore", "anneal"])
 @pytest.mark.parametrize("name", SCHEDULERS)
 def test_a_scheduler_that_is_set_aside_does_not_step(name: str, mode: Mode) -> None:
     optimizer = sgd(0.1, 0.03)
     scheduler = SCHEDULERS[name](optimizer)
-    guard = RateGuard([scheduler], [optimizer], mode=mode)
-    assert guard.sets_aside
+    controller = LRController([scheduler], [optimizer], mode=mode)
+    assert controller.sets_aside
     before = rates_of(optimizer)
     state = {key: value for key, value in vars(scheduler).items() if isinstance(value, (int, float, list))}
     for _ in range(3):
@@ -130,17 +130,17 @@ def test_release_gives_back_the_class_and_the_step(name: str, mode: Mode) -> Non
     optimizer = sgd(0.1, 0.03)
     scheduler = SCHEDULERS[name](optimizer)
     own = type(scheduler)
-    guard = RateGuard([scheduler], [optimizer], mode=mode)
+    controller = LRController([scheduler], [optimizer], mode=mode)
     assert type(scheduler) is not own
     assert isinstance(scheduler, own)  # to users, checkpoints and monitors it is what it was
     assert (type(scheduler).__name__, type(scheduler).__module__) == (own.__name__, own.__module__)
-    guard.release()
-    guard.release()
+    controller.release()
+    controller.release()
     assert type(scheduler) is own
-    assert not guard.sets_aside
+    assert not controller.sets_aside
     plain = sgd(0.1, 0.03)
     other = SCHEDULERS[name](plain)
-    if mode == "anchor":  # it has undone a warm-up
+    if mode == "anneal":  # it has undone a warm-up
         for group, like in zip(optimizer.param_groups, plain.param_groups, strict=True):
             group["lr"] = like["lr"]
     for metric in (1.0, 1.0, 1.0):
@@ -152,7 +152,7 @@ def test_release_gives_back_the_class_and_the_step(name: str, mode: Mode) -> Non
 def test_state_is_where_checkpoints_look_for_it() -> None:
     optimizer, plain = sgd(0.1), sgd(0.1)
     scheduler, other = SCHEDULERS["exponential"](optimizer), SCHEDULERS["exponential"](plain)
-    RateGuard([scheduler], [optimizer], mode="scale").rescale(4.0)
+    LRController([scheduler], [optimizer], mode="scale").rescale(4.0)
     scheduler.step()
     other.step()
     assert scheduler.state_dict() == other.state_dict()
@@ -162,8 +162,8 @@ def test_state_is_where_checkpoints_look_for_it() -> None:
 def test_a_scheduler_that_raises_leaves_the_multiple() -> None:
     optimizer = sgd(0.1)
     scheduler = schedulers.OneCycleLR(optimizer, max_lr=0.9, total_steps=2)
-    guard = RateGuard([scheduler], [optimizer], mode="scale")
-    guard.rescale(2.0)
+    controller = LRController([scheduler], [optimizer], mode="scale")
+    controller.rescale(2.0)
     scheduler.step()
     scheduler.step()
     rates = rates_of(optimizer)
@@ -187,8 +187,8 @@ def test_schedulers_that_step_each_other_are_multiplied_once() -> None:
     optimizer = sgd(0.1)
     inner = schedulers.ExponentialLR(optimizer, 0.5)
     outer = Outer(inner)
-    guard = RateGuard([inner, outer], [optimizer], mode="scale")
-    guard.rescale(8.0)
+    controller = LRController([inner, outer], [optimizer], mode="scale")
+    controller.rescale(8.0)
     assert outer.step() == "done"  # what a step returns is handed on
     assert rates_of(optimizer) == [0.1 * 0.25 * 8.0]
     inner.step()
@@ -198,8 +198,8 @@ def test_schedulers_that_step_each_other_are_multiplied_once() -> None:
 def test_two_optimizers_two_schedulers_one_multiplier() -> None:
     one, two = sgd(0.1), sgd(0.4, 0.2)
     both = [schedulers.ExponentialLR(one, 0.5), schedulers.StepLR(two, 1, gamma=0.1)]
-    guard = RateGuard(both, [one, two], mode="scale")
-    assert LearningRates([one, two], guard).set(0.3) == pytest.approx([0.3, 1.2, 0.6], rel=1e-15)
+    controller = LRController(both, [one, two], mode="scale")
+    assert LearningRates([one, two], controller).set(0.3) == pytest.approx([0.3, 1.2, 0.6], rel=1e-15)
     both[1].step()
     assert rates_of(one, two) == pytest.approx([0.3, 0.12, 0.06], rel=1e-15)
     both[0].step()
@@ -209,8 +209,8 @@ def test_two_optimizers_two_schedulers_one_multiplier() -> None:
 def test_a_warm_up_from_zero_is_scaled_as_a_whole() -> None:
     optimizer = sgd(0.2)
     warm_up = schedulers.LambdaLR(optimizer, lambda epoch: min(1.0, epoch / 4))
-    guard = RateGuard([warm_up], [optimizer], mode="scale")
-    rates = LearningRates([optimizer], guard)
+    controller = LRController([warm_up], [optimizer], mode="scale")
+    rates = LearningRates([optimizer], controller)
     assert rates.reference == 0.2
     assert rates.set(0.6) == [0.0]
     warm_up.step()
@@ -221,8 +221,8 @@ def test_a_tensor_rate_is_scheduled_in_place() -> None:
     rate = torch.tensor(0.1, dtype=torch.float64)
     optimizer = Adam([{"params": [parameter()], "lr": rate}], lr=0.5, foreach=False)
     scheduler = schedulers.ExponentialLR(optimizer, 0.5)
-    guard = RateGuard([scheduler], [optimizer], mode="scale")
-    guard.rescale(3.0)
+    controller = LRController([scheduler], [optimizer], mode="scale")
+    controller.rescale(3.0)
     scheduler.step()
     assert optimizer.param_groups[0]["lr"] is rate
     assert float(rate) == 0.1 * 0.5 * 3.0
@@ -232,7 +232,7 @@ def test_rates_written_by_hand_are_what_the_scheduler_goes_on_from() -> None:
     """A warm-up in ``optimizer_step`` beside a scheduler: plain, and guarded with multiplier 1."""
     plain, guarded = sgd(0.1, 0.03), sgd(0.1, 0.03)
     one, two = (schedulers.StepLR(o, 2, gamma=0.5) for o in (plain, guarded))
-    RateGuard([two], [guarded], mode="scale")
+    LRController([two], [guarded], mode="scale")
     for step in range(6):
         if step < 4:
             for optimizer in (plain, guarded):
@@ -244,10 +244,10 @@ def test_rates_written_by_hand_are_what_the_scheduler_goes_on_from() -> None:
 
 def test_a_rate_written_by_hand_is_multiplied_by_what_is_new() -> None:
     optimizer = sgd(0.1, 0.03)
-    guard = RateGuard([], [optimizer], mode="scale")
-    guard.rescale(2.0)
+    controller = LRController([], [optimizer], mode="scale")
+    controller.rescale(2.0)
     optimizer.param_groups[0]["lr"] = 0.5
-    rates = LearningRates([optimizer], guard)
+    rates = LearningRates([optimizer], controller)
     assert rates.reference == 0.5
     assert rates.set(1.0) == [1.0, 0.12]
 
@@ -255,11 +255,11 @@ def test_a_rate_written_by_hand_is_multiplied_by_what_is_new() -> None:
 def test_groups_that_are_added_keep_their_ratio() -> None:
     first, second = sgd(0.1), sgd(0.4)
     scheduler = schedulers.StepLR(second, 1, gamma=0.5)
-    guard = RateGuard([scheduler], [first, second], mode="scale")
-    guard.rescale(2.0)
+    controller = LRController([scheduler], [first, second], mode="scale")
+    controller.rescale(2.0)
     # of the first optimizer, so that it stands between the two known ones; its rate contains the multiplier
     first.add_param_group({"params": [parameter()], "lr": 0.02})
-    guard.rescale(4.0)
+    controller.rescale(4.0)
     assert rates_of(first, second) == [0.4, 0.04, 1.6]
     scheduler.step()
     assert rates_of(first, second) == [0.4, 0.04, 0.8]
@@ -268,36 +268,36 @@ def test_groups_that_are_added_keep_their_ratio() -> None:
 def test_a_group_that_is_added_between_two_steps_joins() -> None:
     optimizer = sgd(0.1)
     scheduler = schedulers.ExponentialLR(optimizer, 0.5)
-    guard = RateGuard([scheduler], [optimizer], mode="scale")
-    guard.rescale(4.0)
+    controller = LRController([scheduler], [optimizer], mode="scale")
+    controller.rescale(4.0)
     optimizer.add_param_group({"params": [parameter()], "lr": 0.8})
     scheduler.step()
     assert rates_of(optimizer) == [0.2, 0.4]
-    guard.rescale(1.0)
+    controller.rescale(1.0)
     assert rates_of(optimizer) == [0.05, 0.1]
 
 
 def test_groups_that_are_taken_away_are_forgotten() -> None:
     optimizer = sgd(0.1, 0.2, 0.3)
-    guard = RateGuard([], [optimizer], mode="scale")
-    guard.rescale(2.0)
+    controller = LRController([], [optimizer], mode="scale")
+    controller.rescale(2.0)
     del optimizer.param_groups[0]
-    guard.rescale(4.0)
+    controller.rescale(4.0)
     assert rates_of(optimizer) == pytest.approx([0.8, 1.2], rel=1e-15)
 
 
-def test_a_resumed_guard_knows_what_the_rates_contain() -> None:
-    stopped = RateGuard([], [sgd(0.1)], mode="scale")
+def test_a_resumed_controller_knows_what_the_rates_contain() -> None:
+    stopped = LRController([], [sgd(0.1)], mode="scale")
     stopped.rescale(4.0)
     optimizer = sgd(0.1 * 4.0)
     scheduler = schedulers.ExponentialLR(optimizer, 0.5)
-    guard = RateGuard([scheduler], [optimizer], mode="scale", state=stopped.state_dict())
+    controller = LRController([scheduler], [optimizer], mode="scale", state=stopped.state_dict())
     assert rates_of(optimizer) == [0.4]
     scheduler.step()
     assert rates_of(optimizer) == [0.2]
-    assert LearningRates([optimizer], guard).set(0.1) == [0.1]
-    assert guard.multiplier == 2.0
-    guard.rescale(1.0)
+    assert LearningRates([optimizer], controller).set(0.1) == [0.1]
+    assert controller.multiplier == 2.0
+    controller.rescale(1.0)
     assert rates_of(optimizer) == [0.05]
 
 
@@ -312,15 +312,15 @@ def test_a_scheduler_whose_class_cannot_be_exchanged_is_named(mode: Mode) -> Non
     optimizer = sgd(0.1)
     ordinary = schedulers.ExponentialLR(optimizer, 0.5)
     with pytest.raises(TypeError, match=r"GammaLRSearch cannot set .*Rigid aside \(.*remove this scheduler for the"):
-        RateGuard([ordinary, Rigid()], [optimizer], mode=mode)
+        LRController([ordinary, Rigid()], [optimizer], mode=mode)
     assert type(ordinary) is schedulers.ExponentialLR  # those before it were given back
 
 
-def test_setting_through_a_guard_keeps_ratios() -> None:
+def test_setting_through_a_controller_keeps_ratios() -> None:
     ratios = [1.0, 0.3, 7.0]
     optimizer = sgd(*ratios)
-    guard = RateGuard([], [optimizer], mode="scale")
-    rates = LearningRates([optimizer], guard)
+    controller = LRController([], [optimizer], mode="scale")
+    rates = LearningRates([optimizer], controller)
     for lr in (1e-5, 3.0, 0.1):
         got = rates.set(lr)
         assert got[0] == lr
@@ -331,124 +331,124 @@ def test_setting_through_a_guard_keeps_ratios() -> None:
 # ---- anchors
 
 
-def anchored(*optimizers: Optimizer, anchor: str = "cosine", begin: float = 0.0) -> RateGuard:
-    guard = RateGuard([], optimizers, mode="anchor", anchor=anchor)
-    guard.follow(begin)
-    return guard
+def annealed(*optimizers: Optimizer, annealing: str = "cosine", begin: float = 0.0) -> LRController:
+    controller = LRController([], optimizers, mode="anneal", annealing=annealing)
+    controller.follow(begin)
+    return controller
 
 
-@pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
-def test_the_rates_follow_the_anchor_and_groups_keep_their_ratios(anchor: str) -> None:
+@pytest.mark.parametrize("annealing", ["cosine", "linear", "constant"])
+def test_the_rates_follow_the_annealing_and_groups_keep_their_ratios(annealing: str) -> None:
     first, second = sgd(0.1, 0.3), sgd(0.7)
-    guard = anchored(first, second, anchor=anchor)
+    controller = annealed(first, second, annealing=annealing)
     for progress in (0.0, 0.1, 0.1, 0.5, 0.9, 0.3):
-        guard.follow(progress)
-        value = shape(anchor, progress)
-        assert guard.anchor_value == guard.multiplier == value
+        controller.follow(progress)
+        value = shape(annealing, progress)
+        assert controller.annealing_factor == controller.multiplier == value
         assert rates_of(first, second) == [0.1 * value, 0.3 * value, 0.7 * value]
 
 
-def test_the_height_moves_all_that_remains() -> None:
+def test_the_peak_moves_all_that_remains() -> None:
     optimizer = sgd(0.1, 0.3)
-    guard = anchored(optimizer, anchor="linear")
-    guard.follow(0.5)
-    guard.rescale(3.0)
+    controller = annealed(optimizer, annealing="linear")
+    controller.follow(0.5)
+    controller.rescale(3.0)
     assert rates_of(optimizer) == [0.1 * 1.5, 0.3 * 1.5]
-    guard.follow(0.75)
+    controller.follow(0.75)
     assert rates_of(optimizer) == [0.1 * 0.75, 0.3 * 0.75]
-    assert (guard.height, guard.shape, guard.anchor_value) == (3.0, 0.25, 0.25)
+    assert (controller.peak_factor, controller.shape, controller.annealing_factor) == (3.0, 0.25, 0.25)
 
 
-def test_the_anchor_begins_where_it_is_first_followed() -> None:
+def test_the_annealing_begins_where_it_is_first_followed() -> None:
     optimizer = sgd(0.1)
-    guard = anchored(optimizer, anchor="linear", begin=0.2)
+    controller = annealed(optimizer, annealing="linear", begin=0.2)
     assert rates_of(optimizer) == [0.1]
-    guard.follow(0.6)
+    controller.follow(0.6)
     assert rates_of(optimizer) == pytest.approx([0.05], rel=1e-15)
-    guard.follow(1.0)
+    controller.follow(1.0)
     assert rates_of(optimizer) == [0.0]
 
 
-def test_where_no_length_is_known_the_anchor_stands_still() -> None:
+def test_where_no_length_is_known_the_annealing_stands_still() -> None:
     optimizer = sgd(0.1)
-    guard = RateGuard([], [optimizer], mode="anchor", anchor="cosine")
-    guard.follow(None)
-    guard.follow(None)
+    controller = LRController([], [optimizer], mode="anneal", annealing="cosine")
+    controller.follow(None)
+    controller.follow(None)
     assert rates_of(optimizer) == [0.1]
 
 
 def test_the_end_of_a_cosine_is_left_without_a_scar() -> None:
     optimizer = sgd(0.1, 0.3)
-    guard = anchored(optimizer)
-    guard.follow(1.0)
+    controller = annealed(optimizer)
+    controller.follow(1.0)
     assert rates_of(optimizer) == [0.0, 0.0]
-    guard.rescale(2.0)
+    controller.rescale(2.0)
     assert rates_of(optimizer) == [0.0, 0.0]
-    guard.follow(0.5)
+    controller.follow(0.5)
     assert rates_of(optimizer) == [0.1 * (2.0 * shape("cosine", 0.5)), 0.3 * (2.0 * shape("cosine", 0.5))]
 
 
-def test_a_rate_written_by_hand_is_what_the_anchor_goes_on_from() -> None:
+def test_a_rate_written_by_hand_is_what_the_annealing_goes_on_from() -> None:
     optimizer = sgd(0.1, 0.3)
-    guard = anchored(optimizer, anchor="linear")
-    guard.follow(0.5)
-    optimizer.param_groups[0]["lr"] = 0.4  # contains the anchor: 0.8 at its height
-    guard.follow(0.75)
+    controller = annealed(optimizer, annealing="linear")
+    controller.follow(0.5)
+    optimizer.param_groups[0]["lr"] = 0.4  # contains the annealing: 0.8 at its peak_factor
+    controller.follow(0.75)
     assert rates_of(optimizer) == [0.2, 0.075]
 
 
-def test_a_group_that_is_added_under_an_anchor_joins() -> None:
+def test_a_group_that_is_added_under_an_annealing_joins() -> None:
     optimizer = sgd(0.1)
-    guard = anchored(optimizer, anchor="linear")
-    guard.follow(0.5)
+    controller = annealed(optimizer, annealing="linear")
+    controller.follow(0.5)
     optimizer.add_param_group({"params": [parameter()], "lr": 0.2})
-    guard.follow(0.75)
+    controller.follow(0.75)
     assert rates_of(optimizer) == [0.025, 0.1]
-    guard.rescale(2.0)
+    controller.rescale(2.0)
     assert rates_of(optimizer) == [0.05, 0.2]
 
 
 def test_a_tensor_rate_follows_in_place() -> None:
     rate = torch.tensor(0.1, dtype=torch.float64)
     optimizer = Adam([{"params": [parameter()], "lr": rate}], lr=0.5, foreach=False)
-    guard = anchored(optimizer, anchor="linear")
-    guard.follow(0.5)
+    controller = annealed(optimizer, annealing="linear")
+    controller.follow(0.5)
     assert optimizer.param_groups[0]["lr"] is rate
     assert float(rate) == 0.05
 
 
 def test_a_plateau_lowers_the_rate_when_it_says_so() -> None:
     optimizer = sgd(0.1)
-    guard = anchored(optimizer, anchor="plateau", begin=0.5)
-    guard.plateau.shape = 0.3
-    guard.follow(0.9)
+    controller = annealed(optimizer, annealing="plateau", begin=0.5)
+    controller.plateau.shape = 0.3
+    controller.follow(0.9)
     assert rates_of(optimizer) == [0.1 * 0.3]
 
 
-@pytest.mark.parametrize("mode", ["aside", "scale"])
-def test_without_an_anchor_nothing_follows(mode: Mode) -> None:
+@pytest.mark.parametrize("mode", ["ignore", "scale"])
+def test_without_an_annealing_nothing_follows(mode: Mode) -> None:
     optimizer = sgd(0.1)
-    guard = RateGuard([], [optimizer], mode=mode, anchor="cosine")
-    guard.follow(0.0)
-    guard.follow(0.5)
+    controller = LRController([], [optimizer], mode=mode, annealing="cosine")
+    controller.follow(0.0)
+    controller.follow(0.5)
     assert rates_of(optimizer) == [0.1]
-    assert guard.multiplies is (mode == "scale")
+    assert controller.multiplies is (mode == "scale")
 
 
 @pytest.mark.parametrize("factor", [1.0, 8.0])
 def test_the_value_of_a_users_schedule_is_measured_against_the_configured_rate(factor: float) -> None:
     optimizer = sgd(0.0, 0.2)
     scheduler = schedulers.ExponentialLR(optimizer, 0.5)
-    guard = RateGuard([scheduler], [optimizer], mode="scale")
-    guard.rescale(factor)
-    assert guard.anchor_value == 1.0
+    controller = LRController([scheduler], [optimizer], mode="scale")
+    controller.rescale(factor)
+    assert controller.annealing_factor == 1.0
     scheduler.step()
     scheduler.step()
-    assert guard.anchor_value == 0.25
+    assert controller.annealing_factor == 0.25
 
 
-def test_a_schedule_without_a_beginning_stands_at_its_height() -> None:
-    assert RateGuard([], [sgd(0.2)], mode="scale").anchor_value == 1.0
+def test_a_schedule_without_a_beginning_stands_at_its_peak() -> None:
+    assert LRController([], [sgd(0.2)], mode="scale").annealing_factor == 1.0
 
 
 # ---- batch by batch
@@ -462,63 +462,63 @@ def trainer(epochs: int = 2, batches: int = 4, epoch: int = 0) -> Any:
 
 def test_of_an_epoch_the_first_and_the_last_rate_are_noted() -> None:
     optimizer = sgd(0.0, 0.8)
-    guard = anchored(optimizer, anchor="linear")
-    guard.follow(0.5)
+    controller = annealed(optimizer, annealing="linear")
+    controller.follow(0.5)
     for batch in range(4):
-        guard.on_train_batch_start(None, None, None, batch)
-        guard.on_train_batch_end(trainer(epoch=1), None, None, None, batch)
-    assert (guard.first, guard.first_peak, guard.batches) == (0.4, 0.8, 4)
-    assert guard.last == 0.8 * 0.125
+        controller.on_train_batch_start(None, None, None, batch)
+        controller.on_train_batch_end(trainer(epoch=1), None, None, None, batch)
+    assert (controller.first, controller.first_peak, controller.batches) == (0.4, 0.8, 4)
+    assert controller.last == 0.8 * 0.125
     assert rates_of(optimizer) == [0.0, 0.0]  # written for a batch that does not come
 
 
 def test_an_epoch_that_is_entered_in_its_middle_begins_there() -> None:
     optimizer = sgd(0.8)
-    guard = anchored(optimizer, anchor="linear")
-    guard.follow(0.25)
-    guard.on_train_batch_start(None, None, None, 2)
-    assert guard.batches == 0  # none has come to its end
-    guard.on_train_batch_end(trainer(), None, None, None, 2)
-    assert (guard.first, guard.first_peak, guard.batches) == (0.8 * 0.75, 0.8, 3)
-    assert guard.last == 0.8 * 0.75
+    controller = annealed(optimizer, annealing="linear")
+    controller.follow(0.25)
+    controller.on_train_batch_start(None, None, None, 2)
+    assert controller.batches == 0  # none has come to its end
+    controller.on_train_batch_end(trainer(), None, None, None, 2)
+    assert (controller.first, controller.first_peak, controller.batches) == (0.8 * 0.75, 0.8, 3)
+    assert controller.last == 0.8 * 0.75
 
 
 # ---- what a resumed run needs
 
 
-@pytest.mark.parametrize("anchor", ["cosine", "linear", "plateau"])
-def test_a_resumed_guard_goes_on_as_the_stopped_one_would(anchor: str) -> None:
+@pytest.mark.parametrize("annealing", ["cosine", "linear", "plateau"])
+def test_a_resumed_controller_goes_on_as_the_stopped_one_would(annealing: str) -> None:
     whole, stopped = sgd(0.1, 0.3), sgd(0.1, 0.3)
-    guards = [anchored(optimizer, anchor=anchor, begin=0.1) for optimizer in (whole, stopped)]
-    for guard in guards:
-        guard.plateau.see(0.5)
-        guard.plateau.shape = 0.3
-        guard.follow(0.4)
-        guard.rescale(1.7)
+    controllers = [annealed(optimizer, annealing=annealing, begin=0.1) for optimizer in (whole, stopped)]
+    for controller in controllers:
+        controller.plateau.see(0.5)
+        controller.plateau.shape = 0.3
+        controller.follow(0.4)
+        controller.rescale(1.7)
     resumed = sgd(*rates_of(stopped))
-    again = RateGuard([], [resumed], mode="anchor", anchor=anchor, state=guards[1].state_dict())
-    assert again.plateau == guards[0].plateau
+    again = LRController([], [resumed], mode="anneal", annealing=annealing, state=controllers[1].state_dict())
+    assert again.plateau == controllers[0].plateau
     for progress in (0.4, 0.5, 0.9):
-        guards[0].follow(progress)
+        controllers[0].follow(progress)
         again.follow(progress)
         assert rates_of(resumed) == rates_of(whole)
-    guards[0].rescale(0.3)
+    controllers[0].rescale(0.3)
     again.rescale(0.3)
     assert rates_of(resumed) == rates_of(whole)
-    assert again.state_dict() == guards[0].state_dict()
+    assert again.state_dict() == controllers[0].state_dict()
 
 
 def test_a_state_is_plain_and_stays_as_it_was_taken() -> None:
-    guard = anchored(sgd(0.1, 0.3))
-    guard.rescale(2.0)
-    state = guard.state_dict()
+    controller = annealed(sgd(0.1, 0.3))
+    controller.rescale(2.0)
+    state = controller.state_dict()
     assert state == {
-        "height": 2.0, "shape": 1.0, "begin": 0.0, "plateau": [math.inf, 0, 1.0, 3],
+        "peak_factor": 2.0, "shape": 1.0, "begin": 0.0, "plateau": [math.inf, 0, 1.0, 3],
         "scheduled": [[0.1, 0.3]], "written": [[0.2, 0.6]],
         "first": 0.0, "first_peak": 0.0, "scheduled_peak": None, "last": 0.0, "batches": 0,
     }  # fmt: skip
-    guard.rescale(3.0)
-    guard.follow(0.5)
+    controller.rescale(3.0)
+    controller.follow(0.5)
     assert state["written"] == [[0.2, 0.6]]
 
 
@@ -526,22 +526,22 @@ def test_a_warm_up_is_not_undone_twice() -> None:
     # what is resumed stands at a rate that the search chose, not at the configured one
     optimizer = sgd(0.2)
     warm_up = schedulers.LambdaLR(optimizer, lambda epoch: 0.5)
-    state = RateGuard([warm_up], [optimizer], mode="anchor").state_dict()
+    state = LRController([warm_up], [optimizer], mode="anneal").state_dict()
     resumed = sgd(0.7)
     resumed.param_groups[0]["initial_lr"] = 0.2
-    RateGuard([], [resumed], mode="anchor", state=state)
+    LRController([], [resumed], mode="anneal", state=state)
     assert rates_of(optimizer) == [0.2]
     assert rates_of(resumed) == [0.7]
 
 
 def test_a_users_schedule_is_searched_at_its_peak() -> None:
     optimizer = sgd(0.01)  # in the middle of a warm-up to 0.1
-    guard = RateGuard([], [optimizer], mode="scale", scheduled_peak=0.1)
-    assert guard.peak == 0.1
-    assert guard.anchor_value == pytest.approx(0.1)
-    rates = LearningRates([optimizer], guard)
+    controller = LRController([], [optimizer], mode="scale", scheduled_peak=0.1)
+    assert controller.peak == 0.1
+    assert controller.annealing_factor == pytest.approx(0.1)
+    rates = LearningRates([optimizer], controller)
     assert rates.reference == 0.1
     assert rates.set(0.3) == [pytest.approx(0.03)]
-    assert guard.peak == pytest.approx(0.3)
-    again = RateGuard([], [sgd(*rates_of(optimizer))], mode="scale", state=guard.state_dict())
-    assert again.peak == guard.peak
+    assert controller.peak == pytest.approx(0.3)
+    again = LRController([], [sgd(*rates_of(optimizer))], mode="scale", state=controller.state_dict())
+    assert again.peak == controller.peak

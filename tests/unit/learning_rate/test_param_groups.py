@@ -9,7 +9,7 @@ import torch
 from torch.optim import Adam
 from torch.optim import lr_scheduler as schedulers
 
-from lightning_gammabo.learning_rate.controller import LearningRates, RateGuard
+from lightning_gammabo.learning_rate.controller import LearningRates, LRController
 from lightning_gammabo.learning_rate.param_groups import default_range
 from tests.helpers.optimizers import parameter, rates_of, sgd
 
@@ -97,32 +97,32 @@ def test_a_warm_up_from_zero_is_known_by_where_it_leads(by: str) -> None:
 def test_a_warm_up_that_is_set_aside_starts_where_it_would_have_led() -> None:
     optimizer = sgd(0.2)
     warm_up = schedulers.LambdaLR(optimizer, lambda epoch: min(1.0, epoch / 3))
-    guard = RateGuard([warm_up], [optimizer], mode="aside")
+    controller = LRController([warm_up], [optimizer], mode="ignore")
     assert rates_of(optimizer) == [0.0]
-    rates = LearningRates([optimizer], guard)
+    rates = LearningRates([optimizer], controller)
     assert rates.reference == 0.2
     assert rates.set(0.2) == [0.2]  # nothing else will ever lift it from zero
 
 
-def test_a_warm_up_under_an_anchor_starts_where_it_would_have_led() -> None:
+def test_a_warm_up_under_an_annealing_starts_where_it_would_have_led() -> None:
     optimizer = sgd(0.2, 0.4)
     warm_up = schedulers.LambdaLR(optimizer, lambda epoch: min(1.0, epoch / 3))
-    guard = RateGuard([warm_up], [optimizer], mode="anchor", anchor="cosine")
-    guard.follow(0.0)
-    rates = LearningRates([optimizer], guard)
+    controller = LRController([warm_up], [optimizer], mode="anneal", annealing="cosine")
+    controller.follow(0.0)
+    rates = LearningRates([optimizer], controller)
     assert rates.reference == 0.2
     assert rates.set(0.2) == [0.2, 0.4]
 
 
-def test_setting_through_an_anchor_moves_its_height() -> None:
+def test_setting_through_an_annealing_moves_its_peak() -> None:
     optimizer = sgd(0.1, 0.4)
-    guard = RateGuard([], [optimizer], mode="anchor", anchor="linear")
-    guard.follow(0.0)
-    guard.follow(0.5)
-    rates = LearningRates([optimizer], guard)
+    controller = LRController([], [optimizer], mode="anneal", annealing="linear")
+    controller.follow(0.0)
+    controller.follow(0.5)
+    rates = LearningRates([optimizer], controller)
     assert rates.reference == 0.1  # the peak
     assert rates.set(0.2) == [0.1, 0.4]
-    assert (guard.height, guard.shape) == (2.0, 0.5)
+    assert (controller.peak_factor, controller.shape) == (2.0, 0.5)
 
 
 class Lion(torch.optim.SGD):

@@ -14,7 +14,7 @@ import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
 
 from lightning_gammabo import CustomObjective, EpochRate, GammaLRSearch, GammaSchedule, LRSchedule
-from lightning_gammabo.determinant.objective import Measured
+from lightning_gammabo.determinant.objective import ValidationMetrics
 from lightning_gammabo.learning_rate.annealing import shape
 from tests.helpers.searching import gamma_search
 from tests.integration.identity.fingerprint import Calls, differences, fingerprint
@@ -24,7 +24,7 @@ from tests.integration.identity.scenarios import SCENARIOS, Scenario
 class Restless(CustomObjective):
     """Any candidate may win, so that the rate is another one in each epoch."""
 
-    def score(self, measured: Measured) -> float:
+    def score(self, measured: ValidationMetrics) -> float:
         return 1e5 * measured.metrics["val_loss"] % 1.0
 
 
@@ -42,18 +42,18 @@ def rate(epoch: int, start: float, end: float | None = None, *, steps: int = 4, 
     )
 
 
-STEPPED = LRSchedule(rates=(rate(0, 0.1), rate(1, 0.03, steps=3), rate(2, 1e-05)), anchor="constant")
+STEPPED = LRSchedule(rates=(rate(0, 0.1), rate(1, 0.03, steps=3), rate(2, 1e-05)), annealing="constant")
 
 
-def anchored(name: str, heights: list[float], steps: int) -> tuple[LRSchedule, list[float]]:
-    """A run whose height is moved at each epoch's start, and the rate of each of its batches."""
-    total = steps * len(heights)
-    every = [heights[batch // steps] * shape(name, batch / total) for batch in range(total)]
+def annealed(name: str, peaks: list[float], steps: int) -> tuple[LRSchedule, list[float]]:
+    """A run whose peak_factor is moved at each epoch's start, and the rate of each of its batches."""
+    total = steps * len(peaks)
+    every = [peaks[batch // steps] * shape(name, batch / total) for batch in range(total)]
     rates = tuple(
-        rate(epoch, every[epoch * steps], every[epoch * steps + steps - 1], steps=steps, peak=height)
-        for epoch, height in enumerate(heights)
+        rate(epoch, every[epoch * steps], every[epoch * steps + steps - 1], steps=steps, peak=peak_factor)
+        for epoch, peak_factor in enumerate(peaks)
     )
-    return LRSchedule(rates=rates, anchor=name), every
+    return LRSchedule(rates=rates, annealing=name), every
 
 
 def optimizer(*rates: float) -> torch.optim.Optimizer:
@@ -72,7 +72,7 @@ def replayed(replay: GammaSchedule, steps: int) -> list[list[float]]:
 class TestLRSchedule:
     @pytest.mark.parametrize("name", ["found.json", "found.yaml", "found.yml"])
     def test_it_is_kept_to_the_bit(self, name: str, tmp_path: Path) -> None:
-        found = LRSchedule(rates=(rate(3, 1 / 3, 1e-300), rate(4, math.nextafter(0.1, 1.0), 0.0)), anchor="cosine")
+        found = LRSchedule(rates=(rate(3, 1 / 3, 1e-300), rate(4, math.nextafter(0.1, 1.0), 0.0)), annealing="cosine")
         assert found.save(tmp_path / name) == tmp_path / name
         assert LRSchedule.load(tmp_path / name) == found
 
@@ -92,43 +92,45 @@ class TestLRSchedule:
         plain["rates"] = [{key: each[key] for key in each if key != "returned_to"} for each in plain["rates"]]
         assert LRSchedule.from_dict(plain) == STEPPED
 
-    @pytest.mark.parametrize("plain", [None, [], "x", {}, {"rates": []}, {"rates": [{"epoch": 0}], "anchor": "cosine"}])
+    @pytest.mark.parametrize(
+        "plain", [None, [], "x", {}, {"rates": []}, {"rates": [{"epoch": 0}], "annealing": "cosine"}]
+    )
     def test_something_else_is_no_schedule(self, plain: Any) -> None:
         with pytest.raises(
-            ValueError, match=r"this is no schedule .*one has `anchor` and `rates`|no epoch was trained"
+            ValueError, match=r"this is no schedule .*one has `annealing` and `rates`|no epoch was trained"
         ):
             LRSchedule.from_dict(plain)
 
     @pytest.mark.parametrize(
-        ("rates", "anchor", "message"),
+        ("rates", "annealing", "message"),
         [
             ((), "constant", r"no epoch was trained; a schedule is found by a fit"),
-            ((rate(0, 0.1),), "", r"LRSchedule\(anchor=''\): a name is not empty"),
+            ((rate(0, 0.1),), "", r"LRSchedule\(annealing=''\): a name is not empty"),
             ((rate(0, -0.1),), "constant", r"rates are finite and not negative"),
             ((rate(0, 0.1, math.nan),), "constant", r"rates are finite and not negative"),
             ((rate(0, 0.1, steps=0),), "constant", r"an epoch has steps"),
             ((rate(0, 0.1), rate(2, 0.1)), "constant", r"epoch 2 follows epoch 0; the rate of each epoch is needed"),
         ],
     )
-    def test_what_is_no_run_is_refused(self, rates: tuple[EpochRate, ...], anchor: str, message: str) -> None:
+    def test_what_is_no_run_is_refused(self, rates: tuple[EpochRate, ...], annealing: str, message: str) -> None:
         with pytest.raises(ValueError, match=message):
-            LRSchedule(rates=rates, anchor=anchor)
+            LRSchedule(rates=rates, annealing=annealing)
 
-    def test_a_constant_anchor_is_a_step_function(self) -> None:
+    def test_a_constant_annealing_is_a_step_function(self) -> None:
         assert [STEPPED.at(step) for step in range(13)] == [0.1] * 4 + [0.03] * 3 + [1e-05] * 6
 
     @pytest.mark.parametrize("name", ["cosine", "linear"])
-    def test_an_anchor_is_exact_within_an_epoch(self, name: str) -> None:
-        found, every = anchored(name, [0.5, 0.5, 0.2, 0.9], steps=7)
+    def test_an_annealing_is_exact_within_an_epoch(self, name: str) -> None:
+        found, every = annealed(name, [0.5, 0.5, 0.2, 0.9], steps=7)
         # acos near the ends of its domain loses half of the digits, cos gives them back
         assert [found.at(step) for step in range(len(every))] == pytest.approx(every, rel=1e-12, abs=1e-15)
 
-    def test_another_anchor_is_a_line(self) -> None:
-        found = LRSchedule(rates=(rate(0, 0.1, 0.4), rate(1, 0.4, 0.2, steps=1)), anchor="scheduler")
+    def test_another_annealing_is_a_line(self) -> None:
+        found = LRSchedule(rates=(rate(0, 0.1, 0.4), rate(1, 0.4, 0.2, steps=1)), annealing="scheduler")
         assert [found.at(step) for step in range(6)] == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.4, 0.2])
 
     def test_a_share_of_an_epoch_is_the_batch_there(self) -> None:
-        found, every = anchored("cosine", [0.5, 0.2], steps=8)
+        found, every = annealed("cosine", [0.5, 0.2], steps=8)
         assert [found.at_share(1, step / 8) for step in range(8)] == pytest.approx(every[8:])
         assert found.at_share(2, 0.5) == found.rates[-1].end
 
@@ -155,17 +157,17 @@ class TestGammaSchedule:
         )
 
     def test_by_epochs_it_has_the_rate_at_each_start(self) -> None:
-        found, every = anchored("cosine", [0.5, 0.5, 0.2], steps=7)
+        found, every = annealed("cosine", [0.5, 0.5, 0.2], steps=7)
         replay = GammaSchedule(optimizer(0.1), found, steps_per_epoch=1)
         assert [rates for (rates,) in replayed(replay, 3)] == pytest.approx(every[::7])
 
     def test_other_batches_have_the_rate_of_their_share(self) -> None:
-        found, every = anchored("linear", [0.5, 0.2], steps=12)
+        found, every = annealed("linear", [0.5, 0.2], steps=12)
         replay = GammaSchedule(optimizer(0.1), found, steps_per_epoch=4)
         assert [rates for (rates,) in replayed(replay, 8)] == pytest.approx(every[::3])
 
     def test_a_rate_of_zero_in_between_loses_no_ratio(self) -> None:
-        found = LRSchedule(rates=(rate(0, 0.2, 0.0, steps=2), rate(1, 0.4, steps=1)), anchor="scheduler")
+        found = LRSchedule(rates=(rate(0, 0.2, 0.0, steps=2), rate(1, 0.4, steps=1)), annealing="scheduler")
         assert replayed(GammaSchedule(optimizer(0.1, 0.3), found), 3)[2] == pytest.approx([0.4, 1.2])
 
     def test_rates_that_are_tensors_stay_tensors(self) -> None:
@@ -184,7 +186,7 @@ class TestGammaSchedule:
         torch.save({"schedule": replay.state_dict(), "optimizer": replay.optimizer.state_dict()}, tmp_path / "at5.ckpt")
         saved = torch.load(tmp_path / "at5.ckpt", weights_only=True)
 
-        other = GammaSchedule(optimizer(0.5, 0.1), LRSchedule(rates=(rate(0, 0.7),), anchor="constant"))
+        other = GammaSchedule(optimizer(0.5, 0.1), LRSchedule(rates=(rate(0, 0.7),), annealing="constant"))
         other.optimizer.load_state_dict(saved["optimizer"])
         other.load_state_dict(saved["schedule"])
         assert other.schedule == STEPPED
@@ -274,7 +276,7 @@ def test_the_schedule_is_the_rates(tmp_path: Path) -> None:
     found = search.schedule()
     assert list(found.rates) == search.rates
     assert copy.deepcopy(search).schedule() == found
-    assert found.anchor == "constant"
+    assert found.annealing == "constant"
     chosen = list(itertools.chain.from_iterable([record.chosen.lr] * 5 for record in search.history))
     assert [found.at(step) for step in range(15)] == chosen
 
@@ -290,12 +292,12 @@ class Rates(Callback):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("anchor", ["cosine", "linear", "constant"])
-def test_the_schedule_is_the_rate_of_each_batch(anchor: str) -> None:
+@pytest.mark.parametrize("annealing", ["cosine", "linear", "constant"])
+def test_the_schedule_is_the_rate_of_each_batch(annealing: str) -> None:
     scenario, rates = SCENARIOS["shuffled"], Rates()
-    search = gamma_search("epochwise", annealing=anchor, sampler="random", first_random=2, first_model=1)
+    search = gamma_search("epochwise", annealing=annealing, sampler="random", first_random=2, first_model=1)
     fit(scenario, scenario.module, rates, search)
     found = search.schedule()
-    assert found.anchor == anchor
+    assert found.annealing == annealing
     assert [rate.steps for rate in found.rates] == [5, 5, 5]
     assert rates.seen == pytest.approx([found.at(step) for step in range(15)], rel=1e-12)

@@ -44,7 +44,7 @@ def test_json_has_no_number_that_is_not_finite(value: float) -> None:
 
 
 @pytest.mark.parametrize("cut", range(1, 30, 4))
-def test_a_torn_last_line_is_dropped_with_a_note(cut: int) -> None:
+def test_a_torn_last_line_is_pruned_with_a_note(cut: int) -> None:
     text = to_lines([{"epoch": 0}, {"epoch": 1, "reason": "the highest score"}])
     with pytest.warns(UserWarning, match=r"line 2 is torn and is dropped: '\{"):
         assert from_lines(text[: -cut - 1]) == [{"epoch": 0}]

@@ -20,10 +20,10 @@ pytestmark = [
 
 CONTRAST = """
 (() => {
-  const probe = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+  const monitor = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
   const rgba = colour => {
-    probe.clearRect(0, 0, 1, 1); probe.fillStyle = colour; probe.fillRect(0, 0, 1, 1);
-    const [r, g, b, a] = probe.getImageData(0, 0, 1, 1).data;
+    monitor.clearRect(0, 0, 1, 1); monitor.fillStyle = colour; monitor.fillRect(0, 0, 1, 1);
+    const [r, g, b, a] = monitor.getImageData(0, 0, 1, 1).data;
     return [r, g, b, a / 255];
   };
   const light = colour => colour.slice(0, 3).map(v => v / 255)

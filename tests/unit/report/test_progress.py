@@ -361,7 +361,7 @@ def test_a_shield_holds_before_and_after_the_search() -> None:
             assert drawn(theirs) == ["loss 0.1"]
             progress.start(0, 2)
             progress.finish()
-            assert drawn(theirs) == ["loss 0.1"]  # the guard validates with the callbacks set aside, after the search
+            assert drawn(theirs) == ["loss 0.1"]  # recovery validates with the callbacks set aside, after the search
         assert "get_renderables" not in vars(theirs)
         bar_is_found = True
     with shielded(trainer(None)), shielded(trainer(object())):

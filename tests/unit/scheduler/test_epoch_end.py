@@ -18,7 +18,7 @@ from lightning_gammabo.records import EpochRate, EpochRecord, TrainedEpoch
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info, why_not
-from lightning_gammabo.scheduler.recorder import Ledger
+from lightning_gammabo.scheduler.recorder import Recorder
 
 RECORD = EpochRecord(epoch=0, results=(), chosen_number=None, reason="")
 RATE = EpochRate(epoch=3, start=0.1, end=0.05, steps=5, peak=0.2)
@@ -38,14 +38,14 @@ class Noted:
     def __init__(self, objective: Objective | None = None) -> None:
         objective = objective or Objective()
         self.keys = MetricKeys(objective, None, None)
-        self.ledger = Ledger(None, None)  # type: ignore[arg-type]
-        self.ledger.history.append(RECORD)
+        self.recorder = Recorder(None, None)  # type: ignore[arg-type]
+        self.recorder.history.append(RECORD)
         rates: Any = SimpleNamespace(by_epoch=[RATE], note_epoch=lambda epoch: None)
-        self.ends = EpochEnds(objective, self.keys, rates, self.ledger)
+        self.ends = EpochEnds(objective, self.keys, rates, self.recorder)
 
     def ended(self, run: Any, plan: RunPlan = ONCE) -> TrainedEpoch:
         self.ends.note(run, plan)
-        return self.ledger.history.trained[-1]
+        return self.recorder.history.trained[-1]
 
 
 def test_loss_accuracy_and_objective_are_those_that_were_logged() -> None:
@@ -60,9 +60,9 @@ def test_loss_accuracy_and_objective_are_those_that_were_logged() -> None:
 def test_before_the_first_search_and_without_a_plan_nothing_is_noted() -> None:
     noted = Noted()
     noted.ends.note(trainer(), None)
-    noted.ledger.history.replace([])
+    noted.recorder.history.replace([])
     noted.ends.note(trainer(), ONCE)
-    assert noted.ledger.history.trained == ()
+    assert noted.recorder.history.trained == ()
 
 
 @pytest.mark.parametrize(

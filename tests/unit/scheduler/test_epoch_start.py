@@ -102,8 +102,8 @@ def test_a_plateau_falls_before_early_stopping_ends_the_run() -> None:
         first.current_epoch = epoch
         first.callback_metrics = {"val_loss": torch.tensor(1.0)}
         asked.look_back(first, searched(), epochs=None, resumed=False)
-    assert rates.guard is not None
-    assert rates.guard.plateau.shape < 1.0
+    assert rates.controller is not None
+    assert rates.controller.plateau.shape < 1.0
 
 
 def test_an_epoch_that_was_not_validated_is_no_evidence() -> None:
@@ -113,8 +113,8 @@ def test_an_epoch_that_was_not_validated_is_no_evidence() -> None:
     for epoch in (1, 3, 5, 7, 9):
         first.current_epoch = epoch
         asked.look_back(first, searched(), epochs=None, resumed=False)
-    assert rates.guard is not None
-    assert rates.guard.plateau.waited == 0
+    assert rates.controller is not None
+    assert rates.controller.plateau.waited == 0
 
 
 def test_the_state_holds_what_was_seen() -> None:

@@ -85,7 +85,7 @@ def test_its_state_is_loaded_as_it_was_taken(tmp_path: Any) -> None:
     assert [(one["kind"], one.get("epoch")) for one in state["history"]] == [("run", None), ("search", 0), ("epoch", 0)]
     other = session_of(searching())
     other.load_state_dict(state)
-    assert other.ledger.history == SearchHistory(search.history[:1], search.history.trained[:1])
+    assert other.recorder.history == SearchHistory(search.history[:1], search.history.trained[:1])
     again = other.state_dict(None)
     assert again["resume"] is None  # only within a fit is there a moment to go on from
     assert [

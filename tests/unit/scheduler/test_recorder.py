@@ -10,10 +10,10 @@ import pytest
 
 from lightning_gammabo import SearchHistory
 from lightning_gammabo.records import EpochRecord, Result, TrainedEpoch, TrialState
-from lightning_gammabo.scheduler.recorder import Ledger
+from lightning_gammabo.scheduler.recorder import Recorder
 
 
-class Voice:
+class Messages:
     def __init__(self) -> None:
         self.warned: list[str] = []
 
@@ -34,8 +34,8 @@ def trainer(*loggers: Logger, zero: bool = True) -> Any:
     return SimpleNamespace(loggers=list(loggers), fit_loop=loop, is_global_zero=zero)
 
 
-def ledger(path: Any = None) -> Ledger:
-    return Ledger(path, Voice())  # type: ignore[arg-type]
+def recorder(path: Any = None) -> Recorder:
+    return Recorder(path, Messages())  # type: ignore[arg-type]
 
 
 def record(epoch: int, *, chosen: int | None = 0, **fields: Any) -> EpochRecord:
@@ -48,14 +48,14 @@ def record(epoch: int, *, chosen: int | None = 0, **fields: Any) -> EpochRecord:
 
 
 def test_an_epoch_has_one_record_the_newest() -> None:
-    book, run = ledger(), trainer()
+    book, run = recorder(), trainer()
     for epoch, reason in ((0, "a"), (1, "b"), (1, "c"), (2, "d")):
         book.add(run, record(epoch, reason=reason))
     assert [(one.epoch, one.reason) for one in book.history] == [(0, "a"), (1, "c"), (2, "d")]
 
 
 def test_the_history_is_one_object_throughout() -> None:
-    book = ledger()
+    book = recorder()
     history = book.history
     book.add(trainer(), record(0))
     assert book.history is history
@@ -64,7 +64,7 @@ def test_the_history_is_one_object_throughout() -> None:
 
 def test_every_logger_is_told() -> None:
     loggers = Logger(), Logger()
-    ledger().add(trainer(*loggers), record(4))
+    recorder().add(trainer(*loggers), record(4))
     summary = {
         "gamma/candidates": 2.0, "gamma/search_seconds": 2.0, "gamma/train_passes": 1.5, "gamma/val_passes": 4.0,
         "gamma/lr": 0.1, "gamma/score": 0.5, "gamma/loss": 0.25, "gamma/accuracy": 0.75, "gamma/kappa": 0.5,
@@ -74,14 +74,14 @@ def test_every_logger_is_told() -> None:
 
 def test_of_another_objective_it_is_called_so() -> None:
     logger = Logger()
-    ledger().add(trainer(logger), record(4, objective="val_f1"))
+    recorder().add(trainer(logger), record(4, objective="val_f1"))
     assert logger.lines[0][0]["gamma/objective"] == 0.5
     assert "gamma/kappa" not in logger.lines[0][0]
 
 
 def test_without_a_winner_there_is_nothing_of_it() -> None:
     logger = Logger()
-    ledger().add(trainer(logger), record(4, chosen=None))
+    recorder().add(trainer(logger), record(4, chosen=None))
     assert set(logger.lines[0][0]) == {
         "gamma/candidates", "gamma/search_seconds", "gamma/train_passes", "gamma/val_passes",
     }  # fmt: skip
@@ -89,14 +89,14 @@ def test_without_a_winner_there_is_nothing_of_it() -> None:
 
 @pytest.mark.parametrize("name", ["history.jsonl", "deep/er/history.jsonl"])
 def test_the_file_is_whole_after_every_record(name: str, tmp_path: Path) -> None:
-    book = ledger(tmp_path / name)
+    book = recorder(tmp_path / name)
     for epoch in range(3):
         book.add(trainer(), record(epoch))
         assert SearchHistory.load(tmp_path / name) == book.history
 
 
 def test_other_ranks_write_no_file(tmp_path: Path) -> None:
-    book = ledger(tmp_path / "history.jsonl")
+    book = recorder(tmp_path / "history.jsonl")
     book.add(trainer(zero=False), record(0))
     assert list(tmp_path.iterdir()) == []
     assert len(book.history) == 1
@@ -104,17 +104,17 @@ def test_other_ranks_write_no_file(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written_ends_no_training(tmp_path: Path) -> None:
     (tmp_path / "full").write_text("a file where a folder is wanted")
-    voice = Voice()
-    book = Ledger(str(tmp_path / "full" / "history.jsonl"), voice)  # type: ignore[arg-type]
+    messages = Messages()
+    book = Recorder(str(tmp_path / "full" / "history.jsonl"), messages)  # type: ignore[arg-type]
     book.add(trainer(), record(0))
     assert len(book.history) == 1
-    assert len(voice.warned) == 1
-    assert voice.warned[0].startswith(f"history_file='{tmp_path / 'full' / 'history.jsonl'}' could not be written (")
-    assert voice.warned[0].endswith("); training goes on")
+    assert len(messages.warned) == 1
+    assert messages.warned[0].startswith(f"history_file='{tmp_path / 'full' / 'history.jsonl'}' could not be written (")
+    assert messages.warned[0].endswith("); training goes on")
 
 
 def test_what_epochs_end_with_is_in_the_file(tmp_path: Path) -> None:
-    book = ledger(tmp_path / "history.jsonl")
+    book = recorder(tmp_path / "history.jsonl")
     book.add(trainer(), record(0))
     book.note_epoch(trainer(), TrainedEpoch(epoch=0, loss=0.5, metrics={"val_loss": 0.5}))
     book.note_epoch(trainer(), TrainedEpoch(epoch=1, not_searched="the policy searches once"))

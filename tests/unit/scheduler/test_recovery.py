@@ -125,11 +125,11 @@ def record(*results: tuple[float, TrialState], annealing: float = 1.0, chosen: i
 
 
 def test_where_all_diverged_the_range_goes_down_and_the_last_good_rate_is_taken() -> None:
-    fit, rates, voice = made()
+    fit, rates, messages = made()
     fit.last_good = 0.05
     assert fit.without_winner(record((0.4, DIVERGED), (0.2, DIVERGED), (0.01, FAILED))) == 0.05
     assert rates.max_peak == pytest.approx(0.02)
-    assert voice.warned == [
+    assert messages.warned == [
         "in epoch 5 because; it is trained at 5.00e-02 from the state at its start, and rates above 2.00e-02 are not "
         "proposed any more"
     ]
@@ -143,19 +143,19 @@ def test_where_none_was_good_below_them_a_tenth_is_taken(good: float | None) -> 
 
 
 def test_where_the_present_one_failed_by_no_rates_fault_its_rate_stays() -> None:
-    fit, rates, voice = made()
+    fit, rates, messages = made()
     assert fit.without_winner(record((0.4, FAILED), (0.2, DIVERGED))) == 0.4
     assert rates.max_peak == math.inf
-    assert voice.warned == ["in epoch 5 because; it is trained at the present rate 4.00e-01. The first one: why"]
+    assert messages.warned == ["in epoch 5 because; it is trained at the present rate 4.00e-01. The first one: why"]
 
 
 def test_an_epoch_that_was_rolled_back_lowers_the_range() -> None:
-    fit, rates, voice = made()
+    fit, rates, messages = made()
     told = fit.after_rollback(record((0.4, COMPLETE), annealing=0.5, chosen=0), 0.1)
     assert told.reason == "because; the epoch then diverged and was trained again at 1.00e-01"
     assert told.train_passes == 3.0
     assert rates.max_peak == pytest.approx(0.2)  # half of the peak that diverged
-    assert voice.warned == [
+    assert messages.warned == [
         "epoch 5 diverged at 4.00e-01; it was put back to its start and trained at 1.00e-01. Loggers and batch hooks "
         "have seen both"
     ]

@@ -30,50 +30,50 @@ def taken(run: Any, epochs: int | None = 4, **arguments: Any) -> tuple[RunRates,
 
 
 @pytest.mark.parametrize(
-    ("arguments", "scheduled", "epochs", "mode", "anchor"),
+    ("arguments", "scheduled", "epochs", "mode", "annealing"),
     [
-        ({}, False, 4, "anchor", "linear"),
-        ({}, False, None, "anchor", "plateau"),
+        ({}, False, 4, "anneal", "linear"),
+        ({}, False, None, "anneal", "plateau"),
         ({}, True, 4, "scale", "scheduler"),
         ({}, True, None, "scale", "scheduler"),
-        ({"annealing": "cosine"}, True, 4, "anchor", "cosine"),
-        ({"annealing": "linear"}, False, 4, "anchor", "linear"),
-        ({"annealing": "linear"}, False, None, "anchor", "plateau"),
-        ({"annealing": "constant"}, False, 4, "aside", "constant"),
-        ({"annealing": "constant"}, True, None, "aside", "constant"),
-        ({"annealing": "plateau"}, True, 4, "anchor", "plateau"),
-        ({"annealing": "plateau"}, False, None, "anchor", "plateau"),
+        ({"annealing": "cosine"}, True, 4, "anneal", "cosine"),
+        ({"annealing": "linear"}, False, 4, "anneal", "linear"),
+        ({"annealing": "linear"}, False, None, "anneal", "plateau"),
+        ({"annealing": "constant"}, False, 4, "ignore", "constant"),
+        ({"annealing": "constant"}, True, None, "ignore", "constant"),
+        ({"annealing": "plateau"}, True, 4, "anneal", "plateau"),
+        ({"annealing": "plateau"}, False, None, "anneal", "plateau"),
         ({"annealing": "scheduler"}, True, 4, "scale", "scheduler"),
-        ({"lr_schedulers": "override"}, True, 4, "anchor", "linear"),
-        ({"lr_schedulers": "override"}, True, None, "anchor", "plateau"),
+        ({"lr_schedulers": "override"}, True, 4, "anneal", "linear"),
+        ({"lr_schedulers": "override"}, True, None, "anneal", "plateau"),
         ({"lr_schedulers": "scale"}, True, 4, "scale", "scheduler"),
-        ({"lr_schedulers": "error"}, False, 4, "anchor", "linear"),
+        ({"lr_schedulers": "error"}, False, 4, "anneal", "linear"),
         ({"annealing": "configured"}, True, 4, "scale", "scheduler"),
-        ({"annealing": "configured"}, False, None, "aside", "constant"),
+        ({"annealing": "configured"}, False, None, "ignore", "constant"),
         ({"annealing": "constant", "lr_schedulers": "scale"}, True, 4, "scale", "scheduler"),
     ],
 )
 def test_what_the_rates_follow(
-    arguments: dict[str, Any], scheduled: bool, epochs: int | None, mode: str, anchor: str
+    arguments: dict[str, Any], scheduled: bool, epochs: int | None, mode: str, annealing: str
 ) -> None:
     optimizer = sgd(0.1)
     scheduler = schedulers.ExponentialLR(optimizer, 0.5) if scheduled else None
-    fit, voice = taken(trainer(optimizer, scheduler), epochs=epochs, **arguments)
-    assert fit.guard is not None
-    assert (fit.guard.mode, fit.annealing) == (mode, anchor)
+    fit, messages = taken(trainer(optimizer, scheduler), epochs=epochs, **arguments)
+    assert fit.controller is not None
+    assert (fit.controller.mode, fit.annealing) == (mode, annealing)
     assert fit.taken_over
     aside = scheduled and mode != "scale"
-    assert [("ExponentialLR set aside from epoch 0 on" in said) for said in voice.warned] == [True] * aside
-    not_known = epochs is None and mode == "anchor" and arguments.get("annealing") != "plateau"
+    assert [("ExponentialLR set aside from epoch 0 on" in said) for said in messages.warned] == [True] * aside
+    not_known = epochs is None and mode == "anneal" and arguments.get("annealing") != "plateau"
     scaled = ["ExponentialLR keeps its shape from epoch 0 on; the search scales it"] * (scheduled and not aside)
-    assert voice.informed[: len(scaled)] == scaled
-    unknown = ["the length of the run is not known" in said for said in voice.informed[len(scaled) :]]
+    assert messages.informed[: len(scaled)] == scaled
+    unknown = ["the length of the run is not known" in said for said in messages.informed[len(scaled) :]]
     assert unknown == [True] * not_known
 
 
-def test_an_anchor_without_an_end_is_named() -> None:
-    _, voice = taken(trainer(max_epochs=-1), epochs=None, annealing="linear")
-    assert voice.informed == [
+def test_an_annealing_without_an_end_is_named() -> None:
+    _, messages = taken(trainer(max_epochs=-1), epochs=None, annealing="linear")
+    assert messages.informed == [
         "the length of the run is not known, so annealing='linear' has no end to lead to: the rate is lowered where "
         "the loss stalls"
     ]
@@ -87,22 +87,22 @@ def test_before_the_first_search_nothing_is_written() -> None:
     assert rates_of(optimizer) == [0.1]
     assert not fit.taken_over
     assert type(warm_up) is schedulers.LambdaLR
-    assert fit.state_dict()["guard"] is None
+    assert fit.state_dict()["controller"] is None
     fit.take_over(trainer(optimizer, warm_up), epochs=4)
     assert rates_of(optimizer) == [0.2]
     fit.release()
     fit.release()
     assert type(warm_up) is schedulers.LambdaLR
-    assert fit.guard is None
+    assert fit.controller is None
     assert fit.annealing_value == 1.0
 
 
-def test_an_anchor_begins_at_the_first_search() -> None:
+def test_an_annealing_begins_at_the_first_search() -> None:
     optimizer = sgd(0.2)
     fit, _ = taken(trainer(optimizer, current_epoch=2), annealing="linear")
     assert rates_of(optimizer) == [0.2]
-    assert fit.guard is not None
-    fit.guard.follow(0.75)
+    assert fit.controller is not None
+    fit.controller.follow(0.75)
     assert rates_of(optimizer) == [0.1]
 
 
@@ -110,11 +110,11 @@ def test_an_anchor_begins_at_the_first_search() -> None:
 
 
 def train(fit: RunRates, run: Any, epoch: int) -> None:
-    assert fit.guard is not None
+    assert fit.controller is not None
     run.current_epoch = epoch
     for batch in range(run.num_training_batches):
-        fit.guard.on_train_batch_start(run, None, None, batch)
-        fit.guard.on_train_batch_end(run, None, None, None, batch)
+        fit.controller.on_train_batch_start(run, None, None, batch)
+        fit.controller.on_train_batch_end(run, None, None, None, batch)
     fit.note_epoch(epoch)
 
 
@@ -122,8 +122,8 @@ def test_every_epoch_is_noted() -> None:
     run = trainer(max_epochs=2)
     fit, _ = taken(run, epochs=2, annealing="linear")
     train(fit, run, 0)
-    assert fit.guard is not None
-    fit.guard.rescale(2.0)
+    assert fit.controller is not None
+    fit.controller.rescale(2.0)
     train(fit, run, 1)
     assert [(rate.epoch, rate.steps) for rate in fit.by_epoch] == [(0, 10), (1, 10)]
     assert [rate.start for rate in fit.by_epoch] == pytest.approx([0.1, 0.1])
@@ -176,23 +176,23 @@ def test_what_remains_of_the_schedule_is_halved_and_the_next_epoch_says_so(
 def test_a_resumed_fit_has_the_rates_of_the_stopped_one() -> None:
     run = trainer(sgd(0.1, 0.4))
     fit, _ = taken(run, annealing="linear")
-    assert fit.guard is not None
-    fit.guard.rescale(1.5)
+    assert fit.controller is not None
+    fit.controller.rescale(1.5)
     train(fit, run, 0)
     state = fit.state_dict()
 
-    resumed, voice = rates(annealing="linear")
+    resumed, messages = rates(annealing="linear")
     resumed.load_state_dict(state)
     assert resumed.by_epoch == fit.by_epoch
     again = trainer(sgd(*rates_of(run.optimizers[0])), current_epoch=1)
     resumed.watch(again, epochs=4)
     run.current_epoch = 1
     assert resumed.taken_over
-    assert resumed.guard is not None
+    assert resumed.controller is not None
     assert rates_of(*again.optimizers) == rates_of(*run.optimizers)
-    assert resumed.guard.state_dict() == fit.guard.state_dict()
-    assert resumed.state_dict()["guard"] == fit.state_dict()["guard"]
-    assert voice.informed == []
+    assert resumed.controller.state_dict() == fit.controller.state_dict()
+    assert resumed.state_dict()["controller"] == fit.state_dict()["controller"]
+    assert messages.informed == []
 
 
 def test_a_state_before_the_first_search_is_one_too() -> None:
@@ -205,7 +205,7 @@ def test_a_state_before_the_first_search_is_one_too() -> None:
     assert resumed.state_dict() == {
         "by_epoch": [],
         "returned_to": None,
-        "guard": None,
+        "controller": None,
     }
 
 

@@ -14,7 +14,7 @@ from lightning_gammabo.bayesopt import LearningRateSpace, Search, make_search
 from lightning_gammabo.determinant.determinant import Determinant
 from lightning_gammabo.determinant.kappa import Kappa, kappa
 from lightning_gammabo.determinant.metrics import MetricKeys
-from lightning_gammabo.determinant.objective import CustomObjective, Measured, NotLogged, Objective
+from lightning_gammabo.determinant.objective import CustomObjective, NotLogged, Objective, ValidationMetrics
 from lightning_gammabo.determinant.smoothing import smoothed_argmax
 from lightning_gammabo.records import EpochRecord, Outcome, Result, TrialState
 from lightning_gammabo.scheduler.search import HyperparameterScheduler
@@ -194,7 +194,7 @@ def test_the_last_candidate_is_the_centre_of_those_before_and_wins() -> None:
     record = search(runner, listed(1e-4, 1e-3, 0.3, 0.2), n_trials=5, settles=True)
     *others, last = record.results
     assert [result.lr for result in others] == [0.01, 1e-4, 1e-3, 0.3]
-    assert (last.lr, last.origin) == (smoothed_argmax(others), "centre")
+    assert (last.lr, last.origin) == (smoothed_argmax(others), "smoothed")
     assert record.chosen is last
     assert runner.kept[-1] == last.lr
     assert record.reason == "the centre of the rates that scored well"
@@ -337,7 +337,7 @@ def test_a_winner_that_is_not_held_any_more_is_trained_again() -> None:
     assert record.train_passes == 3.0 + 1.0
 
 
-# ---- what pairs candidates, and what a dropped one is taken for
+# ---- what pairs candidates, and what a pruned one is taken for
 
 
 def batches_of(**columns: list[float]) -> dict[str, list[tuple[float, float]]]:
@@ -373,8 +373,8 @@ def test_parts_of_a_logged_metric() -> None:
 
 
 def dropping(behind: float | None, leader: Outcome) -> Train:
-    dropped = Outcome(state=TrialState.PRUNED, passes=0.25, val_passes=0.0, message="behind", behind=behind)
-    return lambda lr: dropped if lr == 0.5 else leader
+    pruned = Outcome(state=TrialState.PRUNED, passes=0.25, val_passes=0.0, message="behind", behind=behind)
+    return lambda lr: pruned if lr == 0.5 else leader
 
 
 @pytest.mark.parametrize(
@@ -391,13 +391,13 @@ def dropping(behind: float | None, leader: Outcome) -> Train:
         ("loss", complete(-2.0), 2.0 - 0.5 * 2.0),
     ],
 )
-def test_a_dropped_candidate_is_told_as_far_behind_as_it_was(objective: str, leader: Outcome, estimate: float) -> None:
+def test_a_pruned_candidate_is_told_as_far_behind_as_it_was(objective: str, leader: Outcome, estimate: float) -> None:
     proposals = listed(0.5)
     record = search(Runner(dropping(1.5, leader)), proposals, n_trials=2, objective=Objective(objective))
-    dropped = record.results[1]
-    assert (dropped.state, dropped.score, dropped.message) == (TrialState.PRUNED, None, "behind")
-    assert dropped.estimate == pytest.approx(estimate)
-    assert proposals.told[1].score == dropped.estimate  # type: ignore[attr-defined]
+    pruned = record.results[1]
+    assert (pruned.state, pruned.score, pruned.message) == (TrialState.PRUNED, None, "behind")
+    assert pruned.estimate == pytest.approx(estimate)
+    assert proposals.told[1].score == pruned.estimate  # type: ignore[attr-defined]
     assert record.chosen_number == 0
     assert record.train_passes == 1.0 + 0.25
 
@@ -405,11 +405,11 @@ def test_a_dropped_candidate_is_told_as_far_behind_as_it_was(objective: str, lea
 class ByMetric(CustomObjective):
     """Reads a metric that an estimate cannot have."""
 
-    def score(self, measured: Measured) -> float:
+    def score(self, measured: ValidationMetrics) -> float:
         return measured.metrics["val_f1"]
 
 
-def test_a_dropped_candidate_is_estimated_where_an_objective_reads_other_metrics() -> None:
+def test_a_pruned_candidate_is_estimated_where_an_objective_reads_other_metrics() -> None:
     leader = Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 2.0, "val_f1": 0.8})
     record = search(Runner(dropping(1.5, leader)), listed(0.5), n_trials=2, objective=Objective(ByMetric()))
     assert record.results[1].estimate == pytest.approx(0.8 - 0.5 * 0.8)

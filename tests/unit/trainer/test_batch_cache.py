@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_gammabo.trainer.batch_cache import TAPE_LIMIT, BatchTape, TapeShelf
+from lightning_gammabo.trainer.batch_cache import TAPE_LIMIT, BatchCache, BatchCaches
 from lightning_gammabo.trainer.snapshot.rng import RngState
 
 
@@ -62,8 +62,8 @@ def tensors(n: int = 4) -> list[torch.Tensor]:
     return [torch.full((2,), float(k)) for k in range(n)]
 
 
-def tape(fetcher: Fetcher, *, started: bool = False, limit: int = TAPE_LIMIT) -> BatchTape:
-    return BatchTape(fetcher, "a stream goes on where it stopped", started=started, limit=limit)
+def cache(fetcher: Fetcher, *, started: bool = False, limit: int = TAPE_LIMIT) -> BatchCache:
+    return BatchCache(fetcher, "a stream goes on where it stopped", started=started, limit=limit)
 
 
 def epoch(source: Any, upto: int | None = None) -> list[Any]:
@@ -83,7 +83,7 @@ def test_the_first_epoch_is_the_plain_one_and_all_others_are_like_it(sized: bool
         plain = epoch(Fetcher(tensors(), sized=sized))
         after = torch.rand(())
     fetcher = Fetcher(tensors(), sized=sized)
-    kept = tape(fetcher)
+    kept = cache(fetcher)
     assert epoch(kept) == plain
     assert torch.equal(torch.rand(()), after)
     for _ in range(2):
@@ -100,7 +100,7 @@ def test_an_epoch_that_was_cut_short_is_taken_up_again() -> None:
     with RngState.kept():
         plain = epoch(Fetcher(tensors()))
     fetcher = Fetcher(tensors())
-    kept = tape(fetcher)
+    kept = cache(fetcher)
     assert epoch(kept, upto=2) == plain[:2]
     assert fetcher.given == 2
     assert epoch(kept) == plain
@@ -114,14 +114,14 @@ def test_an_iterator_that_lightning_made_before_is_not_made_again() -> None:
         plain = epoch(Fetcher(tensors()))
     fetcher = Fetcher(tensors())
     iter(fetcher)
-    kept = tape(fetcher, started=True)
+    kept = cache(fetcher, started=True)
     assert [epoch(kept), epoch(kept)] == [plain, plain]
     assert fetcher.iterations == 1
 
 
 def test_a_step_that_writes_into_its_batch_writes_into_its_own() -> None:
     source = tensors(2)
-    kept = tape(Fetcher(source))
+    kept = cache(Fetcher(source))
     for _ in range(2):
         for number, batch in enumerate(kept):
             assert batch.tolist() == [number, number]
@@ -132,7 +132,7 @@ def test_a_step_that_writes_into_its_batch_writes_into_its_own() -> None:
 
 def test_parts_of_a_batch_that_are_one_object_stay_one() -> None:
     shared = torch.ones(1)
-    kept = tape(Fetcher([{"a": shared, "b": [shared]}]))
+    kept = cache(Fetcher([{"a": shared, "b": [shared]}]))
     for _ in range(2):
         batch = next(iter(kept))
         assert batch["a"] is batch["b"][0]
@@ -141,11 +141,11 @@ def test_parts_of_a_batch_that_are_one_object_stay_one() -> None:
 
 def test_other_attributes_are_the_fetchers() -> None:
     fetcher = Fetcher(tensors())
-    kept = tape(fetcher)
+    kept = cache(fetcher)
     kept.length = 7
     kept.note = "x"
     assert (fetcher.length, fetcher.note, kept.length) == (7, "x", 7)  # type: ignore[attr-defined]
-    kept.fetched += 2  # Lightning counts on after a resume; that is the tape's own
+    kept.fetched += 2  # Lightning counts on after a resume; that is the cache's own
     kept.done = True
     assert (fetcher.fetched, fetcher.done) == (0, False)
     with pytest.raises(AttributeError, match="nothing_of_the_kind"):
@@ -153,7 +153,7 @@ def test_other_attributes_are_the_fetchers() -> None:
 
 
 def test_an_empty_stream_ends_at_once() -> None:
-    kept = tape(Fetcher([]))
+    kept = cache(Fetcher([]))
     assert [epoch(kept), epoch(kept)] == [[], []]
 
 
@@ -195,12 +195,12 @@ FORMS = {
 def test_every_form_of_batch_counts(form: str) -> None:
     big = FORMS[form](torch.ones(1 << 18))  # 1 MiB
     with pytest.raises(RuntimeError, match="one epoch is larger than 2 MiB"):
-        list(tape(Fetcher([big] * 3), limit=(2 << 20) + 200))
+        list(cache(Fetcher([big] * 3), limit=(2 << 20) + 200))
 
 
 def test_what_fits_is_kept() -> None:
     big = torch.ones(1 << 18)
-    kept = tape(Fetcher([big] * 2), limit=2 << 20)
+    kept = cache(Fetcher([big] * 2), limit=2 << 20)
     assert len(list(kept)) == len(list(kept)) == 2
 
 
@@ -210,7 +210,7 @@ def test_the_error_names_reason_and_remedies() -> None:
         r"one epoch is larger than 1 MiB\. Make the loader repeatable .*limit_train_batches.*n_initial=1"
     )
     with pytest.raises(RuntimeError, match=message):
-        list(tape(Fetcher([torch.ones(1 << 19)]), limit=1 << 20))
+        list(cache(Fetcher([torch.ones(1 << 19)]), limit=1 << 20))
 
 
 def test_a_stream_that_writes_over_its_own_memory_is_kept_batch_by_batch() -> None:
@@ -224,14 +224,14 @@ def test_a_stream_that_writes_over_its_own_memory_is_kept_batch_by_batch() -> No
     source = stream()
     fetcher.batches = [None] * 3
     fetcher.__class__ = type("Live", (Fetcher,), {"__next__": lambda self: next(source)})
-    kept = tape(fetcher)
+    kept = cache(fetcher)
     assert [batch.tolist() for batch in kept] == [[0.0] * 2, [1.0] * 2, [2.0] * 2]
     assert [batch.tolist() for batch in kept] == [[0.0] * 2, [1.0] * 2, [2.0] * 2]
 
 
 def test_a_stream_without_a_reason_goes_on_unkept_over_the_limit() -> None:
     fetcher = Fetcher(tensors(4))
-    taped = BatchTape(fetcher, None, started=False, limit=20)  # two batches of eight bytes
+    taped = BatchCache(fetcher, None, started=False, limit=20)  # two batches of eight bytes
     first = [float(batch[0]) for batch in taped]
     again = [float(batch[0]) for batch in taped]
     assert first == again == [0.0, 1.0, 2.0, 3.0]
@@ -239,19 +239,19 @@ def test_a_stream_without_a_reason_goes_on_unkept_over_the_limit() -> None:
     assert fetcher.given == 8
 
 
-def test_each_validation_of_an_epoch_has_a_tape_of_its_own() -> None:
-    shelf = TapeShelf()
+def test_each_validation_of_an_epoch_has_a_cache_of_its_own() -> None:
+    caches = BatchCaches()
     streams = [Fetcher(tensors(2)), Fetcher([torch.full((1,), 9.0)])]
     for _ in range(3):  # the epoch's beginnings
-        shelf.rewind()
-        seen = [[float(batch[0]) for batch in shelf.tape_for(stream)] for stream in streams]
+        caches.rewind()
+        seen = [[float(batch[0]) for batch in caches.tape_for(stream)] for stream in streams]
         assert seen == [[0.0, 1.0], [9.0]]
     assert [stream.iterations for stream in streams] == [1, 1]
 
 
 def test_a_checkpoint_in_mid_epoch_has_the_loader_s_state_of_that_batch() -> None:
     fetcher = Fetcher(tensors(4))
-    kept = tape(fetcher)
+    kept = cache(fetcher)
     assert len(epoch(kept)) == 4  # a candidate read them all
     told = []
     with kept.loaders_of_the_step():

@@ -12,13 +12,13 @@ import torch
 from lightning.pytorch import Callback
 from torch.utils.data import DataLoader
 
-from lightning_gammabo.learning_rate.controller import RateGuard
+from lightning_gammabo.learning_rate.controller import LRController
 from lightning_gammabo.learning_rate.miniature import Miniature, cooling_factors
 from lightning_gammabo.records import TrialState
 from lightning_gammabo.trainer.candidate_plan import CandidatePlan
 from lightning_gammabo.trainer.epoch_loop import arm
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
-from lightning_gammabo.trainer.isolation import Aside
+from lightning_gammabo.trainer.isolation import Isolation
 from tests.helpers.trainers import trainer_of
 from tests.integration.identity.scenarios import TRAIN, VAL, Net, Stream
 
@@ -33,13 +33,13 @@ SEEN: list[Any] = []
 
 
 class Counts(Net):
-    """Writes down, of each batch that is trained, the rate and the height of the guard."""
+    """Writes down, of each batch that is trained, the rate and the peak_factor of the controller."""
 
-    guard: RateGuard | None = None
+    controller: LRController | None = None
 
     def training_step(self, batch: Any, batch_idx: int) -> Any:
         TRAINED.append(self.trainer.optimizers[0].param_groups[0]["lr"])
-        HEIGHTS.append(self.guard.height if self.guard is not None else math.nan)
+        HEIGHTS.append(self.controller.peak_factor if self.controller is not None else math.nan)
         return super().training_step(batch, batch_idx)
 
 
@@ -52,14 +52,14 @@ class Acts(Callback):
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         if trainer.current_epoch != 1:
             return
-        guard = RateGuard([], trainer.optimizers, mode="anchor") if self.guarded else None
-        Counts.guard = guard
-        if guard is not None:
-            guard.follow(0.0)
+        controller = LRController([], trainer.optimizers, mode="anneal") if self.guarded else None
+        Counts.controller = controller
+        if controller is not None:
+            controller.follow(0.0)
 
         def search(fetcher: Any, run: Any) -> None:
             options = {"replay": False, **self.options}
-            with EpochRunner(trainer, pl_module, fetcher, run, mark=None, guard=guard, **options) as runner:
+            with EpochRunner(trainer, pl_module, fetcher, run, mark=None, controller=controller, **options) as runner:
                 TRAINED.clear()
                 HEIGHTS.clear()
                 self.act(runner)
@@ -107,13 +107,13 @@ def test_an_epoch_without_batches_is_no_pass() -> None:
     trainer: Any = SimpleNamespace(
         callbacks=[], loggers=[], num_training_batches=0, world_size=1, global_step=3, global_rank=0, strategy=None
     )
-    aside = Aside(trainer, None, SimpleNamespace(share=0.0))  # type: ignore[arg-type]
+    aside = Isolation(trainer, None, SimpleNamespace(share=0.0))  # type: ignore[arg-type]
     aside._steps_at_start = 3
-    probe: Any = SimpleNamespace(batches=0, cooled=0, quarters=(), train_loss=None, val_loss=None, val_batches={})
-    assert aside.outcome(TrialState.COMPLETE, probe).passes == 0.0
+    monitor: Any = SimpleNamespace(batches=0, cooled=0, quarters=(), train_loss=None, val_loss=None, val_batches={})
+    assert aside.outcome(TrialState.COMPLETE, monitor).passes == 0.0
 
 
-def test_one_that_is_hopelessly_behind_is_dropped() -> None:
+def test_one_that_is_hopelessly_behind_is_pruned() -> None:
     def act(runner: EpochRunner) -> None:
         assert runner.train(0.05).state is TrialState.COMPLETE
         runner.keep()
@@ -123,7 +123,7 @@ def test_one_that_is_hopelessly_behind_is_dropped() -> None:
         assert outcome.behind > 1.0
         assert outcome.passes == 3 / BATCHES
 
-    within_a_fit(act, drop_at=0.5)
+    within_a_fit(act, prune_at=0.5)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_one_that_runs_out_of_memory_fails(error: Exception) -> None:
     within_a_fit(act, Large)
 
 
-def test_candidates_move_the_guards_height_and_nothing_else() -> None:
+def test_candidates_move_the_controllers_peak_and_nothing_else() -> None:
     def act(runner: EpochRunner) -> None:
         assert runner.rates.reference == 0.05
         runner.train(0.2)
@@ -160,13 +160,13 @@ def test_candidates_move_the_guards_height_and_nothing_else() -> None:
     within_a_fit(act, guarded=True)
 
 
-def test_rates_follow_the_guard_while_a_candidate_trains() -> None:
-    """An anchor that falls does so within a candidate's batches."""
+def test_rates_follow_the_controller_while_a_candidate_trains() -> None:
+    """An annealing that falls does so within a candidate's batches."""
 
     def act(runner: EpochRunner) -> None:
-        guard = Counts.guard
-        assert guard is not None
-        guard.anchor = "cosine"
+        controller = Counts.controller
+        assert controller is not None
+        controller.annealing = "cosine"
         runner.train(0.05)
         assert TRAINED[0] == 0.05
         assert sorted(set(TRAINED), reverse=True) == TRAINED

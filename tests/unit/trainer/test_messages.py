@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.live import Live
 from tqdm import tqdm
 
-from lightning_gammabo.trainer.messages import Voice, beside_bars, inform, warn
+from lightning_gammabo.trainer.messages import Messages, bars_cleared, inform, warn
 
 
 def said(warned: pytest.WarningsRecorder) -> list[str]:
@@ -24,19 +24,19 @@ def said(warned: pytest.WarningsRecorder) -> list[str]:
 
 def test_each_message_is_said_once(caplog: pytest.LogCaptureFixture, recwarn: pytest.WarningsRecorder) -> None:
     caplog.set_level("INFO")
-    voice = Voice()
+    messages = Messages()
     for _ in range(3):
-        voice.inform("that is how it is")
-        voice.warn("look at this")
-        voice.warn("look at that")
+        messages.inform("that is how it is")
+        messages.warn("look at this")
+        messages.warn("look at that")
     assert said(recwarn) == ["GammaLRSearch: look at this", "GammaLRSearch: look at that"]
     assert caplog.text.count("GammaLRSearch: that is how it is") == 1
 
 
 def test_another_fit_says_it_again() -> None:
-    for voice in (Voice(), Voice()):
+    for messages in (Messages(), Messages()):
         with pytest.warns(UserWarning, match="GammaLRSearch: look"):
-            voice.warn("look")
+            messages.warn("look")
 
 
 def test_what_is_no_warning_goes_to_standard_output(
@@ -119,7 +119,7 @@ def test_words_stand_above_tqdms_bar(logger: logging.Logger, capsys: pytest.Capt
     logger.handlers[0].stream = sys.stdout  # one stream, so that what was written can be read in order
     with tqdm(total=4, file=sys.stdout, ncols=30, mininterval=0, leave=True, bar_format="bar {n}") as bar:
         bar.update(2)
-        with beside_bars():
+        with bars_cleared():
             logger.info("the words")
         bar.update(1)
     assert screen(capsys.readouterr().out) == ["the words", "bar 3"]
@@ -131,7 +131,7 @@ def test_words_stand_above_richs_display(logger: logging.Logger, monkeypatch: py
     logger.handlers[0].stream = stream
     console = Console(file=stream, force_terminal=True, width=40, color_system=None)
     with Live("the display", console=console, auto_refresh=False) as live:
-        with beside_bars():
+        with bars_cleared():
             logger.info("the words")
         live.update("the last display", refresh=True)
         assert logger.handlers[0].stream is stream  # as it was
@@ -140,6 +140,6 @@ def test_words_stand_above_richs_display(logger: logging.Logger, monkeypatch: py
 
 def test_without_bars_nothing_is_changed(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     logger.handlers[0].stream = sys.stderr
-    with beside_bars():
+    with bars_cleared():
         logger.info("the words")
     assert capsys.readouterr().err == "the words\n"

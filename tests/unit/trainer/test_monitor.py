@@ -10,21 +10,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_gammabo.trainer.monitor import HOPELESS, Diverged, Dropped, Probe
+from lightning_gammabo.trainer.monitor import HOPELESS, CandidateMonitor, Diverged, Pruned
 
 NAN, INF = math.nan, math.inf
 
 
-def probe(*, distributed: bool = False, synchronises: bool = False, agree: Any = bool, **options: Any) -> Probe:
-    return Probe(agree, distributed=distributed, synchronises=synchronises, **options)
+def monitor(
+    *, distributed: bool = False, synchronises: bool = False, agree: Any = bool, **options: Any
+) -> CandidateMonitor:
+    return CandidateMonitor(agree, distributed=distributed, synchronises=synchronises, **options)
 
 
-def step(watching: Probe, outputs: Any) -> None:
+def step(watching: CandidateMonitor, outputs: Any) -> None:
     watching.on_train_batch_end(None, None, outputs, None, watching.batches)
 
 
 def test_the_training_loss_is_that_of_the_last_quarter() -> None:
-    watching = probe()
+    watching = monitor()
     assert watching.train_loss is None
     for loss in range(1, 11):  # 10 steps: the last two
         step(watching, {"loss": torch.tensor(float(loss))})
@@ -34,7 +36,7 @@ def test_the_training_loss_is_that_of_the_last_quarter() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_of_few_steps_the_last_one_counts(steps: int) -> None:
-    watching = probe()
+    watching = monitor()
     for loss in range(steps):
         step(watching, torch.tensor(float(loss)))
     assert watching.train_loss == steps - 1
@@ -42,14 +44,14 @@ def test_of_few_steps_the_last_one_counts(steps: int) -> None:
 
 @pytest.mark.parametrize("outputs", [None, {}, {"loss": None}, "text", {"loss": torch.zeros(3)}, torch.zeros(2), 0.5])
 def test_a_step_without_a_loss_is_counted_and_nothing_else(outputs: Any) -> None:
-    watching = probe()
+    watching = monitor()
     step(watching, outputs)
     watching.on_validation_batch_end(None, None, outputs, None, 0)
     assert (watching.batches, watching.train_loss, watching.val_loss) == (1, None, None)
 
 
 def test_the_graph_of_a_loss_is_not_held() -> None:
-    watching = probe()
+    watching = monitor()
     loss = torch.nn.Parameter(torch.tensor(2.0)) * 3.0
     step(watching, {"loss": loss})
     assert watching.train_loss == 6.0
@@ -57,7 +59,7 @@ def test_the_graph_of_a_loss_is_not_held() -> None:
 
 
 def test_the_validation_loss_is_the_mean_over_batches() -> None:
-    watching = probe()
+    watching = monitor()
     for loss in (1.0, 2.0, 6.0):
         watching.on_validation_batch_end(None, None, {"loss": torch.tensor([loss])}, None, 0, 0)
     assert watching.val_loss == 3.0
@@ -65,7 +67,7 @@ def test_the_validation_loss_is_the_mean_over_batches() -> None:
 
 @pytest.mark.parametrize("loss", [NAN, INF, -INF])
 def test_a_loss_that_is_not_finite_ends_the_candidate_at_once(loss: float) -> None:
-    watching = probe()
+    watching = monitor()
     step(watching, torch.tensor(1e38))
     step(watching, None)
     with pytest.raises(Diverged, match="training loss not finite at step 3"):
@@ -73,7 +75,7 @@ def test_a_loss_that_is_not_finite_ends_the_candidate_at_once(loss: float) -> No
 
 
 def test_where_a_look_waits_for_a_device_it_is_taken_every_eighth_step() -> None:
-    watching = probe(synchronises=True)
+    watching = monitor(synchronises=True)
     for number in range(7):
         step(watching, torch.tensor(NAN if number == 2 else 1.0))
     with pytest.raises(Diverged, match="at step 8"):
@@ -81,9 +83,9 @@ def test_where_a_look_waits_for_a_device_it_is_taken_every_eighth_step() -> None
 
 
 def test_losses_are_looked_at_once() -> None:
-    watching = probe(synchronises=True)
+    watching = monitor(synchronises=True)
     looks: list[int] = []
-    watching.check = lambda: looks.append(watching.batches) or Probe.check(watching)  # type: ignore[method-assign, func-returns-value]
+    watching.check = lambda: looks.append(watching.batches) or CandidateMonitor.check(watching)  # type: ignore[method-assign, func-returns-value]
     for _ in range(20):
         step(watching, torch.tensor(1.0))
     assert looks == [8, 16]
@@ -97,7 +99,7 @@ def test_all_ranks_end_at_the_same_step() -> None:
         asked.append(bad)
         return len(asked) == 2  # the other rank diverges, this one does not
 
-    watching = probe(distributed=True, agree=any_rank)
+    watching = monitor(distributed=True, agree=any_rank)
     for _ in range(15):
         step(watching, torch.tensor(1.0))
     with pytest.raises(Diverged, match="at step 16"):
@@ -106,42 +108,42 @@ def test_all_ranks_end_at_the_same_step() -> None:
 
 
 def test_one_rank_alone_asks_nobody() -> None:
-    watching = probe(agree=lambda bad: pytest.fail("asked"))
+    watching = monitor(agree=lambda bad: pytest.fail("asked"))
     step(watching, torch.tensor(1.0))
 
 
-# ---- the hopeless are dropped
+# ---- the hopeless are pruned
 
 
 def losses(*values: float) -> list[torch.Tensor]:
     return [torch.tensor(value) for value in values]
 
 
-def test_a_hopeless_candidate_is_dropped_at_its_batch_and_not_before() -> None:
-    watching = probe(drop_after=4, rival=losses(1.0, 1.0, 1.0, 1.0, 1.0))
+def test_a_hopeless_candidate_is_pruned_at_its_batch_and_not_before() -> None:
+    watching = monitor(prune_after=4, rival=losses(1.0, 1.0, 1.0, 1.0, 1.0))
     for _ in range(3):
         step(watching, torch.tensor(9.0))
-    with pytest.raises(Dropped, match=r"training loss 9.00 times the leader's on the same batches") as dropped:
+    with pytest.raises(Pruned, match=r"training loss 9.00 times the leader's on the same batches") as pruned:
         step(watching, torch.tensor(9.0))
-    assert dropped.value.ratio == 9.0
+    assert pruned.value.ratio == 9.0
 
 
 def test_compared_is_the_later_half() -> None:
     # hopeless at first, as good as the leader in the later half
-    watching = probe(drop_after=4, rival=losses(1.0, 1.0, 2.0, 3.0))
+    watching = monitor(prune_after=4, rival=losses(1.0, 1.0, 2.0, 3.0))
     for loss in (99.0, 99.0, 2.0, 3.0):
         step(watching, torch.tensor(loss))
-    watching = probe(drop_after=5, rival=losses(1.0, 1.0, 2.0, 3.0, 1.0, 1.0))
+    watching = monitor(prune_after=5, rival=losses(1.0, 1.0, 2.0, 3.0, 1.0, 1.0))
     for loss in (1.0, 1.0, 4.0, 6.0):  # of five, the last three
         step(watching, torch.tensor(loss))
-    with pytest.raises(Dropped) as dropped:
+    with pytest.raises(Pruned) as pruned:
         step(watching, torch.tensor(2.0))
-    assert dropped.value.ratio == 12.0 / 6.0
+    assert pruned.value.ratio == 12.0 / 6.0
 
 
 @pytest.mark.parametrize("ratio", [0.5, 1.0, HOPELESS])
 def test_up_to_half_behind_is_not_hopeless(ratio: float) -> None:
-    watching = probe(drop_after=2, rival=losses(1.0, 1.0))
+    watching = monitor(prune_after=2, rival=losses(1.0, 1.0))
     for _ in range(4):
         step(watching, torch.tensor(ratio, dtype=torch.float64))
     assert watching.batches == 4
@@ -152,8 +154,8 @@ def test_up_to_half_behind_is_not_hopeless(ratio: float) -> None:
     [(5.0, ()), (5.0, (-1.0, -1.0)), (5.0, (0.0, 0.0)), (-5.0, (1.0, 1.0)), (None, (1.0, 1.0))],
     ids=["no leader", "negative leader", "leader at zero", "negative", "no loss"],
 )
-def test_where_a_ratio_says_nothing_nobody_is_dropped(own: float | None, rival: tuple[float, ...]) -> None:
-    watching = probe(drop_after=2, rival=losses(*rival))
+def test_where_a_ratio_says_nothing_nobody_is_pruned(own: float | None, rival: tuple[float, ...]) -> None:
+    watching = monitor(prune_after=2, rival=losses(*rival))
     for _ in range(3):
         step(watching, None if own is None else torch.tensor(own))
     assert watching.batches == 3
@@ -161,25 +163,25 @@ def test_where_a_ratio_says_nothing_nobody_is_dropped(own: float | None, rival: 
 
 def test_a_rival_that_lost_its_lead_later_drops_nobody() -> None:
     # ahead at the fourth step, dead at the end: a rate that was too high
-    watching = probe(drop_after=4, rival=losses(1.0, 1.0, 1.0, 1.0, 2.0, 2.3, 2.3, 2.3))
+    watching = monitor(prune_after=4, rival=losses(1.0, 1.0, 1.0, 1.0, 2.0, 2.3, 2.3, 2.3))
     for loss in losses(2.3, 2.3, 2.3, 2.3):
         step(watching, loss)
-    watching = probe(drop_after=4, rival=losses(1.0, 1.0, 1.0, 1.0, 0.9, 0.8, 0.8, 0.8))
+    watching = monitor(prune_after=4, rival=losses(1.0, 1.0, 1.0, 1.0, 0.9, 0.8, 0.8, 0.8))
     for loss in losses(1.6, 1.6, 1.6):
         step(watching, loss)
-    with pytest.raises(Dropped, match=r"1\.60 times"):
+    with pytest.raises(Pruned, match=r"1\.60 times"):
         step(watching, torch.tensor(1.6))
 
 
 def test_a_rival_alone_drops_nobody() -> None:
-    watching = probe(rival=losses(1.0, 1.0))
+    watching = monitor(rival=losses(1.0, 1.0))
     for _ in range(3):
         step(watching, torch.tensor(9.0))
     assert watching.batches == 3
 
 
 def test_a_candidate_that_diverged_by_then_has_diverged() -> None:
-    watching = probe(synchronises=True, drop_after=2, rival=losses(1.0, 1.0))
+    watching = monitor(synchronises=True, prune_after=2, rival=losses(1.0, 1.0))
     step(watching, torch.tensor(9.0))
     with pytest.raises(Diverged, match="at step 2"):
         step(watching, torch.tensor(NAN))
@@ -187,7 +189,7 @@ def test_a_candidate_that_diverged_by_then_has_diverged() -> None:
 
 @pytest.mark.parametrize("hopeless_elsewhere", [True, False])
 @pytest.mark.parametrize("hopeless_here", [True, False])
-def test_it_is_dropped_where_all_ranks_find_it_hopeless(hopeless_here: bool, hopeless_elsewhere: bool) -> None:
+def test_it_is_pruned_where_all_ranks_find_it_hopeless(hopeless_here: bool, hopeless_elsewhere: bool) -> None:
     said: list[bool] = []
 
     def any_rank(flag: bool) -> bool:
@@ -195,11 +197,11 @@ def test_it_is_dropped_where_all_ranks_find_it_hopeless(hopeless_here: bool, hop
         look_at_losses = len(said) == 1
         return flag or (not look_at_losses and not hopeless_elsewhere)
 
-    watching = probe(distributed=True, agree=any_rank, drop_after=2, rival=losses(1.0, 1.0))
+    watching = monitor(distributed=True, agree=any_rank, prune_after=2, rival=losses(1.0, 1.0))
     loss = torch.tensor(9.0 if hopeless_here else 1.0)
     step(watching, loss)
     if hopeless_here and hopeless_elsewhere:
-        with pytest.raises(Dropped):
+        with pytest.raises(Pruned):
             step(watching, loss)
     else:
         step(watching, loss)
@@ -230,7 +232,7 @@ BATCHES = st.lists(st.tuples(st.floats(-10.0, 10.0), st.integers(1, 64)), min_si
 @given(BATCHES)
 def test_the_means_of_batches_are_had_from_what_is_added_up(batches: list[tuple[float, int]]) -> None:
     running = Running()
-    watching = probe(read_sums=running)
+    watching = monitor(read_sums=running)
     for mean, size in batches:
         running.add("val_loss", mean, size)
         running.add("val_acc", mean / 2.0, size)
@@ -243,7 +245,7 @@ def test_the_means_of_batches_are_had_from_what_is_added_up(batches: list[tuple[
 
 def test_a_batch_that_logs_nothing_is_none_of_a_metrics_batches() -> None:
     running = Running()
-    watching = probe(read_sums=running)
+    watching = monitor(read_sums=running)
     watching.on_validation_batch_end(None, None, None)
     running.add("val_loss", 2.0, 4)
     watching.on_validation_batch_end(None, None, None)
@@ -255,4 +257,4 @@ def test_a_batch_that_logs_nothing_is_none_of_a_metrics_batches() -> None:
 
 
 def test_without_a_validation_there_are_no_batches() -> None:
-    assert probe().val_batches == {}
+    assert monitor().val_batches == {}

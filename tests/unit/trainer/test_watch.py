@@ -13,20 +13,20 @@ import torch
 from torch import nn
 
 from lightning_gammabo.records import Outcome, TrialState
-from lightning_gammabo.trainer.monitor import Diverged, Probe
+from lightning_gammabo.trainer.monitor import CandidateMonitor, Diverged
 from lightning_gammabo.trainer.watch import SUSPICIOUS, Watch
 
 ENDED = Outcome(state=TrialState.COMPLETE)
 
 
-class Aside:
+class Isolation:
     """Counts validations."""
 
     def __init__(self) -> None:
         self.scored = 0
-        self.seen = Probe(lambda flag: flag, distributed=False, synchronises=False)
+        self.seen = CandidateMonitor(lambda flag: flag, distributed=False, synchronises=False)
 
-    def probe(self) -> Probe:
+    def monitor(self) -> CandidateMonitor:
         return self.seen
 
     @contextlib.contextmanager
@@ -59,7 +59,7 @@ def ends(losses: list[float], searched: list[float], sane: Any, *, weight: float
     """Whether an epoch of such losses ends sanely, and how often it was validated to know that."""
     module = nn.Linear(1, 1)
     nn.init.constant_(module.weight, weight)
-    aside = Aside()
+    aside = Isolation()
     watch = Watch(trainer_of(module), aside, sane, State if repeatable else None)  # type: ignore[arg-type]
     for loss in losses:
         aside.seen.losses.append(torch.tensor(loss))
