@@ -11,7 +11,7 @@ from lightning_gammabo.records import Outcome, SearchHistory, TrialState
 from lightning_gammabo.scheduler.epoch_end import logged_scalars
 from lightning_gammabo.scheduler.recovery import HALF, Recovery
 from lightning_gammabo.scheduler.run_rates import RunRates
-from lightning_gammabo.trainer.distributed import joined_over_ranks
+from lightning_gammabo.trainer.distributed import data_part, joined_over_ranks
 from lightning_gammabo.trainer.messages import Messages
 from lightning_gammabo.trainer.monitor import CandidateMonitor
 from lightning_gammabo.trainer.snapshot.sharding import is_sharded
@@ -84,7 +84,8 @@ class EpochStart:
         outcome = Outcome(state=TrialState.COMPLETE, metrics=metrics, batches=monitor.val_batches)
         names, batches = self._keys.batches(outcome)
         mine = {"loss": list(batches[names.index("loss")])} if "loss" in names else {}
-        self._batches = joined_over_ranks(mine, trainer.world_size).get("loss", [])
+        part, _ = data_part(trainer)  # ranks that read the same data count once
+        self._batches = joined_over_ranks(mine, trainer.world_size, part).get("loss", [])
 
     def look_back(self, trainer: Trainer, history: SearchHistory, *, epochs: float | None, resumed: bool) -> None:
         """Look at how the last epoch ended, once for each.

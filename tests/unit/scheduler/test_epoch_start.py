@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -136,3 +137,25 @@ def test_the_losses_of_a_validation_are_read_batch_by_batch() -> None:
     asked, _, _ = start(first)
     asked.validation_ends(first)  # without a beginning
     assert asked.state_dict(None)["batches"] == []
+
+
+@pytest.mark.parametrize(
+    ("sampled", "counted"), [({"num_replicas": 2, "rank": 1}, 2), ({"num_replicas": 1, "rank": 0}, 1)]
+)
+def test_each_part_of_the_data_counts_once(
+    monkeypatch: pytest.MonkeyPatch, sampled: dict[str, int], counted: int
+) -> None:
+    def gather(gathered: list[Any], mine: Any) -> None:
+        gathered[:] = [(0, mine[1]), mine]
+
+    monkeypatch.setattr(torch.distributed, "all_gather_object", gather)
+    monkeypatch.setattr(
+        "lightning_gammabo.scheduler.epoch_start.running_sums", lambda trainer: {"val_loss": (0.5, 1.0)}
+    )
+    first = run(1, 0.5, strategy=SimpleNamespace(distributed_sampler_kwargs=sampled), sanity_checking=False)
+    first.world_size = 2
+    asked, _, _ = start(first)
+    asked.validation_begins(first)
+    asked.validation_batch_ends(first, None, torch.tensor(0.5))
+    asked.validation_ends(first)
+    assert len(asked.state_dict(None)["batches"]) == counted
