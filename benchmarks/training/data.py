@@ -6,8 +6,8 @@ library) and scikit-learn's diabetes. Images lie in the folder given by ``--data
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -84,7 +84,56 @@ def text(folder: Path) -> Pool:
     return Pool((draw[:, :-1], draw[:, 1:]), (test[:, :-1], test[:, 1:]))
 
 
-SOURCES = {"fashion": fashion, "cifar": cifar, "digits": digits, "diabetes": diabetes, "text": text}
+def mnist(folder: Path) -> Pool:
+    train, test = (read_mnist(folder, train=split) for split in (True, False))
+    return Pool(*((x[:20_000].flatten(1).float() / 255, y[:20_000]) for x, y in (train, test)))
+
+
+def some_classes(folder: Path, classes: range) -> Pool:
+    """CIFAR-10 images of five classes, counted from 0."""
+
+    def those(pair: Pair) -> Pair:
+        x, y = pair
+        kept = (y >= classes.start) & (y < classes.stop)
+        return x[kept], y[kept] - classes.start
+
+    return Pool(*map(those, cifar(folder)))
+
+
+def series(folder: Path) -> Pool:
+    """A made series: two seasons whose strength wanders, a trend that wanders, noise; windows of 48 and the next 12."""
+    made = torch.Generator().manual_seed(0)
+    time = torch.arange(16_000.0)
+    wander = torch.randn(3, len(time), generator=made).cumsum(1) / 60
+    seasons = (1 + wander[0].tanh()) * (time * 0.2618).sin() + (1 + wander[1].tanh()) * (time * 0.0374).sin()
+    values = seasons + wander[2].tanh() + 0.3 * torch.randn(len(time), generator=made)
+    values = (values - values.mean()) / values.std()
+    windows = values.unfold(0, 60, 1)
+    cut = len(windows) * 4 // 5
+    draw, test = windows[:cut], windows[cut + 60 :]
+    return Pool((draw[:, :48], draw[:, 48:]), (test[:, :48], test[:, 48:]))
+
+
+def imbalanced(folder: Path) -> Pool:
+    """A made table of 30 columns in which one row in twenty is of the other class."""
+    from sklearn.datasets import make_classification
+
+    x, y = make_classification(14_000, 30, n_informative=12, weights=[0.95], class_sep=0.8, random_state=0)
+    return split_fixed(torch.from_numpy(x).float(), torch.from_numpy(y).long(), test=4000)
+
+
+SOURCES: dict[str, Callable[[Path], Pool]] = {
+    "fashion": fashion,
+    "cifar": cifar,
+    "digits": digits,
+    "diabetes": diabetes,
+    "text": text,
+    "mnist": mnist,
+    "cifar-first": partial(some_classes, classes=range(5)),
+    "cifar-rest": partial(some_classes, classes=range(5, 10)),
+    "series": series,
+    "imbalanced": imbalanced,
+}
 
 
 @cache

@@ -29,10 +29,11 @@ class Run:
         """The configured rate."""
         return self.workload.lr * self.start
 
-    def module(self, lr: float, schedule: str = "constant", optimizer: Optimizer | None = None) -> Counted:
-        """The untrained network; of one seed it is always the same one."""
+    def module(self, lr: float, schedule: str | None = None, optimizer: Optimizer | None = None) -> Counted:
+        """The untrained network; of one seed it is always the same one. Without a name its own schedule."""
         seed_everything(self.seed, verbose=False)
-        return self.workload.module(self.workload.network(), optimizer or self.workload.optimizer, lr, schedule)
+        work = self.workload
+        return work.module(work.build(self.folder), optimizer or work.optimizer, lr, schedule or work.schedule)
 
     @property
     def plain(self) -> int:

@@ -10,20 +10,22 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from benchmarks.training.fitting import Fitted, Run, fit
 from benchmarks.training.methods_free import FREE
 from benchmarks.training.methods_tuners import TUNERS
 from lightning_gammabo import GammaLRSearch
+from lightning_gammabo.learning_rate.param_groups import usual_rate
 
 Method = Callable[[Run], Fitted]
 
 POLICIES = ("thesis", "epochwise", "once", "thorough")
 
 
-def scheduled(schedule: str, longer: int = 1) -> Method:
-    """The configured rate and a schedule; ``longer``: so many times the epochs."""
+def scheduled(schedule: str | None, longer: int = 1) -> Method:
+    """The configured rate and a schedule, the task's own without a name; ``longer``: so many times the epochs."""
 
     def method(run: Run) -> Fitted:
         return fit(run, run.module(run.lr, schedule), epochs=run.epochs * longer)
@@ -71,7 +73,17 @@ def searched(policy: str) -> Method:
     return method
 
 
+def usual(run: Run) -> Fitted:
+    """The optimizer's usual rate, and the task's own schedule or a line: no search, no look at the configured rate."""
+    rate = usual_rate([run.workload.optimizer([torch.nn.Parameter(torch.zeros(1))], 1.0)])
+    assert rate is not None
+    own = run.workload.schedule
+    return fit(run, run.module(rate, "linear" if own == "constant" else own))
+
+
 METHODS: dict[str, Method] = {
+    "own": scheduled(None),
+    "usual": usual,
     "constant": scheduled("constant"),
     "cosine": scheduled("cosine"),
     "cosine-best-epoch": best_epoch("cosine"),
@@ -83,5 +95,5 @@ METHODS: dict[str, Method] = {
     **{policy: searched(policy) for policy in POLICIES},
 }
 
-IGNORE_START = {*TUNERS, *FREE}
+IGNORE_START = {"usual", *TUNERS, *FREE}
 """Methods that do not look at the configured rate: run once, they stand for every start."""

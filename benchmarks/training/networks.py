@@ -10,7 +10,7 @@ from compare import Classifier
 from digits import small_cnn
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
-from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, LRScheduler, OneCycleLR
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR, LRScheduler, OneCycleLR
 
 from benchmarks.batches import Pair
 from benchmarks.training.counter import SAMPLES
@@ -87,12 +87,16 @@ class Counted(Classifier):
         SAMPLES.validated += len(batch[1])
         super().validation_step(batch, batch_idx)
 
+    def groups(self, lr: float) -> Any:
+        """What the optimizer trains: parameters, or groups of them with rates of their own."""
+        return self.parameters()
+
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer = self.optimizer(self.parameters(), self.lr)
+        optimizer = self.optimizer(self.groups(self.lr), self.lr)
         if self.schedule == "constant":
             return {"optimizer": optimizer}
         steps = int(self.trainer.estimated_stepping_batches)
-        scheduler = make_schedule(self.schedule, optimizer, self.lr, steps)
+        scheduler = make_schedule(self.schedule, optimizer, steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
 
@@ -108,15 +112,22 @@ class Regressor(Counted):
         return {"loss": mse_loss(self.net(x), y)}
 
 
-def make_schedule(name: str, optimizer: torch.optim.Optimizer, lr: float, steps: int) -> LRScheduler:
-    """A schedule from the rate ``lr`` down to 0 in ``steps``; PyTorch's defaults for one-cycle."""
+def make_schedule(name: str, optimizer: torch.optim.Optimizer, steps: int) -> LRScheduler:
+    """A schedule from the optimizer's rates down to 0 in ``steps``; PyTorch's defaults for one-cycle.
+
+    ``warm-up`` rises along a line over a tenth of the steps and falls along another.
+    """
     if name == "cosine":
         return CosineAnnealingLR(optimizer, T_max=steps)
     if name == "linear":
         return LinearLR(optimizer, start_factor=1.0, end_factor=0.0, total_iters=steps)
     if name == "onecycle":
-        return OneCycleLR(optimizer, max_lr=lr, total_steps=steps)
-    raise ValueError(f"schedule={name!r}: choose one of 'constant', 'cosine', 'linear', 'onecycle'")
+        peaks = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, max_lr=peaks, total_steps=steps)
+    if name == "warm-up":
+        warm = steps // 10
+        return LambdaLR(optimizer, lambda n: (n + 1) / warm if n < warm else max(steps - n, 0) / (steps - warm))
+    raise ValueError(f"schedule={name!r}: choose one of 'constant', 'cosine', 'linear', 'onecycle', 'warm-up'")
 
 
 def sgd(parameters: Iterable[nn.Parameter], lr: float) -> torch.optim.Optimizer:

@@ -10,11 +10,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmarks.pages import save_picture
-from benchmarks.training.entries import ORACLE, Entry
+from benchmarks.training.entries import Entry, tuned
 from benchmarks.training.workloads import WORKLOADS
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 MARKS = {
+    "own": "8", "usual": "$u$",
     "constant": "v", "cosine": "o", "cosine-best-epoch": "H", "linear": ".", "onecycle": "^", "cosine-2x": "D",
     "finder": "<", "finder-minimum": ">",
     "optuna-median": "p", "optuna-hyperband": "h", "autolrs": "P", "pbt": "X", "schedule-free": "s", "prodigy": "d",
@@ -45,7 +46,8 @@ def draw_costs(found: dict[str, dict[str, Entry]], path: Path) -> Path:
     for ax, (workload, here) in zip(axes.flat, found.items(), strict=False):
         for entry in here.values():
             # entries far off would press all others into one line; the tables have them
-            if ORACLE in here and entry.mean("test_loss") > 1.6 * here[ORACLE].mean("test_loss"):
+            oracle = tuned(here)
+            if oracle is not None and entry.mean("test_loss") > 1.6 * oracle.mean("test_loss"):
                 continue
             style = {"marker": MARKS[entry.method], "color": colour(entry), "linestyle": "none", "capsize": 2}
             y = [entry.mean("test_loss")] * len(points(entry))

@@ -8,13 +8,24 @@ from __future__ import annotations
 import argparse
 import json
 import operator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 from benchmarks.pages import table, write_between
-from benchmarks.training.entries import DEFAULT, ORACLE, Entry, difference, entries, paired, shared, untuned, within
+from benchmarks.training.entries import (
+    Entry,
+    difference,
+    entries,
+    paired,
+    shared,
+    tuned,
+    untouched,
+    untuned,
+    within,
+)
 from benchmarks.training.methods import POLICIES
 from benchmarks.training.pictures import draw_costs, draw_rates
 from benchmarks.training.run import RESULTS, read
@@ -47,27 +58,27 @@ def cost(entry: Entry) -> tuple[str, str]:
 
 def workload_table(found: dict[str, Entry]) -> str:
     header = ["method", "seeds", "passes", "with validation", "test accuracy %", "test loss"]
-    header += [f"{kind} against {who}" for who in ("tuned cosine", "default cosine") for kind in ("accuracy", "loss %")]
+    header += [f"{kind} against {who}" for who in ("tuned", "untouched") for kind in ("accuracy", "loss %")]
     rows = []
     for entry in found.values():
         name = f"**{entry.label}**" if entry.ours else entry.label
         lost = f" ({entry.lost} lost)" if entry.lost else ""
         row = [name, f"{len(entry.runs)}{lost}", *cost(entry), percent(entry)]
         row.append(f"{entry.mean('test_loss'):.3f} ± {entry.deviation('test_loss'):.3f}")
-        for other in (ORACLE, DEFAULT):
+        for other in (tuned(found), untouched(found)):
             for kind in ("accuracy", "loss"):
-                gap = difference(entry, found[other], kind) if other in found and entry.label != other else None
+                gap = difference(entry, other, kind) if other is not None and other is not entry else None
                 row.append(str(gap) if gap else "-")
         rows.append(row)
     return table(header, rows)
 
 
-def pooled(found: Found, label: str, kind: str, other: str) -> str:
+def pooled(found: Found, label: str, kind: str, of: Callable[[dict[str, Entry]], Entry | None]) -> str:
     """Mean over workloads of the mean differences, and their median."""
     gaps = [
         gap.mean
         for here in found.values()
-        if label in here and other in here and (gap := difference(here[label], here[other], kind))
+        if label in here and (other := of(here)) and (gap := difference(here[label], other, kind))
     ]
     return f"{mean(gaps):+.2f} ({median(gaps):+.2f})" if gaps else "-"
 
@@ -79,16 +90,16 @@ def summary_table(found: Found) -> str:
         "workloads",
         "passes",
         "with validation",
-        *(f"{kind} against {who}" for who in ("tuned", "default") for kind in ("points", "loss %")),
+        *(f"{kind} against {who}" for who in ("tuned", "untouched") for kind in ("points", "loss %")),
     ]
     header += ["loss within the oracle's spread", "accuracy within it"]
     rows = []
     for label in dict.fromkeys(label for here in found.values() for label in here):
         here = [entries_[label] for entries_ in found.values() if label in entries_]
-        oracles = [entries_.get(ORACLE) for entries_ in found.values() if label in entries_]
+        oracles = [tuned(entries_) for entries_ in found.values() if label in entries_]
         passes = sum(entry.mean("passes") for entry in here) / len(here)
         total = sum(entry.mean("passes_all") for entry in here) / len(here)
-        gaps = [pooled(found, label, kind, who) for who in (ORACLE, DEFAULT) for kind in ("accuracy", "loss")]
+        gaps = [pooled(found, label, kind, who) for who in (tuned, untouched) for kind in ("accuracy", "loss")]
         row = [f"**{label}**" if here[0].ours else label, str(len(here)), f"{passes:.2f}", f"{total:.2f}"]
         row += gaps
         pairs = [(one, oracle) for one, oracle in zip(here, oracles, strict=True) if oracle]
@@ -144,9 +155,10 @@ def standing_table(found: Found) -> str:
 
 def section(epochs: int, found: Found, images: Path) -> str:
     text = [f"## {epochs} epochs\n"]
-    if any(ORACLE in here for here in found.values()):
+    if any(map(tuned, found.values())):
         text += [
-            "Means (medians) over workloads of differences by seed, against the tuned and the default cosine:\n",
+            "Means (medians) over workloads of differences by seed, against the tuned schedule and the\n"
+            "untouched one (the task's own, or a cosine):\n",
             summary_table(found),
         ]
         text += [standing_table(found)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,20 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from benchmarks.batches import Pair, loader
-from benchmarks.training.data import Splits, chunks, draw, pool
+from benchmarks.training.data import Splits, chunks, corpus, draw, pool
+from benchmarks.training.kinds import (
+    Augmented,
+    CharGRU,
+    Clipped,
+    Encoder,
+    FineTuned,
+    Generative,
+    forecaster,
+    residual,
+    rmsprop,
+    tabular,
+    with_new_head,
+)
 from benchmarks.training.networks import (
     CharTransformer,
     Counted,
@@ -34,7 +48,11 @@ VAL_BATCH = 50
 
 @dataclass(frozen=True)
 class Workload:
-    """One task; ``batch`` is chosen for 100 steps an epoch, or 25 where there is little data."""
+    """One task; ``batch`` is chosen for 100 steps an epoch, or 25 where there is little data; of other kinds for 500.
+
+    ``schedule`` is the task's own, by ``make_schedule``; ``pretrained`` a network and the data that it has seen;
+    ``guess`` the loss of a network that has learnt nothing.
+    """
 
     title: str
     source: str
@@ -44,6 +62,13 @@ class Workload:
     val: int = 1000
     batch: int = 40
     module: type[Counted] = Counted
+    schedule: str = "constant"
+    pretrained: tuple[str, str] | None = None
+    guess: float = math.log(10)
+
+    def build(self, folder: Path) -> nn.Module:
+        """The network before training; of a pretrained one the head is new."""
+        return self.network() if self.pretrained is None else with_new_head(*self.pretrained, folder)
 
     @property
     def lr(self) -> float:
@@ -78,16 +103,58 @@ def judged(module: Counted, pair: Pair) -> dict[str, float]:
     return {name: value / len(pair[1]) for name, value in total.items()}
 
 
-WORKLOADS = {
+CHARACTERS = math.log(corpus()[1])
+
+FAMILIAR = {
     "digits-sgd": Workload("digits, CNN, SGD", "digits", digits_cnn, sgd, train=1000, val=400),
     "fashion-sgd": Workload("Fashion-MNIST, MLP, SGD", "fashion", mlp, sgd),
     "fashion-adamw": Workload("Fashion-MNIST, MLP, AdamW", "fashion", mlp, adamw),
     "cifar-norm-sgd": Workload("CIFAR-10 (16x16), CNN with BatchNorm, SGD", "cifar", cnn_norm, sgd),
     "cifar-adamw": Workload("CIFAR-10 (16x16), CNN, AdamW", "cifar", cnn, adamw),
     "text-adamw": Workload(
-        "Python's reference, Transformer, AdamW", "text", CharTransformer, adamw, train=2000, val=500, batch=20
+        "Python's reference, Transformer, AdamW",
+        "text", CharTransformer, adamw, train=2000, val=500, batch=20, guess=CHARACTERS,
     ),
     "diabetes-sgd": Workload(
-        "diabetes, MLP, SGD", "diabetes", tabular_mlp, sgd, train=250, val=90, batch=10, module=Regressor
+        "diabetes, MLP, SGD", "diabetes", tabular_mlp, sgd, train=250, val=90, batch=10, module=Regressor, guess=1.0
     ),
-}
+}  # fmt: skip
+"""tasks of 25 or 100 steps an epoch, on which rules were looked at"""
+
+OTHER_KINDS = {
+    "residual-sgd": Workload(
+        "CIFAR-10 (16x16), residual, augmented, SGD", "cifar", residual, sgd, train=16_000, batch=32, module=Augmented
+    ),
+    "gru-adamw": Workload(
+        "Python's reference, GRU, clipped, AdamW",
+        "text", CharGRU, adamw, train=10_000, val=500, batch=20, module=Clipped, guess=CHARACTERS,
+    ),
+    "vae-adamw": Workload(
+        "Fashion-MNIST, variational autoencoder, AdamW",
+        "fashion", Encoder, adamw, train=16_000, batch=32, module=Generative, guess=math.log(2),
+    ),
+    "forecast-rmsprop": Workload(
+        "forecast of a series, MLP, RMSprop",
+        "series", forecaster, rmsprop, train=8000, batch=16, module=Regressor, guess=1.0,
+    ),
+    "imbalanced-adamw": Workload(
+        "imbalanced table, MLP, AdamW, own warm-up",
+        "imbalanced", tabular, adamw, train=8000, batch=16, schedule="warm-up", guess=math.log(2),
+    ),
+    "text-onecycle": Workload(
+        "Python's reference, Transformer, AdamW, own one-cycle",
+        "text", CharTransformer, adamw, train=10_000, val=500, batch=20, schedule="onecycle", guess=CHARACTERS,
+    ),
+    "tune-cifar-adamw": Workload(
+        "CIFAR-10 (16x16), fine-tuned CNN, two groups, AdamW, own warm-up",
+        "cifar-rest", cnn, adamw, train=8000, batch=16, module=FineTuned, schedule="warm-up",
+        pretrained=("cnn", "cifar-first"),
+    ),
+    "tune-fashion-sgd": Workload(
+        "Fashion-MNIST, MLP fine-tuned from MNIST, two groups, SGD",
+        "fashion", mlp, sgd, batch=8, module=FineTuned, pretrained=("mlp", "mnist"),
+    ),
+}  # fmt: skip
+"""tasks of 500 steps an epoch, by which the rules are judged; to be run for three epochs"""
+
+WORKLOADS = FAMILIAR | OTHER_KINDS
