@@ -1,20 +1,26 @@
 """Two versions of the package on the same problems: regret, coverage of 90 % intervals, and the time of one ask.
 
-    git worktree add /tmp/other af81646
-    OMP_NUM_THREADS=1 python examples/bayesopt/compare_versions.py --other /tmp/other
+    git worktree add OTHER af81646
+    OMP_NUM_THREADS=1 python -m benchmarks.bayesopt.compare_versions --other OTHER
 
-Both versions run this page's own problems and seeds, each in a process of its own; only the package that is imported
-differs. Times are processor time of one thread.
+Both versions run the same problems and seeds, each with its own benchmark and in a process of its own. Times are
+processor time of one thread.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.metadata
+import json
+import os
 import statistics
+import subprocess
+import sys
 import warnings
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -26,9 +32,17 @@ SEARCHES = ("gamma", "gamma, own start", "gamma, four at once", "gamma_thesis", 
 ASKS = 100
 
 
+def part(name: str) -> ModuleType:
+    """A module of the benchmark, of the version that is measured; earlier ones had it in another folder."""
+    try:
+        return importlib.import_module(f"benchmarks.bayesopt.{name}")
+    except ModuleNotFoundError:
+        return importlib.import_module(name)
+
+
 def searches() -> dict[str, tuple[Any, int]]:
     """Name -> search of the benchmark, and its share of the runs."""
-    from benchmark_searches import run_model
+    run_model = part("benchmark_searches").run_model
 
     return {
         "gamma": (partial(run_model, kind="gamma"), 1),
@@ -41,8 +55,8 @@ def searches() -> dict[str, tuple[Any, int]]:
 
 def measure_regret(runs: int, names: list[str]) -> dict[str, dict[str, list[float]]]:
     """Search -> group -> mean regret after so many evaluations."""
-    from benchmark_functions import FUNCTIONS
-    from benchmark_problems import Run, problems
+    FUNCTIONS = part("benchmark_functions").FUNCTIONS
+    Run, problems = part("benchmark_problems").Run, part("benchmark_problems").problems
 
     found: dict[str, dict[str, list[float]]] = {}
     for name in names:
@@ -60,8 +74,8 @@ def measure_regret(runs: int, names: list[str]) -> dict[str, dict[str, list[floa
 
 def measure_coverage() -> dict[str, float]:
     """Group -> share of values within 90 % intervals after 3, 6, 9 and 12 random candidates."""
-    from benchmark_problems import problems
-    from benchmark_searches import predict_gamma
+    problems = part("benchmark_problems").problems
+    predict_gamma = part("benchmark_searches").predict_gamma
 
     found = {}
     for group in (*LANDSCAPES, "krasser", "krasser_noise"):
@@ -82,8 +96,12 @@ def measure_coverage() -> dict[str, float]:
 
 def measure_time() -> dict[str, float]:
     """Median milliseconds of an ask, with the reference's fit and optimize_acqf taken in turn."""
-    from benchmark_cost import seen, time_ours, time_stock
-    from benchmark_problems import problems
+    seen, time_ours, time_stock = (
+        part("benchmark_cost").seen,
+        part("benchmark_cost").time_ours,
+        part("benchmark_cost").time_stock,
+    )
+    problems = part("benchmark_problems").problems
 
     cases = problems("mnist500")
     found = {}
@@ -125,10 +143,35 @@ def table(other: dict[str, Any], this: dict[str, Any]) -> str:
     return "\n".join([*lines, "", ", ".join(f"{name} {importlib.metadata.version(name)}" for name in names)])
 
 
+def measured(root: Path, runs: int, names: list[str]) -> dict[str, Any]:
+    """What a version gives, in a process that imports it alone."""
+    folders = os.pathsep.join(map(str, (root, root / "examples", root / "examples" / "bayesopt")))
+    # by runpy, since a script's own folder would come first among those that are searched
+    run = f"import runpy; runpy.run_path({__file__!r}, run_name='__main__')"
+    command = [sys.executable, "-c", run, "--here", "--runs", str(runs), "--searches", *names]
+    done = subprocess.run(
+        command, cwd=root, env={**os.environ, "PYTHONPATH": folders}, stdout=subprocess.PIPE, check=True
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--other", type=Path, help="root of another version of the repository")
     parser.add_argument(
+        "--here", action="store_true", help="measure the version that is imported, and print it as JSON"
+    )
+    parser.add_argument(
         "--runs", type=int, default=200, help="runs of gamma on each group of problems; of others a share"
     )
     parser.add_argument("--searches", nargs="+", default=list(SEARCHES), choices=SEARCHES)
+    args = parser.parse_args()
+    if args.here:
+        print(json.dumps(measure(args.runs, args.searches)))
+        return
+    print(table(*(measured(root, args.runs, args.searches) for root in (args.other.resolve(), ROOT))))
+
+
+if __name__ == "__main__":
+    main()
