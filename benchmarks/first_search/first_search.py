@@ -33,11 +33,13 @@ class Rule:
         share: a candidate's steps are a ``share``-th of the run's.
         scale, df: of the place prior; a scale of 0 for none.
         most: candidates at the most, from three on.
+        after: the same of a search that began anew with longer ones.
         stop: expected gain in log loss below which the search stops; None for all ``most`` candidates.
         late: progress ratio above which the steps are doubled; inf for never.
         robust: whether the prior is dropped where it is refuted, and the leader has to be bracketed.
         off: decades by which the prior's centre is wrong.
         horizon: exponent of ``epochs / 3`` by which the peak is lowered.
+        short: exponent of ``steps / 150`` by which it is lowered where candidates have fewer.
         by: the score.
     """
 
@@ -45,11 +47,13 @@ class Rule:
     scale: float = 0.5
     df: float = 3.0
     most: int = 7
+    after: int = 6
     stop: float | None = 0.08
     late: float = 3.0
     robust: bool = True
     off: float = 0.0
     horizon: float = 0.35
+    short: float = 0.2
     by: str = "log_loss"
 
 
@@ -62,6 +66,7 @@ class Play:
         self.configured = land.optimum + start
         self.steps = int(min(max(50, land.total / rule.share), land.steps))
         self.trained = self.count = 0
+        self.longer = False
 
     def score(self, scores: Array, x: float) -> float:
         """Below the lowest recorded rate: towards not learning."""
@@ -90,8 +95,9 @@ class Play:
             best = max(found, key=lambda x: found[x])
             ratio = land.late(self.steps, best)
             if len(found) >= first and ratio > rule.late and self.steps < land.steps:
+                self.longer = True
                 return best, True
-            if len(found) >= rule.most:
+            if len(found) >= (rule.after if self.longer else rule.most):
                 return best, False
             learnt = found[best] >= 0.1
             if rule.robust:
@@ -99,8 +105,7 @@ class Play:
             if rule.stop is None or len(found) < 3:
                 continue
             ready = not rule.robust or (learnt and ratio <= rule.late and self.bracketed(list(found), best))
-            price = 1.25 * self.steps / land.total
-            if ready and (search.expected_gain() or 0.0) < rule.stop * max(1.0, price / 0.08):
+            if ready and (search.expected_gain() or 0.0) < rule.stop:
                 return best, False
 
     def result(self) -> tuple[float, float, int, float]:
@@ -109,7 +114,9 @@ class Play:
         while late:
             self.steps = min(2 * self.steps, self.land.steps)
             x, late = self.search([x])
-        loss, accuracy = self.land.excess(x - self.rule.horizon * max(0.0, math.log10(self.land.epochs / 3)))
+        x -= self.rule.horizon * max(0.0, math.log10(self.land.epochs / 3))
+        x -= self.rule.short * max(0.0, math.log10(150 / self.steps))
+        loss, accuracy = self.land.excess(x)
         return loss, accuracy, self.count, 1 + (self.trained - self.steps) / self.land.total
 
 
@@ -129,6 +136,8 @@ RULES = {
     "6 candidates": Rule(most=6, stop=None),
     "never doubled": Rule(late=math.inf),
     "no horizon": Rule(horizon=0.0),
+    "no factor for short candidates": Rule(short=0.0),
+    "5 after lengthening": Rule(after=5),
     "kappa": Rule(by="kappa"),
     "usual rate 10x too small": Rule(off=-1.0),
     "usual rate 10x too large": Rule(off=1.0),

@@ -17,9 +17,10 @@ from lightning_gammabo.records import EpochRecord, Result
 from lightning_gammabo.records.table import search_line
 from lightning_gammabo.report.progress import SearchProgress, make_progress
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
-from lightning_gammabo.scheduler.budget import Budget, RunPlan
+from lightning_gammabo.scheduler.budget import Budget
 from lightning_gammabo.scheduler.recorder import Recorder
 from lightning_gammabo.scheduler.recovery import Recovery
+from lightning_gammabo.scheduler.run_plan import RunPlan
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search import HyperparameterScheduler
 from lightning_gammabo.scheduler.search_range import SearchRange

@@ -15,8 +15,8 @@ from lightning_gammabo.determinant.objective import NotLogged, Objective
 from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import Outcome, RunInfo, TrainedEpoch, TrialState
 from lightning_gammabo.scheduler.arguments import SearchArguments
-from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.recorder import Recorder
+from lightning_gammabo.scheduler.run_plan import RunPlan
 from lightning_gammabo.scheduler.run_rates import RunRates
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def run_info(given: SearchArguments, policy: SearchPolicy, plan: RunPlan, traine
     settings = {
         name: value if isinstance(value, _PLAIN) else str(value) for name, value in (arguments | of_policy).items()
     }
-    epochs, planned = plan.shape.epochs, plan.planned
+    epochs, planned = plan.shape.epochs, plan.ceiling
     return RunInfo(
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},

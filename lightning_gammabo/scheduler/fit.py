@@ -17,12 +17,12 @@ from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.report.publish import Publisher
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
-from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch import EpochSearch
 from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info
 from lightning_gammabo.scheduler.epoch_start import EpochStart
 from lightning_gammabo.scheduler.recorder import Recorder
 from lightning_gammabo.scheduler.recovery import Recovery
+from lightning_gammabo.scheduler.run_plan import RunPlan
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search_range import SearchRange
 from lightning_gammabo.trainer.compat import remarks

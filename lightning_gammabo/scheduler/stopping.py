@@ -10,12 +10,10 @@ from lightning_gammabo.bayesopt import BayesOpt, PlacePrior, Search
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.records import EpochRecord, Result, TrialState
-from lightning_gammabo.scheduler.budget import RunPlan
+from lightning_gammabo.scheduler.run_plan import LEAST, RunPlan
 
 __all__ = ["SearchRules", "gate_reason", "has_learnt", "has_seen_enough", "progress_ratio", "says_nothing"]
 
-LEAST = 3
-"""candidates that every search over the whole range trains"""
 NOT_BEGUN = 3.0
 """ratio of late to early progress from which on learning has not begun"""
 REACH = 1.0
@@ -187,8 +185,7 @@ class SearchRules:
     @property
     def may_lengthen(self) -> bool:
         """Whether candidates may turn out too short: those of the first search, by a share of the run."""
-        by_share = self.search.until is not None and self._policy.first_share != "epoch"
-        return self._first and by_share and self.search.n_trials >= LEAST
+        return self._first and self._plan.longer(self.search) is not None
 
     def stops(self, results: Sequence[Result], gain: float | None) -> str | None:
         """Why no more candidates are trained.
@@ -203,6 +200,8 @@ class SearchRules:
         below, gate = self._policy.stop_below, self._policy.later_gate
         if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective, self._bounds):
             return f"another candidate is expected to gain less than {below:g}"
+        if self.lengthened and len(results) >= self.search.n_trials:
+            return f"{len(results)} longer candidates are the most"
         if not self._first and gate != "off" and len(results) == 1:
             return gate_reason(results[0], self._history, gate)
         return None

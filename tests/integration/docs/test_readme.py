@@ -12,7 +12,7 @@ import pytest
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.policy import POLICIES
 from lightning_gammabo.records.run import RunShape
-from lightning_gammabo.scheduler.budget import RunPlan
+from lightning_gammabo.scheduler.run_plan import RunPlan
 from tests.integration.docs.pages import ROOT, run_page
 
 

@@ -16,9 +16,9 @@ from lightning_gammabo.determinant.objective import Objective, kappa
 from lightning_gammabo.policy import POLICIES, SearchPolicy, make_policy
 from lightning_gammabo.records import EpochRate, EpochRecord, TrainedEpoch
 from lightning_gammabo.records.run import RunShape
-from lightning_gammabo.scheduler.budget import RunPlan
 from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info, why_not
 from lightning_gammabo.scheduler.recorder import Recorder
+from lightning_gammabo.scheduler.run_plan import RunPlan
 
 RECORD = EpochRecord(epoch=0, results=(), chosen_number=None, reason="")
 RATE = EpochRate(epoch=3, start=0.1, end=0.05, steps=5, peak=0.2)
@@ -141,7 +141,7 @@ def test_a_run_is_described_by_plain_values() -> None:
     info = run_info(search, policy, plan, run)
     assert info.group == "parameter group 'head', the first of 2 parameter groups"
     assert (info.epochs, info.validation) == (10, plan.validation)
-    assert info.planned == 1.0 + (plan.planned or 0.0) / 10
+    assert info.planned == 1.0 + (plan.ceiling or 0.0) / 10
     assert info.settings["seed"] == 7
     assert info.settings["policy.first_random"] == policy.first_random
     assert info.versions["torch"] == torch.__version__.partition("+")[0] or torch.__version__ in info.versions["torch"]

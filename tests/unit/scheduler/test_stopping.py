@@ -12,7 +12,7 @@ from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.records.run import RunShape
-from lightning_gammabo.scheduler.budget import RunPlan
+from lightning_gammabo.scheduler.run_plan import RunPlan
 from lightning_gammabo.scheduler.stopping import (
     SearchRules,
     gate_reason,

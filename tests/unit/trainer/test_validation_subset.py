@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, IterableDataset, RandomSampler, TensorD
 from torch.utils.data.distributed import DistributedSampler
 
 from lightning_gammabo import GammaLRSearch
-from lightning_gammabo.scheduler.budget import FORWARD
+from lightning_gammabo.scheduler.run_plan import FORWARD
 from lightning_gammabo.trainer.validation_subset import ScoringSet, running_sums, scoring_loader
 from tests.helpers import trainers
 from tests.helpers.searching import SHORT, gamma_search
