@@ -52,11 +52,6 @@ class Forecast:
     interval: str
 
     @property
-    def peak_ratio(self) -> float:
-        """The peak rate in multiples of the configured rate."""
-        return self.peak / self.configured
-
-    @property
     def warm_up(self) -> int:
         """Optimizer steps before the rate is near its peak for the first time (:data:`NEAR_PEAK`)."""
         return int(np.argmax(self.multipliers >= NEAR_PEAK))
