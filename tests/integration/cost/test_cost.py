@@ -9,7 +9,7 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from torch.utils.data import DataLoader
 
-from lightning_gammabo import GammaLRSearch, ListSampler
+from lightning_gammabo import GammaLRSearch, ListSampler, SearchPolicy
 from lightning_gammabo.policy import POLICIES
 from lightning_gammabo.records import TrialState
 from tests.helpers.searching import gamma_search
@@ -191,3 +191,22 @@ def test_a_pruned_candidate_leaves_no_trace() -> None:
     assert TrialState.PRUNED in {result.state for record in search.history for result in record.results}
     rates = [record.chosen.lr for record in search.history]
     assert differences(identical(scenario, Follows(rates)), searched) == []
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_candidates_that_are_made_longer_cost_at_most_the_ceiling(
+    listed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_gammabo.scheduler.stopping.progress_ratio", lambda *_: 10.0)
+    policy = SearchPolicy(base="once", min_steps=4, stop_below="never", prune_at="never", horizon=0.0)
+    rates = [0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.07]
+    search = GammaLRSearch(policy, **({"sampler": ListSampler(rates)} if listed else {}))
+    passes = fit(search)
+    assert len(search.history[0].results) == (1 + len(rates) if listed else 6)
+    told = search.history.cost
+    counted = 1.0 + (sum(passes) - EPOCHS + scorings() * VALIDATED / 3.0 / len(TRAIN)) / EPOCHS
+    assert told.times_plain == pytest.approx(counted, rel=0.01)
+    if not listed:
+        assert told.planned is not None
+        assert told.times_plain <= told.planned * 1.001
+        assert told.times_plain == pytest.approx(told.planned, rel=0.03)
