@@ -67,7 +67,7 @@ sbom: $(READY)  ## the bill of materials of the wheel and its dependencies, in d
 
 security: $(READY)  ## known faults in code, workflows and dependencies; the last needs the internet
 	$(PY) -m bandit --quiet --recursive --configfile pyproject.toml lightning_gammabo
-	$(PY) -m zizmor --offline --quiet .github
+	$(BIN)/zizmor --offline --quiet .github
 	$(PY) -m pip_audit --local --skip-editable
 
 lowest: $(READY)  ## the suites of exactness on the lowest versions that pyproject.toml admits

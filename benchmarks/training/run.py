@@ -27,7 +27,7 @@ from benchmarks.training.counter import SAMPLES
 from benchmarks.training.data import pool
 from benchmarks.training.fitting import Run
 from benchmarks.training.methods import IGNORE_START, METHODS
-from benchmarks.training.workloads import GRID, WORKLOADS
+from benchmarks.training.workloads import FAMILIAR, GRID, WORKLOADS
 
 RESULTS = Path(__file__).resolve().parents[2] / "docs" / "results"
 
@@ -108,7 +108,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--data-dir", type=Path, required=True, help="folder with FashionMNIST/raw and cifar10.npz")
-    add("--workload", nargs="+", choices=list(WORKLOADS), default=list(WORKLOADS))
+    add("--workload", nargs="+", choices=list(WORKLOADS), default=list(FAMILIAR))
     add("--method", nargs="+", choices=list(METHODS), required=True)
     add("--epochs", type=int, default=10)
     add("--seeds", type=numbers, default=numbers("0-4"), help="0-4 or 0,2,5")
