@@ -82,7 +82,7 @@ class SearchPolicy:
         later_direction: where a later search tries rivals: ``"both"`` sides of the present rate, or ``"down"`` (halves
             of it).
         horizon: exponent of the run's length: after the first search the peak of a run of ``E > 3`` epochs is
-            multiplied by ``(E / 3) ** -horizon``, and further down where candidates trained fewer than 150 steps
+            multiplied by ``(E / 3) ** -horizon``
             (:func:`~lightning_gammabo.learning_rate.annealing.horizon_factor`). 0 for none.
         max_lr_change: factor by which all later searches together may move the rate, up or down: each of ``S``
             searches by ``max_lr_change ** (1 / (S - 1))``, and by 2 at most. ``"unbounded"``: every search covers the

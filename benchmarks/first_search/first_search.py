@@ -53,7 +53,7 @@ class Rule:
     robust: bool = True
     off: float = 0.0
     horizon: float = 0.35
-    short: float = 0.2
+    short: float = 0.0
     by: str = "log_loss"
 
 
@@ -136,7 +136,7 @@ RULES = {
     "6 candidates": Rule(most=6, stop=None),
     "never doubled": Rule(late=math.inf),
     "no horizon": Rule(horizon=0.0),
-    "no factor for short candidates": Rule(short=0.0),
+    "factor for short candidates": Rule(short=0.2),
     "5 after lengthening": Rule(after=5),
     "kappa": Rule(by="kappa"),
     "usual rate 10x too small": Rule(off=-1.0),

@@ -76,39 +76,30 @@ LONG_RUN = 10.0
 STEEPER = 0.25
 """by how much the exponent is larger there"""
 SHORT_RUN = 3.0
-"""epochs of a run whose length needs no correction"""
-ENOUGH_STEPS = 150
-"""optimizer steps of a candidate that needs no correction"""
-FLATTER = 0.57
-"""exponent of a candidate's length, as a share of that of the run's"""
+"""epochs of a run whose peak needs no correction"""
 
 
-def horizon_factor(epochs: float, exponent: float, steps: int = ENOUGH_STEPS) -> float:
-    """What the peak that a short candidate found is multiplied by, for the whole run.
+def horizon_factor(epochs: float, exponent: float) -> float:
+    """What the peak found in one epoch is multiplied by, for a run that sees its samples many times.
 
     Args:
         epochs: passes of the run over its data.
-        exponent: of the run's length.
-        steps: optimizer steps that the candidate trained before it was cooled.
+        exponent: of the length.
 
     Returns:
         ``(epochs / 3) ** -exponent``, at most 1; beyond ten epochs, where overfitting sets in, the further length has
-        an exponent that is larger by 0.25. Times ``(steps / 150) ** (0.57 exponent)``, at most 1: a candidate of few
-        steps favours rates that are too high.
+        an exponent that is larger by 0.25.
 
     Source: docs/policies_method.md.
 
     Example:
         >>> horizon_factor(2.0, 0.35), round(horizon_factor(10.0, 0.35), 2), round(horizon_factor(40.0, 0.35), 2)
         (1.0, 0.66, 0.29)
-        >>> round(horizon_factor(2.0, 0.35, steps=50), 2)
-        0.8
     """
-    longer, further = max(min(epochs, LONG_RUN) / SHORT_RUN, 1.0), max(epochs / LONG_RUN, 1.0)
-    shorter = min(max(steps, 1) / ENOUGH_STEPS, 1.0)
-    return float(
-        longer**-exponent * further ** -(exponent + STEEPER * (exponent > 0.0)) * shorter ** (FLATTER * exponent)
-    )
+    if epochs <= SHORT_RUN or exponent == 0.0:
+        return 1.0
+    short, further = min(epochs, LONG_RUN) / SHORT_RUN, max(epochs, LONG_RUN) / LONG_RUN
+    return float(short**-exponent * further ** -(exponent + STEEPER))
 
 
 PATIENCE = 3

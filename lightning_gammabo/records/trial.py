@@ -152,12 +152,6 @@ class Result:
         if complete != (self.score is not None and math.isfinite(self.score)):
             raise ValueError(f"Result {self.number}: score={self.score!r} does not fit {self.state.name}")
 
-    @property
-    def own_steps(self) -> int:
-        """Optimizer steps before the cooling."""
-        cooled = self.cooling_passes / self.passes if self.passes > 0.0 else 0.0
-        return round(self.steps * (1.0 - cooled))
-
     def __repr__(self) -> str:
         value = "" if self.value is None else f", value={self.value:.4g}"
         return f"Result(number={self.number}, lr={self.lr:.2e}, {self.state.value}{value})"

@@ -162,19 +162,18 @@ class EpochStart:
         self._batches = [(mean, weight) for mean, weight in state["batches"]]
 
     def _fit_the_length(self, trainer: Trainer, history: SearchHistory, epochs: float | None) -> None:
-        # once, after the epoch of the first search: a few steps cannot show what many passes over the same data do
+        # once, after the epoch of the first search: one epoch cannot show what many passes over the same data do
         if self._fits_length:
             return
         self._fits_length = True
-        chosen = history[0].chosen
-        if len(history[0].results) < 2 or chosen is None or epochs is None or self._rates.follows_users_schedule:
+        if len(history[0].results) < 2 or epochs is None or self._rates.follows_users_schedule:
             return
-        factor = horizon_factor(epochs, self._policy.horizon, chosen.own_steps)
+        factor = horizon_factor(epochs, self._policy.horizon)
         if factor < 1.0:
             self._rates.scale(factor, returned_to=None)
             self._messages.inform(
                 f"the peak is multiplied by {factor:.2f} from epoch {trainer.current_epoch} on, for a run of "
-                f"{epochs:g} epochs whose candidates trained {chosen.own_steps} steps"
+                f"{epochs:g} epochs"
             )
 
     def _watched_by_user(self, trainer: Trainer) -> bool:

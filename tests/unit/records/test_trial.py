@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from lightning_gammabo.records import EpochRecord, Result, Trial, TrialState
+from lightning_gammabo.records import EpochRecord, Trial, TrialState
 from tests.unit.records.histories import record, result
 
 
@@ -41,9 +41,3 @@ def test_records_are_frozen_and_can_be_copied(value: object) -> None:
         setattr(value, field, 5)
     assert copy.deepcopy(value) == value
     assert pickle.loads(pickle.dumps(value)) == value
-
-
-def test_the_steps_before_the_cooling_are_told_from_all() -> None:
-    fields = {"number": 0, "lr": 0.1, "state": TrialState.COMPLETE, "score": 1.0}
-    cooled = Result(**fields, steps=94, passes=0.188, cooling_passes=0.038)  # type: ignore[arg-type]
-    assert (cooled.own_steps, Result(**fields, steps=94).own_steps) == (75, 94)  # type: ignore[arg-type]
