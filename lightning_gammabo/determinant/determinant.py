@@ -12,9 +12,11 @@ from typing import Literal, get_args
 
 from lightning_gammabo.records import Result, TrialState, paired_error
 
-__all__ = ["Determinant", "Rule", "leave_one_out"]
+__all__ = ["Determinant", "Favours", "Rule", "leave_one_out"]
 
 Rule = Literal["best", "largest_within_noise", "keep_unless_better"]
+Favours = Callable[[Sequence[Result]], Callable[[Result], float]]
+"""results so far -> what is added to the score of each in the choice"""
 
 _CENTRAL = 0.5
 """standard deviations of the scores by which a centre's may be below the best one"""
@@ -43,16 +45,18 @@ class Determinant:
         rule: the rule.
         n_sigma: paired standard errors that count as a tie (``largest_within_noise``), or by which a larger
             rate has to be better (``keep_unless_better``).
+        favours: what is added to each score in the choice; None for nothing.
 
     Raises:
         ValueError: if the rule is unknown.
     """
 
-    def __init__(self, rule: Rule = "best", *, n_sigma: float = 1.0) -> None:
+    def __init__(self, rule: Rule = "best", *, n_sigma: float = 1.0, favours: Favours | None = None) -> None:
         if rule not in get_args(Rule):
             raise ValueError(f"rule={rule!r}: choose one of {', '.join(map(repr, get_args(Rule)))}")
         self.rule = rule
         self.n_sigma = n_sigma
+        self._favours = favours
 
     def choose(self, results: Sequence[Result]) -> tuple[Result | None, str]:
         """The winner among all results so far.
@@ -66,7 +70,10 @@ class Determinant:
         complete = [result for result in results if result.state is TrialState.COMPLETE]
         if not complete:
             return None, f"all {len(results)} candidates diverged or failed" if results else "there was no candidate"
-        best = max(complete, key=_rank)  # of equals, the first
+        highest = best = max(complete, key=_rank)  # of equals, the first
+        if self._favours is not None:
+            added = self._favours(complete)
+            best = max(complete, key=lambda result: _rank(result, added(result)))
         centre = next((result for result in complete if result.origin == "smoothed"), None)
         if centre is not None and self._is_central(centre, best, complete):
             return centre, "the centre of the rates that scored well"
@@ -78,6 +85,11 @@ class Determinant:
             largest = max((best, *near), key=lambda result: result.lr)
             if largest.lr > best.lr:
                 return largest, f"largest of {1 + len(near)} rates within one paired standard error of the best score"
+        if best is not highest:
+            return (
+                best,
+                f"about as good as the highest score of {len(complete)} candidates, and nearer to the usual rate",
+            )
         return best, self._reason(best, complete)
 
     @staticmethod
@@ -155,6 +167,6 @@ def leave_one_out(
     return tuple(scores)
 
 
-def _rank(result: Result) -> tuple[float, float]:
+def _rank(result: Result, added: float = 0.0) -> tuple[float, float]:
     assert result.score is not None
-    return result.score, -result.loss if result.loss is not None else -math.inf
+    return result.score + added, -result.loss if result.loss is not None else -math.inf

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lightning_gammabo.bayesopt import Search, search_name
-from lightning_gammabo.determinant.determinant import Determinant
+from lightning_gammabo.determinant.determinant import Determinant, Favours
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.learning_rate.miniature import miniature
@@ -150,7 +150,7 @@ class EpochSearch:
         scheduler = HyperparameterScheduler(
             self._objective,
             self._keys,
-            self._determinant(plan),
+            self._determinant(plan, rules.favours),
             n_trials=plan.n_trials,
             # the first search alone; a list of rates is the user's own choice
             settles=self._plan.policy.smooth_first and first and self._range.n_listed is None,
@@ -221,11 +221,11 @@ class EpochSearch:
         self._recorder.retrained[self._trainer.current_epoch] = times
         return times
 
-    def _determinant(self, plan: EpochPlan) -> Determinant:
+    def _determinant(self, plan: EpochPlan, favours: Favours | None = None) -> Determinant:
         policy = self._plan.policy
         # over the whole range the present rate is no better than any other
         keeps = plan.wide and policy.rule == "keep_unless_better"
-        return Determinant("best" if keeps else policy.rule, n_sigma=policy.n_sigma)
+        return Determinant("best" if keeps else policy.rule, n_sigma=policy.n_sigma, favours=favours)
 
     def _prune_at(self, plan: EpochPlan) -> float | None:
         prune_at = self._plan.policy.prune_at

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+
+import torch
 
 from lightning_gammabo.bayesopt import BayesOpt, PlacePrior, Search
 from lightning_gammabo.determinant.objective import Objective
@@ -20,6 +22,8 @@ REACH = 1.0
 """decades within which the leader's neighbours have to lie, and the usual rate to count"""
 AT_END = 0.1
 """decades from the upper end of the range within which nothing above needs to be tried"""
+BELIEF = 0.05
+"""weight of the belief about the best rate's place in the choice, in units of the logarithm of the loss"""
 LEARNT = 0.1
 """least progress of the leader, as ``log(untrained loss / loss)``, before a search may stop"""
 
@@ -78,9 +82,9 @@ def _is_bracketed(leader: Result, results: Sequence[Result], bounds: tuple[float
 
 def _unit(scored: Sequence[Result], leader: Result, objective: Objective) -> float:
     # what an improvement of the loss by a factor e is in the score
-    if objective.is_kappa:
+    if objective.is_kappa and leader.accuracy is not None:
         return 1.0
-    if objective.name == "loss" and leader.loss:
+    if (objective.is_kappa or objective.name == "loss") and leader.loss:
         return abs(leader.loss)
     return statistics.pstdev([result.score for result in scored if result.score is not None])
 
@@ -216,6 +220,29 @@ class SearchRules:
         self._belief = getattr(proposals, "prior", None) or self._belief
         if isinstance(proposals, BayesOpt) and self._belief is not None:
             proposals.prior = self._belief if self._is_borne_out(self._belief, leader) else None
+
+    def favours(self, results: Sequence[Result]) -> Callable[[Result], float]:
+        """What the belief about the best rate's place adds to scores in the choice of the first search.
+
+        The scores of short candidates are noisy. Among those that are about equal the rate that was believed in is
+        the better guess (docs/method/first_search.md).
+
+        Args:
+            results: the candidates so far.
+
+        Returns:
+            Of a result: at most 0; 0 throughout where what was seen speaks against the belief, and for scores that
+            are no logarithm of a loss.
+        """
+        scored = [result for result in results if result.score is not None]
+        leader = max(scored, key=lambda result: result.score or -math.inf, default=None)
+        belief, objective = self._belief, self._objective
+        if leader is None or belief is None or not self._first or not (objective.is_kappa or objective.name == "loss"):
+            return lambda result: 0.0
+        weight = BELIEF * _unit(scored, leader, objective) if self._is_borne_out(belief, leader) else 0.0
+        return lambda result: (
+            weight * float(belief.log_density(torch.tensor(math.log10(result.lr)))) if result.lr > 0.0 else 0.0
+        )
 
     def lengthen(self, results: Sequence[Result], quarters: Sequence[float]) -> bool:
         """Double the length of candidates where learning has not begun and the epoch has room for it.

@@ -353,3 +353,18 @@ def test_without_two_batches_of_each_there_is_nothing_to_leave_out(batches: list
 def test_a_score_that_is_none_pairs_nothing(score: float | None) -> None:
     batches = [[(1.0, 1.0), (2.0, 1.0), (4.0, 1.0)]]
     assert leave_one_out(batches, lambda means: score if means[0] > 2.9 else 1.0) == ()
+
+
+def test_what_is_favoured_wins_among_scores_that_are_about_equal() -> None:
+    seen: list[int] = []
+
+    def favours(results: Sequence[Result]) -> Any:
+        seen.append(len(results))
+        return lambda one: -0.1 * one.number
+
+    results = [result(0, 1.0), result(1, 1.05), result(2, None)]
+    chosen, reason = Determinant(favours=favours).choose(results)
+    assert (chosen, seen) == (results[0], [2])  # those that completed
+    assert reason == "about as good as the highest score of 2 candidates, and nearer to the usual rate"
+    better = [*results, result(3, 1.5)]
+    assert Determinant(favours=favours).choose(better) == (better[3], "highest score of 3 candidates")

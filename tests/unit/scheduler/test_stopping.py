@@ -29,7 +29,7 @@ def result(loss: float | None = 0.5, score: float | None = None, number: int = 0
     score = -loss if score is None and loss is not None else score
     state = COMPLETE if score is not None else DIVERGED
     lr = given.pop("lr", (0.03, 0.1, 0.3)[number % 3])
-    return Result(number=number, lr=lr, state=state, score=score, loss=loss, **given)
+    return Result(number=number, lr=lr, state=state, score=score, loss=loss, **{"accuracy": 0.5, **given})
 
 
 def results(*losses: float) -> list[Result]:
@@ -68,6 +68,9 @@ def test_scores_that_are_no_logarithm_are_measured_by_the_loss_or_by_their_sprea
     trained = results(10.0, 5.0, 6.0)
     assert has_seen_enough(trained, 0.24, 0.05, objective("loss", None), BOUNDS)  # 0.05 of a loss of 5
     assert not has_seen_enough(trained, 0.26, 0.05, objective("loss", None), BOUNDS)
+    without_accuracy = [result(loss, number=number, accuracy=None) for number, loss in enumerate((10.0, 5.0, 6.0))]
+    assert has_seen_enough(without_accuracy, 0.24, 0.05, objective(reference=None), BOUNDS)  # kappa is the loss then
+    assert not has_seen_enough(without_accuracy, 0.26, 0.05, objective(reference=None), BOUNDS)
     scored = [
         result(1.0, score=score, number=number) for number, score in enumerate((0.0, 6.0, 3.0))
     ]  # a standard deviation of sqrt(6)
@@ -158,6 +161,31 @@ def test_a_belief_counts_where_the_leader_has_learnt_near_it(loss: float, lr: fl
     other = make_search("grid", LearningRateSpace(*BOUNDS), seed=0, n_initial=2, n_trials=7)
     asked.weigh(other, result(loss, lr=lr))
     assert not hasattr(other, "prior")
+
+
+@pytest.mark.parametrize(
+    ("lr", "loss", "name", "accuracy", "first", "added"),
+    [
+        (0.01, 0.5, "kappa", 0.5, True, -0.1 * math.log1p((math.log10(0.01) + 1.25) ** 2 / 0.75)),
+        (10**-1.25, 0.5, "kappa", 0.5, True, 0.0),
+        (0.01, 0.5, "loss", None, True, -0.05 * math.log1p((math.log10(0.01) + 1.25) ** 2 / 0.75)),  # of a loss of 0.5
+        (0.01, 2.2, "kappa", 0.5, True, 0.0),  # nothing was learnt
+        (0.001, 0.5, "kappa", 0.5, True, 0.0),  # more than a decade from what was believed
+        (0.01, 0.5, "accuracy", 0.5, True, 0.0),  # no logarithm of a loss
+        (0.01, 0.5, "kappa", 0.5, False, 0.0),  # a later search
+    ],
+)
+def test_the_choice_of_the_first_search_favours_the_rate_that_was_believed_in(
+    lr: float, loss: float, name: str, accuracy: float | None, first: bool, added: float
+) -> None:
+    asked = rules(first=first)
+    asked._objective = objective(name)
+    trained = [result(loss, lr=lr, accuracy=accuracy)]
+    assert asked.favours(trained)(trained[0]) == 0.0  # no belief is known yet
+    belief = PlacePrior(-1.25, 0.5, 3.0)
+    asked.weigh(make_search("gamma", LearningRateSpace(*BOUNDS), seed=0, n_initial=2, n_trials=7, prior=belief), None)
+    assert asked.favours(trained)(trained[0]) == pytest.approx(added, abs=1e-9)
+    assert asked.favours([])(trained[0]) == 0.0
 
 
 def test_the_first_search_stops_by_its_gain_and_later_ones_by_the_gate() -> None:
