@@ -45,7 +45,8 @@ class GammaLRSearch(ResultsMixin, Callback):
 
     Args:
         policy: name of a policy, or a :class:`~lightning_gammabo.SearchPolicy`.
-        min_lr: lower bound of the search range, for the peak of the schedule; None for 1e-4, or 1e-5 for Adam and such.
+        min_lr: lower bound of the search range, for the peak of the schedule; None for 1e-4, or 1e-5 for
+            Adam and such, and a decade less where the best rate lies there.
         max_lr: upper bound of the search range; None for 1, or 0.1 for Adam and such. The configured rate may lie
             outside of the two; it is tried all the same.
         sampler: who proposes: ``gamma`` (Student-t process), ``gamma_thesis`` (eqs. 13-15 to the letter),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lightning_gammabo.bayesopt import Search, search_name
+from lightning_gammabo.bayesopt import BayesOpt, Search, search_name
 from lightning_gammabo.determinant.determinant import Determinant, Favours
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
@@ -147,6 +147,9 @@ class EpochSearch:
         def lengthens(results: Sequence[Result], quarters: Sequence[float]) -> Search | None:
             return self._lengthened(runner, rules, current) if rules.lengthen(results, quarters) else None
 
+        def widens(results: Sequence[Result], proposals: Search) -> Search | None:
+            return self._widened(rules, results, proposals, current)
+
         scheduler = HyperparameterScheduler(
             self._objective,
             self._keys,
@@ -160,10 +163,11 @@ class EpochSearch:
             stops=rules.stops,
             weighs=rules.weigh,
             lengthens=lengthens if rules.may_lengthen else None,
+            widens=widens,
         )
         origin = "usual" if plan.wide else "region"
         record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around, origin=origin)
-        return self._completed(replace(record, annealing=annealing), rules, bounds)
+        return self._completed(replace(record, annealing=annealing), rules)
 
     def _lengthened(self, runner: EpochRunner, rules: SearchRules, current: float) -> Search:
         # the search that begins anew, with longer candidates; of a list all rates are tried again
@@ -174,12 +178,29 @@ class EpochSearch:
         optimizers, epoch = self._trainer.optimizers, self._trainer.current_epoch
         return self._range.proposals(epoch, again, current, optimizers=optimizers, part=rules.lengthened)[0]
 
-    def _completed(self, record: EpochRecord, rules: SearchRules, bounds: tuple[float, float]) -> EpochRecord:
+    def _widened(
+        self, rules: SearchRules, results: Sequence[Result], proposals: Search, current: float
+    ) -> Search | None:
+        # the search over a wider range, where the best rate lies at the end of the default one
+        leader, optimizers = rules.learnt_leader(results), self._trainer.optimizers
+        if leader is None or not isinstance(proposals, BayesOpt) or not self._range.widen(leader.lr, optimizers):
+            return None
+        epoch = self._trainer.current_epoch
+        wider, _ = self._range.proposals(epoch, rules.search, current, optimizers=optimizers, part=rules.lengthened)
+        wider.load_state_dict(proposals.state_dict())
+        rules.bounds = self._range.bounds(optimizers)
+        low, high = rules.bounds
+        self._messages.inform(
+            f"the best rate so far, {leader.lr:.1e}, lies at an end of the range: it is now {low:.0e} to {high:.0e}"
+        )
+        return wider
+
+    def _completed(self, record: EpochRecord, rules: SearchRules) -> EpochRecord:
         return replace(
             record,
             sampler=search_name(self._given.sampler),
-            min_lr=bounds[0],
-            max_lr=bounds[1],
+            min_lr=rules.bounds[0],
+            max_lr=rules.bounds[1],
             n_initial=rules.search.n_initial,
             seed=self._range.seed_of(record.epoch, rules.lengthened),
             policy=self._plan.policy.name,

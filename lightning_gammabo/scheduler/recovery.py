@@ -156,6 +156,7 @@ class Recovery:
         """
         return {
             "max_peak": self._range.max_peak,
+            "wider": list(self._range.wider),
             "last_good": self.last_good,
             "best_weights": self.best_weights.state_dict(ahead=ahead),
         }
@@ -167,6 +168,7 @@ class Recovery:
             state: what :meth:`state_dict` gave.
         """
         self._range.max_peak = state["max_peak"]
+        self._range.wider = (state["wider"][0], state["wider"][1])
         self.last_good = state["last_good"]
         self.best_weights.load_state_dict(state["best_weights"])
 

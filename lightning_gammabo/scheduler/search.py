@@ -94,6 +94,8 @@ class HyperparameterScheduler:
             rate's place.
         lengthens: asked with the results and the leader's mean training losses by quarter: makes candidates longer
             where they are too short to tell, and gives the search that begins anew; else None.
+        widens: asked with the results and the search: the search over a wider range, where the best rate lies at the
+            end of this one; else None.
         settles: whether the last candidate is the centre of the rates that scored well
             (:func:`~lightning_gammabo.determinant.smoothing.smoothed_argmax`); the determinant then prefers it.
     """
@@ -112,6 +114,7 @@ class HyperparameterScheduler:
         stops: Callable[[Sequence[Result], float | None], str | None] | None = None,
         lengthens: Callable[[Sequence[Result], Sequence[float]], Search | None] | None = None,
         weighs: Callable[[Search, Result | None], object] | None = None,
+        widens: Callable[[Sequence[Result], Search], Search | None] | None = None,
     ) -> None:
         self._objective = objective
         self._keys = keys
@@ -123,6 +126,7 @@ class HyperparameterScheduler:
         self._stops = stops or (lambda results, gain: None)
         self._lengthens = lengthens
         self._weighs = weighs or (lambda proposals, leader: None)
+        self._widens = widens or (lambda results, proposals: None)
         self._settles = settles and n_trials > FEWEST
         self._baselines = 0
         self._short: list[Result] = []  # candidates that were too short, and do not count
@@ -168,6 +172,7 @@ class HyperparameterScheduler:
                 if longer is not None:
                     proposals = longer
                 elif self._n_trials > len(seen.results):
+                    proposals = self._widens(seen.results, proposals) or proposals
                     seen.enough = runner.agree(self._stops(seen.results, _expected_gain(proposals)))
             if seen.leader is None and self._validates_nothing(runner, seen.results):
                 seen.results = [_not_its_fault(result) for result in seen.results]

@@ -15,6 +15,8 @@ from lightning_gammabo.policy import EpochPlan
 __all__ = ["SearchRange"]
 
 DECADE = 10.0
+NEAR_END = 1.26
+"""factor within which a rate lies at an end of the range: a tenth of a decade"""
 """least ratio between the ends of a range"""
 SAME_PLACE = 0.15
 """decades within which two rates are not both worth a candidate"""
@@ -38,6 +40,7 @@ class SearchRange:
 
     Attributes:
         max_peak: highest peak that is still proposed after divergences.
+        wider: factors by which the lower and the upper end were moved apart.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class SearchRange:
         self._seed = seed
         self._prior = prior
         self._down = down
+        self.wider = (1.0, 1.0)
 
     @property
     def n_listed(self) -> int | None:
@@ -73,10 +77,28 @@ class SearchRange:
             The bounds; a range whose upper end a divergence or the user has set below its lower end moves down.
         """
         low, high = default_range(optimizers)
-        low = low if self._min_lr is None else self._min_lr
-        high = max(high, DECADE * low) if self._max_lr is None else self._max_lr
+        low = low / self.wider[0] if self._min_lr is None else self._min_lr
+        high = max(high * self.wider[1], DECADE * low) if self._max_lr is None else self._max_lr
         high = min(high, self.max_peak)
         return (low if low < high else high / DECADE), high
+
+    def widen(self, best: float, optimizers: Sequence[Any]) -> bool:
+        """Widen the range by a decade, once, where the best rate lies at an end that the user has not set.
+
+        Args:
+            best: the best rate so far.
+            optimizers: the run's optimizers.
+
+        Returns:
+            Whether the range is wider now.
+        """
+        low, high = self.bounds(optimizers)
+        below = self._min_lr is None and best / low < NEAR_END
+        above = self._max_lr is None and math.isinf(self.max_peak) and high / best < NEAR_END
+        if self.wider != (1.0, 1.0) or not (below or above):
+            return False
+        self.wider = (DECADE if below else 1.0, DECADE if above else 1.0)
+        return True
 
     def lower(self, peak: float) -> None:
         """Propose no peak above this any more.

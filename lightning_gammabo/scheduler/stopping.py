@@ -163,6 +163,7 @@ class SearchRules:
 
     Attributes:
         search: the plan of this search, with the length that its candidates have by now.
+        bounds: lowest and highest rate that may be proposed.
         lengthened: how often they were made longer.
     """
 
@@ -183,7 +184,7 @@ class SearchRules:
         self._objective = objective
         self._first = first
         self._history = history
-        self._bounds = bounds
+        self.bounds = bounds
         self._belief: PlacePrior | None = None
 
     @property
@@ -202,7 +203,7 @@ class SearchRules:
             The reason in words; None where another one is trained.
         """
         below, gate = self._policy.stop_below, self._policy.later_gate
-        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective, self._bounds):
+        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective, self.bounds):
             return f"another candidate is expected to gain less than {below:g}"
         if self.lengthened and len(results) >= self.search.n_trials:
             return f"{len(results)} longer candidates are the most"
@@ -220,6 +221,21 @@ class SearchRules:
         self._belief = getattr(proposals, "prior", None) or self._belief
         if isinstance(proposals, BayesOpt) and self._belief is not None:
             proposals.prior = self._belief if self._is_borne_out(self._belief, leader) else None
+
+    def learnt_leader(self, results: Sequence[Result]) -> Result | None:
+        """The best candidate of the first search, by which the range may be widened.
+
+        Args:
+            results: the candidates so far.
+
+        Returns:
+            The candidate; None before the third one, and where it has not learnt.
+        """
+        scored = [result for result in results if result.score is not None]
+        if not self._first or len(results) < LEAST or not scored:
+            return None
+        leader = max(scored, key=lambda result: result.score or -math.inf)
+        return leader if leader.lr > 0.0 and has_learnt(leader, self._objective) else None
 
     def favours(self, results: Sequence[Result]) -> Callable[[Result], float]:
         """What the belief about the best rate's place adds to scores in the choice of the first search.

@@ -48,6 +48,39 @@ def test_the_whole_range(arguments: dict[str, Any], low: float, high: float) -> 
     assert bounds(range_of(**arguments)) == pytest.approx((low, high), rel=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "best", "low", "high"),
+    [
+        ({}, 0.9, 1e-4, 10.0),
+        ({}, 1.1e-4, 1e-5, 1.0),
+        ({}, 0.7, 1e-4, 1.0),  # more than a tenth of a decade from the end
+        ({"max_lr": 1.0}, 0.9, 1e-4, 1.0),  # the user's own end
+        ({"min_lr": 1e-4}, 1.1e-4, 1e-4, 1.0),
+    ],
+)
+def test_the_range_is_widened_once_where_the_best_rate_lies_at_an_end(
+    arguments: dict[str, Any], best: float, low: float, high: float
+) -> None:
+    rates, before = range_of(**arguments), bounds(range_of(**arguments))
+    assert rates.widen(best, [sgd(0.1)]) is ((low, high) != pytest.approx(before))
+    assert bounds(rates) == pytest.approx((low, high))
+    assert not rates.widen(best, [sgd(0.1)])
+    assert bounds(rates) == pytest.approx((low, high))
+
+
+def test_a_range_is_widened_only_once() -> None:
+    rates = range_of()
+    assert rates.widen(0.9, [sgd(0.1)])
+    assert not rates.widen(9.0, [sgd(0.1)])
+    assert not rates.widen(1.1e-4, [sgd(0.1)])
+
+
+def test_a_range_that_a_divergence_has_cut_is_not_widened() -> None:
+    rates = range_of()
+    rates.lower(0.5)
+    assert not rates.widen(0.49, [sgd(0.1)])
+
+
 def test_the_range_of_an_adaptive_optimizer() -> None:
     assert bounds(range_of(), optimizer=torch.optim.AdamW([parameter()], lr=1e-3)) == pytest.approx(
         (1e-5, 0.1), rel=1e-12
