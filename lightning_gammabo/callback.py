@@ -154,6 +154,35 @@ class GammaLRSearch(ResultsMixin, Callback):
         """
         return self.schedule().save(path)
 
+    def estimate(
+        self,
+        trainer: Trainer,
+        model: LightningModule,
+        train_dataloaders: Any = None,
+        val_dataloaders: Any = None,
+        datamodule: Any = None,
+    ) -> str:
+        """What a fit with this search would cost, told without training anything.
+
+        Args:
+            trainer: a Trainer of the run's settings.
+            model: the module.
+            train_dataloaders: as ``trainer.fit`` takes them.
+            val_dataloaders: as ``trainer.fit`` takes them.
+            datamodule: as ``trainer.fit`` takes it; its ``prepare_data`` and ``setup`` are called.
+
+        Returns:
+            The plan and its price, the words that the fit itself begins with. Candidates that live the warm-up of an LR
+            scheduler of yours cost a little more than is told here.
+        """
+        return FitSession(self).estimate(
+            trainer,
+            model,
+            train_dataloaders=train_dataloaders,
+            val_dataloaders=val_dataloaders,
+            datamodule=datamodule,
+        )
+
     @property
     def state_key(self) -> str:
         """Key of this callback's state in a checkpoint."""

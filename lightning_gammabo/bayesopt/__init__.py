@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_gammabo.bayesopt.asktell import Search
 from lightning_gammabo.bayesopt.baselines import GridSearch, ListSearch, RandomSearch, SobolSearch
-from lightning_gammabo.bayesopt.factory import SAMPLER_NAMES, ListSampler, SamplerFactory, make_search, search_name
+from lightning_gammabo.bayesopt.factory import (
+    SAMPLER_NAMES,
+    ListSampler,
+    SamplerFactory,
+    has_surrogate,
+    make_search,
+    search_name,
+)
 from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
 from lightning_gammabo.bayesopt.priors import PlacePrior
 from lightning_gammabo.bayesopt.search import BayesOpt
@@ -52,6 +59,7 @@ __all__ = [
     "StudentTPosterior",
     "StudentTProbabilityOfImprovement",
     "SurrogateView",
+    "has_surrogate",
     "make_search",
     "search_name",
 ]

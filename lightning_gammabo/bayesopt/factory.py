@@ -14,7 +14,7 @@ from lightning_gammabo.bayesopt.gaussian import GaussianBayesOpt
 from lightning_gammabo.bayesopt.search import BayesOpt
 from lightning_gammabo.bayesopt.space import LearningRateSpace
 
-__all__ = ["SAMPLER_NAMES", "SEARCHES", "ListSampler", "SamplerFactory", "make_search", "search_name"]
+__all__ = ["SAMPLER_NAMES", "SEARCHES", "ListSampler", "SamplerFactory", "has_surrogate", "make_search", "search_name"]
 
 SEARCHES: dict[str, tuple[Callable[..., Search], dict[str, Any]]] = {
     "gamma": (BayesOpt, {}),
@@ -124,6 +124,27 @@ class ListSampler(SamplerFactory):
             The search.
         """
         return ListSearch(space, candidates=self.rates)
+
+
+def has_surrogate(kind: SamplerFactory | str) -> bool | None:
+    """Whether a search has a surrogate, which knows what another candidate is expected to gain.
+
+    Args:
+        kind: its name, or a factory.
+
+    Returns:
+        Whether it has; None of a factory of the user's own.
+
+    Example:
+        >>> has_surrogate("gamma"), has_surrogate("grid")
+        (True, False)
+    """
+    if isinstance(kind, ListSampler):
+        return False
+    if isinstance(kind, SamplerFactory):
+        return None
+    made_by = SEARCHES[kind][0]
+    return isinstance(made_by, type) and issubclass(made_by, BayesOpt)
 
 
 def search_name(kind: SamplerFactory | str) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lightning_gammabo.callback import GammaLRSearch
 
-__all__ = ["VARIABLE", "callbacks_factory", "parse"]
+__all__ = ["VARIABLE", "argument_types", "callbacks_factory", "parse"]
 
 VARIABLE = "LIGHTNING_GAMMABO"
 _OFF = ("", "0", "false", "no", "off")
@@ -58,7 +58,7 @@ def parse(text: str) -> dict[str, Any]:
     """
     if text.strip().lower() in _ON:
         return {}
-    types = _argument_types()
+    types = argument_types()
     given: dict[str, Any] = {}
     for part in _parts(text):
         key, equals, value = (piece.strip() for piece in part.partition("="))
@@ -101,7 +101,12 @@ def _assembled(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def _argument_types() -> dict[str, set[type]]:
+def argument_types() -> dict[str, set[type]]:
+    """What the callback's arguments may be.
+
+    Returns:
+        Types by name; a field of the policy is ``policy.FIELD``.
+    """
     import inspect
     import typing
 

@@ -18,6 +18,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_info
 
 from lightning_gammabo.callback import GammaLRSearch
+from lightning_gammabo.cli import sentences
 from lightning_gammabo.learning_rate.schedule import LRSchedule, constant_rates
 from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.trainer.compat import NAMESPACES, join_namespaces
@@ -128,8 +129,16 @@ def _run_lightning(words: list[str]) -> None:
     given = sys.argv
     # Lightning reads them there, and starts the other processes of a run with them
     sys.argv = [given[0], *words]
+    quiet: dict[str, Any] = {"exit_on_error": False}
+    each = {name: {"prog": f"lightning-gammabo {name}", **quiet} for name in _LIGHTNING}
     try:
-        make_cli(_namespace_of(words))(parser_kwargs={"prog": "lightning-gammabo"})
+        make_cli(_namespace_of(words))(parser_kwargs={"prog": "lightning-gammabo", **quiet, **each})
+    except Exception as error:
+        parsed = isinstance(error, argparse.ArgumentError)
+        said = sentences.of_parser(str(error)) if parsed else sentences.of_exception(error)
+        if said is None:
+            raise
+        raise SystemExit(f"lightning-gammabo {words[0]}: {said}") from error
     finally:
         sys.argv = given
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from lightning_gammabo.determinant.objective import NotLogged, Objective, ValidationMetrics
 from lightning_gammabo.records import Outcome
@@ -15,6 +16,7 @@ __all__ = ["MetricKeys", "find_accuracy", "find_loss"]
 _LOSS = ("loss", "nll", "crossentropy", "bce", "mse", "mae", "rmse", "elbo")
 _ACCURACY = ("acc", "accuracy", "top1", "acc1", "accuracytop1")
 _STAGES = ("validation", "valid", "val", "dev", "eval")
+_STAGE_WORD = re.compile(rf"(?<![a-z])(?:{'|'.join(_STAGES)})(?![a-z])", flags=re.IGNORECASE)
 _BARE = ("accuracy",)
 """names without a stage that were met as the validation's; taken where no other is found"""
 # an accuracy of this kind reads "overall", "multiclass", "mean"; other adjectives ("per_class") are not the accuracy
@@ -31,10 +33,12 @@ class MetricKeys:
 
     Attributes:
         taken: what was read, in words, for the user to question; empty before the first reading.
+        by_training: whether the loss that was read last is that of the training, for want of a validation's.
     """
 
     def __init__(self, objective: Objective, monitor_loss: str | None, monitor_accuracy: str | None) -> None:
         self.taken = ""
+        self.by_training = False
         self._objective = objective
         self._loss = monitor_loss
         self._accuracy = monitor_accuracy
@@ -67,17 +71,8 @@ class MetricKeys:
             NotLogged: if a metric that was named is not among the logged ones.
         """
         logged = outcome.metrics
-        for argument, name in (
-            ("monitor_loss", self._loss),
-            ("monitor_accuracy", self._accuracy),
-            ("objective", self._objective.metric),
-        ):
-            if name is not None and name not in logged:
-                raise NotLogged(
-                    f"GammaLRSearch({argument}={name!r}): no such metric was logged by the validation of a candidate; "
-                    f"logged are {sorted(logged)}. Log it in `validation_step` or `on_validation_epoch_end`, or name "
-                    "one of these (metrics logged by other callbacks or in `on_train_epoch_end` come too late)."
-                )
+        self._check(logged, self._named())
+        self.by_training = False
         accuracy_name = self._accuracy or find_accuracy(logged)
         loss_name = self._loss or find_loss(logged)
         if loss_name is not None:
@@ -85,11 +80,42 @@ class MetricKeys:
         elif outcome.val_loss is not None:
             loss, source = outcome.val_loss, "loss that validation_step returns"
         elif outcome.train_loss is not None:
-            loss, source = outcome.train_loss, "training loss of the epoch's last quarter"
+            loss, source, self.by_training = outcome.train_loss, "training loss of a candidate's last quarter", True
         else:
             loss, source = None, "no loss"
         self.taken = f"{source}, " + (f"accuracy {accuracy_name!r}" if accuracy_name else "no accuracy")
         return ValidationMetrics(loss=loss, accuracy=logged[accuracy_name] if accuracy_name else None, metrics=logged)
+
+    def check_untrained(self, outcome: Outcome) -> None:
+        """Find a name that is mistyped before anything is trained.
+
+        Args:
+            outcome: the validation of the network at the start; metrics of the training are not logged by then.
+
+        Raises:
+            NotLogged: if a metric that was named as one of the validation is not among the logged ones.
+        """
+        self._check(outcome.metrics, [named for named in self._named() if _of_validation(named[1])])
+
+    def _named(self) -> list[tuple[str, str]]:
+        named = {
+            "monitor_loss": self._loss,
+            "monitor_accuracy": self._accuracy,
+            "objective": self._objective.metric,
+        }
+        return [(argument, name) for argument, name in named.items() if name is not None]
+
+    @staticmethod
+    def _check(logged: Mapping[str, float], named: Iterable[tuple[str, str]]) -> None:
+        for argument, name in named:
+            if name not in logged:
+                close = difflib.get_close_matches(name, logged, n=1, cutoff=0.75)
+                raise NotLogged(
+                    f"GammaLRSearch({argument}={name!r}): no such metric was logged by the validation of a candidate"
+                    f"{f' (did you mean {close[0]!r}?)' if close else ''}; logged are {sorted(logged)}. Log it in "
+                    "`validation_step` or `on_validation_epoch_end`, or name one of these (metrics logged by other "
+                    "callbacks or in `on_train_epoch_end` come too late)."
+                )
 
     def batches(self, outcome: Outcome) -> tuple[list[str], list[Sequence[tuple[float, float]]]]:
         """What a validation measured batch by batch, of the values that :meth:`measure` reads.
@@ -114,6 +140,10 @@ class MetricKeys:
             if logged:
                 found[name] = logged
         return list(found), list(found.values())
+
+
+def _of_validation(name: str) -> bool:
+    return _STAGE_WORD.search(name) is not None and "train" not in name.lower()
 
 
 def find_loss(names: Iterable[str]) -> str | None:

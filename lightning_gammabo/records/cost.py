@@ -59,7 +59,8 @@ class RunCost:
         if not self.lost or kept < 1:
             return words
         per_kept = self.times_plain * self.epochs / kept
-        return f"{words}; {self.lost} of {self.epochs} epochs were lost: {per_kept:.2f}x for each epoch that was kept"
+        verb = "was" if self.lost == 1 else "were"
+        return f"{words}; {self.lost} of {self.epochs} epochs {verb} lost: {per_kept:.2f}x for each epoch that was kept"
 
 
 def cost_of(records: Sequence[EpochRecord], trained: Sequence[TrainedEpoch], run: RunInfo | None) -> RunCost:

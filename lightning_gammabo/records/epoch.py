@@ -120,7 +120,7 @@ class EpochRecord:
         annealing: factor of the annealing schedule at the epoch's start, 1 at its peak; rates of candidates are peaks.
         share: share of the epoch that each candidate was to train.
         scorings: validations on what candidates are scored on.
-        score_samples: validation samples that score a candidate; None for all of them.
+        score_samples: validation samples that score a candidate; None for all of them, 0 where its training loss does.
         rule: how the Determinant chose, as :data:`~lightning_gammabo.determinant.determinant.Rule` names it.
         n_sigma: paired standard errors that count as noise under that rule.
 

@@ -66,6 +66,7 @@ class RunShape:
         begin: epoch at which this fit begins.
         max_steps: optimizer steps after which it stops; None where epochs end it.
         val_ratio: validation samples for each training sample, as scored.
+        counted: whether ``val_ratio`` is known; it is 0 where the number of training samples is not.
         replays: whether the chosen candidate's epoch is trained once more.
         lived: whether candidates live a schedule in miniature, so that none of them goes on.
     """
@@ -76,6 +77,7 @@ class RunShape:
     begin: int = 0
     max_steps: int | None = None
     val_ratio: float = 0.0
+    counted: bool = True
     replays: bool = False
     lived: bool = False
 

@@ -210,13 +210,10 @@ def _short(value: float | None) -> str:
 def _legend(records: Sequence[EpochRecord], trained: Sequence[TrainedEpoch], run: RunInfo | None) -> list[str]:
     notes = []
     if records:
-        samples = {record.score_samples for record in records}
-        some = (
-            "all" if samples == {None} else " or ".join(str(n or "all") for n in sorted(samples, key=lambda n: n or 0))
-        )
-        notes.append(
-            f"score: search score, {records[-1].ranked_by} of the chosen candidate on {some} validation samples"
-        )
+        samples = sorted({record.score_samples for record in records}, key=lambda number: number or 0)
+        some = " or ".join("all" if number is None else str(number) for number in samples)
+        where = "in its last training steps" if samples == [0] else f"on {some} validation samples"
+        notes.append(f"score: search score, {records[-1].ranked_by} of the chosen candidate {where}")
         if any(lost_candidates(record) for record in records):
             notes.append("tried: candidates (in brackets: pruned, diverged or failed)")
     if any(end.loss is not None or end.metrics for end in trained):

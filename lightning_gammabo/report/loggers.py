@@ -19,7 +19,7 @@ from lightning_gammabo.report.style import apart
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["log_figures"]
+__all__ = ["log_figures", "takes_figures"]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,18 @@ def log_figures(
                 send(f"gamma/{kind}", figure, epoch, epoch if step is None else step)
             except Exception:
                 log.warning("The figure %r of epoch %d cannot be logged", kind, epoch, exc_info=True)
+
+
+def takes_figures(loggers: Iterable[Any]) -> bool:
+    """Whether there is a logger to send figures to.
+
+    Args:
+        loggers: ``trainer.loggers``, on the first process only.
+
+    Returns:
+        Whether one of them takes figures.
+    """
+    return any(_sender(logger) is not None for logger in loggers)
 
 
 def _draw(history: SearchHistory, kind: Kind, epoch: int, confusion: Confusion | None) -> Figure:

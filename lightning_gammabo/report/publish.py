@@ -10,7 +10,7 @@ from lightning_gammabo.report.confusion import read_confusion
 from lightning_gammabo.report.extras import check_extras
 from lightning_gammabo.report.figures import Kind, plot
 from lightning_gammabo.report.html import write_report
-from lightning_gammabo.report.loggers import log_figures
+from lightning_gammabo.report.loggers import log_figures, takes_figures
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -82,12 +82,22 @@ class Publisher:
         self._warn = warn
         self._ended = False
 
-    def check(self) -> None:
-        """Refuse to begin what could not be ended for want of a package."""
+    def check(self, loggers: Sequence[Any]) -> None:
+        """Refuse to begin what could not be ended for want of a package, and say where pictures have no taker.
+
+        Args:
+            loggers: the Trainer's, on the first process.
+        """
         if self._report is not None:
             check_extras(f"GammaLRSearch(report={str(self._report)!r})", "matplotlib", "jinja2")
         if self._log_figures:
             check_extras("GammaLRSearch(log_figures=True)", "matplotlib")
+            if not takes_figures(loggers):
+                names = ", ".join(type(logger).__name__ for logger in loggers)
+                self._warn(
+                    f"GammaLRSearch(log_figures=True): {names or 'a Trainer without a logger'} takes no figures; the "
+                    "loggers of TensorBoard, W&B, MLflow and Comet do, and report='report.html' has the pictures"
+                )
 
     def searched(self, trainer: Any, history: SearchHistory) -> None:
         """Log the pictures of the epoch that was just searched.

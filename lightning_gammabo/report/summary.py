@@ -86,7 +86,8 @@ def _searched(history: SearchHistory) -> list[str]:
         span = " or ".join(percent(s) for s in shares) if len(shares) < 4 else f"{percent(shares[0])} or more"
         sentences.append(f"A candidate trained {span} of its epoch.")
     if last.score_samples is not None:
-        sentences.append(f"A candidate was scored on {last.score_samples} validation samples.")
+        where = f"on {last.score_samples} validation samples" if last.score_samples else "by its own training loss"
+        sentences.append(f"A candidate was scored {where}.")
     return [*sentences, f"Policy: {last.policy}."]
 
 

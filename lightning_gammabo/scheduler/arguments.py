@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from lightning_gammabo.bayesopt import SAMPLER_NAMES, SamplerFactory
+from lightning_gammabo.determinant.direction import known_mode
 from lightning_gammabo.determinant.kappa import Kappa
 from lightning_gammabo.determinant.objective import CustomObjective, Objective
 from lightning_gammabo.policy import SearchPolicy, make_policy
 
-__all__ = ["Cap", "SearchArguments", "check_arguments"]
+__all__ = ["Cap", "SearchArguments", "check_arguments", "check_paths"]
 
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)\s*%\s*s")
 
@@ -151,10 +153,36 @@ def _check_names(given: SearchArguments) -> None:
             raise TypeError(f"{name}={value!r}: need a {'path' if is_file else 'name'}, not {type(value).__name__}")
         if not str(value):
             raise ValueError(f"{name}={value!r}: a name is not empty")
+        wrong = {"monitor_loss": "max", "monitor_accuracy": "min"}.get(name)
+        if wrong is not None and known_mode(str(value)) == wrong:
+            better, noun = ("higher", "loss") if wrong == "max" else ("lower", "accuracy")
+            raise ValueError(
+                f"{name}={value!r}: by its name it is better when it is {better}, so it is no {noun}. "
+                f"Leave {name} out, or rank by this metric: objective={value!r}"
+            )
         endings = {"history_file": (".jsonl", ".csv"), "report": (".html", ".htm")}.get(name)
         if endings is not None and (Path(value).is_dir() or Path(value).suffix not in endings):
             kind = "is a folder" if Path(value).is_dir() else f"ends in {Path(value).suffix!r}"
             raise ValueError(f"{name}={str(value)!r}: {kind}; name a file that ends in {' or '.join(endings)}")
+
+
+def check_paths(given: SearchArguments) -> None:
+    """Refuse files that could not be written, before anything is trained.
+
+    Args:
+        given: the arguments.
+
+    Raises:
+        ValueError: if the folder of a file is a file, or may not be written to.
+    """
+    for name in ("history_file", "report"):
+        path = getattr(given, name)
+        if path is None:
+            continue
+        folder = next(parent for parent in Path(path).absolute().parents if parent.exists())
+        if not folder.is_dir() or not os.access(folder, os.W_OK):
+            why = "may not be written to" if folder.is_dir() else "is no folder"
+            raise ValueError(f"GammaLRSearch({name}={str(path)!r}): {folder} {why}; name another file")
 
 
 def _check_schedulers(given: SearchArguments, policy: SearchPolicy) -> None:

@@ -120,6 +120,11 @@ class EpochSearch:
                 self._say_stateful(runner.stateful)
             record = self._search(runner, plan, progress)
         self._messages.inform(f"candidates are ranked by {self._objective.name}; read were: {self._keys.taken}")
+        if self._keys.by_training and several and self._objective.metric is None:
+            self._messages.warn(
+                "no validation loss was logged or returned, so candidates are ranked by a training loss, which favours "
+                "rates that fit quickly. Log one in `validation_step`, or name it: monitor_loss='...'"
+            )
         if says_nothing(record.results):
             self._messages.warn(
                 f"epoch {record.epoch}: all {len(record.results)} candidates have the same score: nothing was found. "
@@ -156,7 +161,7 @@ class EpochSearch:
             self._determinant(plan, rules.favours),
             n_trials=plan.n_trials,
             # the first search alone; a list of rates is the user's own choice
-            settles=self._plan.policy.smooth_first and first and self._range.n_listed is None,
+            settles=self._plan.policy.smooth_first and first and self._plan.n_listed is None,
             progress=progress,
             affords=lambda results: budget.affords(history, results, rules.search, epoch),
             ranked_before=any(old.chosen is not None for old in history),
@@ -205,7 +210,7 @@ class EpochSearch:
             seed=self._range.seed_of(record.epoch, rules.lengthened),
             policy=self._plan.policy.name,
             share=rules.search.share,
-            score_samples=self._scoring.scored,
+            score_samples=0 if self._keys.by_training else self._scoring.scored,
             rule=self._determinant(rules.search).rule,
             n_sigma=self._plan.policy.n_sigma,
         )
@@ -262,8 +267,7 @@ class EpochSearch:
         if reason is not None:
             self._messages.inform(f"candidates train whole epochs: the validation data cannot be read twice ({reason})")
             plan = self._plan.lasting(plan, None)
-        listed = self._range.n_listed
-        return plan if listed is None else replace(plan, wide=True, n_trials=1 + listed, factor=None)
+        return plan
 
     def _replays(self) -> bool:
         if self._given.commit == "replay":

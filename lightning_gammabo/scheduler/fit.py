@@ -16,7 +16,8 @@ from lightning_gammabo.records import SearchHistory
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.report.progress import shielded
 from lightning_gammabo.report.publish import Publisher
-from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
+from lightning_gammabo.scheduler.announcement import announce, plan_in_words
+from lightning_gammabo.scheduler.arguments import Cap, SearchArguments, check_paths
 from lightning_gammabo.scheduler.epoch import EpochSearch
 from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info
 from lightning_gammabo.scheduler.epoch_start import EpochStart
@@ -25,6 +26,7 @@ from lightning_gammabo.scheduler.recovery import Recovery
 from lightning_gammabo.scheduler.run_plan import RunPlan
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search_range import SearchRange
+from lightning_gammabo.trainer.before_fit import loaders_attached
 from lightning_gammabo.trainer.compat import remarks
 from lightning_gammabo.trainer.epoch_loop import make_iterator, watch_loader
 from lightning_gammabo.trainer.epoch_runner import EpochRunner
@@ -101,7 +103,9 @@ class FitSession:
         Raises:
             ValueError: if the settings do not fit the module's LR schedulers or loaders.
         """
-        self.publisher.check()
+        if trainer.is_global_zero:
+            check_paths(self._given)
+            self.publisher.check(trainer.loggers)
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._be_idle("fast_dev_run is on")
         elif not LearningRates(trainer.optimizers).current():
@@ -136,19 +140,28 @@ class FitSession:
         if self.idle is not None:
             return
         self._began = trainer.current_epoch if self._began is None else self._began
-        cap, policy = Cap.parse(self._given.max_overhead), self._policy
-        self.plan = RunPlan(policy, self._shape_of(trainer), cap=cap.share if cap.unit == "passes" else None)
+        self.plan = self._plan_of(trainer)
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
-        self.recorder.history.run = run_info(self._given, policy, self.plan, trainer)
-        if self.plan.search_epochs == [] and not self.plan.too_small:
-            self._messages.warn(
-                f"no epoch is searched: start_epoch={policy.start_epoch}, stop_epoch={policy.stop_epoch!r}, and the "
-                f"run has {self.plan.shape.epochs} epochs, from 0"
-            )
-        elif not self.recorder.history and self._range.n_listed is None:
-            self._messages.inform(self.plan.in_words())
+        self.recorder.history.run = run_info(self._given, self._policy, self.plan, trainer)
+        announce(self.plan, self._given, self._messages, resumed=bool(self.recorder.history))
+
+    def estimate(self, trainer: Trainer, pl_module: LightningModule, **data: Any) -> str:
+        """The plan and its price before a fit.
+
+        Args:
+            trainer: a Trainer that does not fit.
+            pl_module: the user's module.
+            **data: loaders and data module, as ``trainer.fit`` takes them.
+
+        Returns:
+            The words that the fit would begin with.
+        """
+        with loaders_attached(trainer, pl_module, **data):
+            own = scoring_loader(self._given.val_dataloaders, trainer, pl_module)
+            self._scoring = ScoringSet(self._scored, own, seed=self._given.seed)
+            return plan_in_words(self._plan_of(trainer), self._given)
 
     def enter_epoch(self, trainer: Trainer) -> bool:
         """Whether the epoch that starts is to be taken over.
@@ -276,6 +289,11 @@ class FitSession:
     def _scored(self) -> int | None:
         samples = self._policy.score_samples
         return None if samples == "all" else samples
+
+    def _plan_of(self, trainer: Trainer) -> RunPlan:
+        cap = Cap.parse(self._given.max_overhead)
+        share = cap.share if cap.unit == "passes" else None
+        return RunPlan(self._policy, self._shape_of(trainer), cap=share, sampler=self._given.sampler)
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._given.commit == "replay" or needs_native_batches(trainer) is not None

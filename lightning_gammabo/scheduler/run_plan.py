@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from lightning_gammabo.bayesopt import ListSampler, SamplerFactory, has_surrogate
 from lightning_gammabo.learning_rate.annealing import LONG_RUN
 from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records.run import RunShape
@@ -39,28 +40,43 @@ class RunPlan:
         policy: the policy that was asked for.
         shape: what is known of the run.
         cap: extra passes per plain pass that the plan may cost; None for no cap.
+        sampler: who proposes the rates.
 
     Attributes:
         policy: the policy, reduced where the cap asks for it.
         shape: what is known of the run by now.
         every: where every epoch may be searched, each so many-th is.
-        too_small: whether the cap affords no second candidate, so that nothing is searched.
+        least: where the cap affords no second candidate: what the smallest search costs per plain pass; else None.
+        n_listed: number of rates where they are the user's own list; None where a sampler proposes.
+        may_stop: whether a first search may stop before its last candidate.
+        allowed: extra passes that the cap affords in the whole run.
     """
 
-    def __init__(self, policy: SearchPolicy, shape: RunShape, *, cap: float | None = None) -> None:
+    def __init__(
+        self,
+        policy: SearchPolicy,
+        shape: RunShape,
+        *,
+        cap: float | None = None,
+        sampler: str | SamplerFactory = "gamma",
+    ) -> None:
         self.policy = policy
         self.shape = shape
         self.every = policy.every_n_epochs
-        self.too_small = False
+        self.least: float | None = None
+        self.n_listed = len(sampler.rates) if isinstance(sampler, ListSampler) else None
+        # without a surrogate nobody knows what another candidate would gain
+        self.may_stop = policy.stop_below != "never" and has_surrogate(sampler) is not False
+        self._stops_usually = policy.stop_below != "never" and has_surrogate(sampler) is True
         self._start = max(policy.start_epoch, shape.begin)
         self._stop = math.inf if policy.stop_epoch == "never" else policy.stop_epoch
         if policy.when == "every" and policy.later_overhead != "unlimited":
             later = self.extra(self.epoch_plan(first=False), first=False)
             self.every = max(self.every, math.ceil(later / policy.later_overhead - 1e-9))
-        self._allowed = math.inf
+        self.allowed = math.inf
         if cap is not None and shape.epochs_left is not None:
-            self._allowed = cap * shape.epochs_left
-            self._fit(self._allowed)
+            self.allowed = cap * shape.epochs_left
+            self._fit(self.allowed)
 
     def searches(self, epoch: int) -> bool:
         """Whether an epoch is searched.
@@ -71,7 +87,7 @@ class RunPlan:
         Returns:
             Whether it is the first one of this fit, or one of those that the policy names.
         """
-        if self.too_small or epoch < self._start or epoch >= self._stop:
+        if self.least is not None or epoch < self._start or epoch >= self._stop:
             return False
         if epoch == self._start:
             return True
@@ -86,7 +102,7 @@ class RunPlan:
         epochs, when = self._end, self.policy.when
         if epochs is None:
             return None
-        if when == "every" and not self.too_small:
+        if when == "every" and self.least is None:
             return list(range(self._start, int(min(self._stop, epochs)), self.every))
         later = [] if isinstance(when, str) else self._at_shares(when)
         return [epoch for epoch in sorted({self._start, *later}) if epoch < epochs and self.searches(epoch)]
@@ -108,6 +124,8 @@ class RunPlan:
         if epoch is None:
             epoch = self._start if first or not epochs or len(epochs) < 2 else epochs[1]
         plan = self.policy.epoch_plan(first=first, searches=number)
+        if self.n_listed is not None:
+            plan = replace(plan, wide=True, n_trials=1 + self.n_listed, factor=None)
         return self.lasting(plan, self._steps(epoch, first=first))
 
     def lasting(self, plan: EpochPlan, steps: int | None) -> EpochPlan:
@@ -157,7 +175,19 @@ class RunPlan:
         Returns:
             Passes, validation included.
         """
-        return self._trained(plan) + (plan.n_trials + first) * self.validation
+        return self.trained(plan) + (plan.n_trials + first) * self.validation
+
+    def trained(self, plan: EpochPlan) -> float:
+        """Training passes of :meth:`extra`.
+
+        Args:
+            plan: the search.
+
+        Returns:
+            What candidates train beyond the epoch itself, of which the chosen one is the beginning.
+        """
+        goes_on = not (self.shape.replays or (self.shape.lived and plan.share < 1.0))
+        return plan.n_trials * (plan.share + plan.cooling_share) - goes_on * plan.share
 
     def is_watched(self, plan: EpochPlan) -> bool:
         """Whether the end of a searched epoch is validated before it is committed.
@@ -185,7 +215,7 @@ class RunPlan:
         while (longer := self.longer(plan)) is not None:
             short += least * (plan.share + plan.cooling_share + self.validation)
             most, plan, least = max(most, short + self.extra(longer, first=True)), longer, LEAST - 1
-        return min(planned + most - first, max(planned, self._allowed))
+        return min(planned + most - first, max(planned, self.allowed))
 
     @property
     def planned(self) -> float | None:
@@ -193,34 +223,29 @@ class RunPlan:
         epochs = self.search_epochs
         if not epochs:
             return None if epochs is None else 0.0
-        later = sum(self.extra(plan, first=False) for plan in self._later_plans(epochs))
+        later = sum(self.extra(plan, first=False) for plan in self.later_plans)
         return self.extra(self.epoch_plan(first=True), first=True) + later
 
-    def in_words(self) -> str:
-        """The plan with its cost, as a sentence.
+    @property
+    def usual(self) -> float | None:
+        """Extra passes where the first search stops early and the present rate improves; None where that is unknown."""
+        epochs = self.search_epochs
+        if not epochs or (self.may_stop and not self._stops_usually):
+            return None
+        first, later = self.epoch_plan(first=True), self.later_plans
+        if self.may_stop:
+            first = replace(first, n_trials=min(first.n_trials, USUAL_CANDIDATES))
+        if self.policy.later_gate != "off":
+            later = [replace(plan, n_trials=1) for plan in later]
+        return self.extra(first, first=True) + sum(self.extra(plan, first=False) for plan in later)
 
-        Returns:
-            The words.
-        """
-        if self.too_small:
-            return "max_overhead affords no second candidate: nothing is searched, the fit is a plain one"
-        first, epochs, total = self.epoch_plan(first=True), self.search_epochs, self.shape.epochs_left
-        text = f"policy {self.policy.name!r}: {self._candidates(first)}"
-        if not epochs or total is None:
-            return f"{text}. The run's length is not known, so neither is the cost."
-        plans, planned = self._later_plans(epochs), self.planned or 0.0
-        near, wide = sum(map(self._trained, plans)), self._trained(first)
-        if plans:
-            gated = ", rivals only where the present rate has stopped improving" * (self.policy.later_gate != "off")
-            text += f", then {len(plans)} searches of {self._candidates(plans[0])}{gated}"
-        usual = 1.0 + self._usual(first, plans) / total
-        late = 1.0 + (self.ceiling or 0.0) / total
-        more = f" Where learning begins late, candidates are made longer: at most {late:.2f}x."
-        shares = f"first search {wide / total:.2f}" + f", later searches {near / total:.2f}" * bool(plans)
-        return (
-            f"{text}. Estimated cost: usually {usual:.2f}x, at most {1.0 + planned / total:.2f}x a plain fit ({shares}"
-            f", validation {(planned - wide - near) / total:.2f}).{more * ((self.ceiling or 0.0) > planned + 0.005)}"
-        )
+    @property
+    def later_plans(self) -> list[EpochPlan]:
+        """The searches after the first one; of many as many as the first of them, which is the longest."""
+        epochs = self.search_epochs or []
+        if len(epochs) > MANY:
+            return [self.epoch_plan(first=False, epoch=epochs[1])] * (len(epochs) - 1)
+        return [self.epoch_plan(first=False, epoch=epoch) for epoch in epochs[1:]]
 
     @property
     def _end(self) -> int | None:
@@ -234,12 +259,6 @@ class RunPlan:
             return []
         return [self.shape.begin + round(float(share) * left) for share in when]
 
-    def _later_plans(self, epochs: Sequence[int]) -> list[EpochPlan]:
-        # of many searches as many as the first one, which is the longest
-        if len(epochs) > MANY:
-            return [self.epoch_plan(first=False, epoch=epochs[1])] * (len(epochs) - 1)
-        return [self.epoch_plan(first=False, epoch=epoch) for epoch in epochs[1:]]
-
     def _steps(self, epoch: int, *, first: bool) -> int | None:
         # optimizer steps of a candidate; None for the whole epoch
         share = self.policy.first_share if first else self.policy.later_share
@@ -251,25 +270,6 @@ class RunPlan:
         gated = not first and self.policy.later_gate != "off"
         least = min(self.policy.min_steps, LATER_MIN_STEPS) if gated else self.policy.min_steps
         return max(math.ceil(share * left - 1e-9), least)
-
-    def _trained(self, plan: EpochPlan) -> float:
-        # passes that candidates train beyond the epoch itself, of which the chosen one is the beginning
-        goes_on = not (self.shape.replays or (self.shape.lived and plan.share < 1.0))
-        return plan.n_trials * (plan.share + plan.cooling_share) - goes_on * plan.share
-
-    def _usual(self, first: EpochPlan, later: Sequence[EpochPlan]) -> float:
-        # extra passes where the first search stops early and the present rate keeps improving
-        if self.policy.stop_below != "never":
-            first = replace(first, n_trials=min(first.n_trials, USUAL_CANDIDATES))
-        if self.policy.later_gate != "off":
-            later = [replace(plan, n_trials=1) for plan in later]
-        return self.extra(first, first=True) + sum(self.extra(plan, first=False) for plan in later)
-
-    def _candidates(self, plan: EpochPlan) -> str:
-        where = "over the whole range" if plan.factor is None else f"within x{plan.factor:.2f} of the present rate"
-        share = f"{plan.share:.0%} of an epoch each" if plan.share < 1.0 else "whole epochs"
-        most = "up to " if plan.factor is None and self.policy.stop_below != "never" and plan.n_trials > 3 else ""
-        return f"{most}{plan.n_trials} candidate{'s' * (plan.n_trials != 1)} {where}, {share}"
 
     def _fit(self, allowed: float) -> None:
         """Reduce the plan until it costs no more than is allowed: fewer candidates, rarer and shorter searches."""
@@ -290,7 +290,8 @@ class RunPlan:
             elif policy.n_first > 2:
                 policy = _with_fewer(policy)
             else:
-                self.too_small = True
+                if self.n_listed is None:  # of a list as many rates are tried as the cap affords
+                    self.least = (self.planned or 0.0) / (self.shape.epochs_left or 1)
                 return
             self.policy = policy
 

@@ -258,6 +258,8 @@ class HyperparameterScheduler:
             return 0.0
         outcome = runner.baseline()
         self._baselines = int(outcome is not None)
+        if outcome is not None:
+            self._keys.check_untrained(outcome)
         loss = runner.agree(self._keys.reference(outcome) if outcome is not None else None)
         usable = loss is not None and math.isfinite(loss) and loss > 0.0
         # 0.0 says that there is none, so that it is not asked for again

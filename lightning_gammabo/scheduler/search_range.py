@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lightning_gammabo.bayesopt import LearningRateSpace, ListSampler, PlacePrior, SamplerFactory, Search, make_search
+from lightning_gammabo.bayesopt import LearningRateSpace, PlacePrior, SamplerFactory, Search, make_search
 from lightning_gammabo.learning_rate.param_groups import default_range, usual_rate
 from lightning_gammabo.policy import EpochPlan
 
@@ -61,11 +61,6 @@ class SearchRange:
         self._prior = prior
         self._down = down
         self.wider = (1.0, 1.0)
-
-    @property
-    def n_listed(self) -> int | None:
-        """Number of rates where they are the user's own list; None where a sampler proposes."""
-        return len(self._sampler.rates) if isinstance(self._sampler, ListSampler) else None
 
     def bounds(self, optimizers: Sequence[Any]) -> tuple[float, float]:
         """Lower and upper bound for the peak of the schedule.

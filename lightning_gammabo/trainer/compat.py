@@ -58,6 +58,11 @@ def remarks(trainer: Any, *, scales: bool, keeps_history: bool) -> Iterator[str]
                 "LearningRateMonitor(logging_interval='epoch') logs at the start of an epoch, before it is searched; "
                 "logging_interval='step' logs the rates that are trained at"
             )
+        if "LearningRateFinder" in names:
+            yield (
+                "LearningRateFinder runs first and sets the rate that is then one candidate among the others; take it "
+                "out, unless you want to pay for both"
+            )
         if "StochasticWeightAveraging" in names and not scales:
             yield (
                 "the schedule of StochasticWeightAveraging is an LR scheduler, and the search writes over it; "

@@ -185,6 +185,7 @@ def shape_of_run(
         begin=begin,
         max_steps=trainer.max_steps if trainer.max_steps is not None and trainer.max_steps > 0 else None,
         val_ratio=ratio,
+        counted=trained > 0 or not trainer.enable_validation,
         replays=replays,
         lived=lived,
     )

@@ -163,7 +163,10 @@ def test_a_listed_search_is_not_doubled(words: Any, folder: Path) -> None:
     main(["fit", *common])
     (record,) = SearchHistory.from_jsonl((folder / "history.jsonl").read_text())
     assert record.sampler == "random"
-    with pytest.raises(ValueError, match=r"a GammaLRSearch stands in trainer\.callbacks: give its arguments there, or"):
+    with pytest.raises(
+        SystemExit,
+        match=r"^lightning-gammabo fit: a GammaLRSearch stands in trainer\.callbacks: give its arguments there, or",
+    ):
         main(["fit", *common, "--search.seed=3"])
 
 

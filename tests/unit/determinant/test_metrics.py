@@ -117,7 +117,7 @@ def test_what_is_named_goes_before_what_is_found() -> None:
     ("val_loss", "train_loss", "loss", "said"),
     [
         (0.0, 0.3, 0.0, "loss that validation_step returns, no accuracy"),
-        (None, 0.3, 0.3, "training loss of the epoch's last quarter, no accuracy"),
+        (None, 0.3, 0.3, "training loss of a candidate's last quarter, no accuracy"),
         (None, None, None, "no loss, no accuracy"),
     ],
 )
@@ -154,3 +154,31 @@ def test_a_loss_that_only_training_logs_gives_no_reference() -> None:
     read = keys(loss="train_loss", accuracy="train_acc")
     assert read.reference(outcome({"val_loss": 2.0}, val_loss=3.0)) is None  # another loss would be no measure of it
     assert keys().reference(outcome({})) is None
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        ({"monitor_loss": "val_los"}, "monitor_loss='val_los'.*did you mean 'val_loss'"),
+        ({"monitor_accuracy": "valid/acc"}, "monitor_accuracy='valid/acc'.*logged are"),
+    ],
+)
+def test_a_mistyped_name_of_the_validation_is_found_before_training(named: dict[str, str], found: str) -> None:
+    keys = MetricKeys(Objective(), **{"monitor_loss": None, "monitor_accuracy": None, **named})
+    untrained = Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 1.0, "val_acc": 0.5})
+    with pytest.raises(ValueError, match=found):
+        keys.check_untrained(untrained)
+
+
+@pytest.mark.parametrize("name", ["train_loss", "loss", "train_val_gap", "interval_loss", "val_loss"])
+def test_what_only_training_logs_is_not_missed_before_it(name: str) -> None:
+    keys = MetricKeys(Objective(), monitor_loss=name, monitor_accuracy=None)
+    keys.check_untrained(Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 1.0}))
+
+
+def test_a_loss_of_the_training_is_known_as_one() -> None:
+    keys = MetricKeys(Objective(), monitor_loss=None, monitor_accuracy=None)
+    keys.measure(Outcome(state=TrialState.COMPLETE, metrics={}, train_loss=0.5))
+    assert keys.by_training
+    keys.measure(Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 1.0}, train_loss=0.5))
+    assert not keys.by_training

@@ -69,6 +69,11 @@ def test_a_loss_is_positive_and_there_is_no_kappa_without_an_accuracy() -> None:
     assert "score: search score, loss of the chosen candidate on all validation samples" in str(history)
 
 
+def test_a_score_of_the_training_loss_claims_no_validation() -> None:
+    history = SearchHistory([search(0, complete(0, value=2.5, loss=2.5), score_samples=0)], [ended(0)])
+    assert "score: search score, loss of the chosen candidate in its last training steps" in str(history)
+
+
 def test_a_metric_of_the_users_has_its_own_name() -> None:
     history = SearchHistory([search(0, complete(0, value=0.75), objective="val_f1")], [ended(0, value=0.5)])
     assert lines(history)[0].split()[:4] == ["epoch", "rate", "val_f1", "score"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lightning_gammabo.records import SearchHistory
-from lightning_gammabo.report.loggers import log_figures
+from lightning_gammabo.report.loggers import log_figures, takes_figures
 from tests.unit.report.histories import searched_epoch, searched_history
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -114,3 +114,10 @@ def test_a_real_tensorboard_writer_holds_the_images(tmp_path: Path) -> None:
     assert written.count(b"\x89PNG\r\n\x1a\n") == len(ALL)
     for name in ALL:
         assert name.encode() in written
+
+
+def test_whether_there_is_a_logger_that_takes_figures() -> None:
+    csv = SimpleNamespace(experiment=object())
+    assert not takes_figures([])
+    assert not takes_figures([csv, object()])
+    assert takes_figures([csv, SimpleNamespace(experiment=Calls("add_figure"))])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer, seed_everything
+from lightning.pytorch.callbacks import LambdaCallback
 from lightning.pytorch.loggers import Logger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -87,11 +88,10 @@ def fit(search: GammaLRSearch, root: Path, epochs: int = 2, **more: Any) -> tupl
     trainer = Trainer(
         max_epochs=epochs,
         accelerator="cpu",
-        callbacks=[search],
         default_root_dir=root,
         enable_progress_bar=False,
         enable_model_summary=False,
-        **more,
+        **{"callbacks": [search], **more},
     )
     trainer.fit(module, loader, loader, ckpt_path=ckpt_path)
     return module, trainer
@@ -163,10 +163,11 @@ def test_the_report_is_written_when_the_fit_ends(tmp_path: Path) -> None:
 
 def test_a_report_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     pytest.importorskip("jinja2")
-    (tmp_path / "taken").write_text("a file where the folder should be")
     search = gamma_search("thesis", first_model=1, report=str(tmp_path / "taken" / "report.html"))
+    # since the set-up
+    spoil = LambdaCallback(on_train_start=lambda *_: (tmp_path / "taken").write_text("a file"))
     with pytest.warns(UserWarning, match=r"report='.*report.html'\): the report could not be written"):
-        fit(search, tmp_path, epochs=1)
+        fit(search, tmp_path, epochs=1, callbacks=[search, spoil])
     assert len(search.history) == 1
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 
 from lightning_gammabo import GammaLRSearch, Kappa, ListSampler, SearchPolicy
 from lightning_gammabo.bayesopt import SAMPLER_NAMES
-from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
+from lightning_gammabo.scheduler.arguments import Cap, SearchArguments, check_paths
 
 NAN, INF = math.nan, math.inf
 RANGE = r"need 0 < min_lr < max_lr < inf \(log scale\), for example min_lr=1e-4, max_lr=1.0"
@@ -97,6 +99,16 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"objective": ""}, ValueError, r"objective='': name one of "),
     ({"monitor_loss": ""}, ValueError, r"monitor_loss='': a name is not empty"),
     ({"monitor_accuracy": ""}, ValueError, r"monitor_accuracy='': a name is not empty"),
+    (
+        {"monitor_loss": "val_acc"},
+        ValueError,
+        r"monitor_loss='val_acc': .* better when it is higher, so it is no loss\. Le",
+    ),
+    (
+        {"monitor_accuracy": "val_nll"},
+        ValueError,
+        r"monitor_accuracy='val_nll': .* lower, so it is no accuracy\. .*rank",
+    ),
     ({"history_file": ""}, ValueError, r"history_file='': a name is not empty"),
     ({"report": ""}, ValueError, r"report='': a name is not empty"),
     ({"log_figures": "tensorboard"}, TypeError, r"log_figures='tensorboard': need True or False"),
@@ -191,3 +203,17 @@ def test_good_arguments_are_stored_as_given(arguments: dict[str, Any]) -> None:
     callback = GammaLRSearch(**arguments)
     for name, parameter in inspect.signature(GammaLRSearch).parameters.items():
         assert getattr(callback, name) is arguments.get(name, parameter.default)
+
+
+def test_files_whose_folder_cannot_hold_them_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    check_paths(GammaLRSearch(report=str(tmp_path / "new" / "report.html"), history_file="history.csv"))
+    with pytest.raises(ValueError, match=r"report='.*x\.html'\): .*taken is no folder; name another file"):
+        check_paths(GammaLRSearch(report=str(tmp_path / "taken" / "x.html")))
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ValueError, match=r"history_file='.*h\.csv'\): .* may not be written to; name another file"):
+        check_paths(GammaLRSearch(history_file=str(tmp_path / "h.csv")))
