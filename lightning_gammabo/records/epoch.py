@@ -123,6 +123,8 @@ class EpochRecord:
         score_samples: validation samples that score a candidate; None for all of them, 0 where its training loss does.
         rule: how the Determinant chose, as :data:`~lightning_gammabo.determinant.determinant.Rule` names it.
         n_sigma: paired standard errors that count as noise under that rule.
+        prior: belief about the best rate's place with which the last rate was proposed, its centre as log10 of a rate,
+            scale and degrees of freedom; None where there was none.
 
     Raises:
         ValueError: if ``chosen_number`` names no result.
@@ -149,6 +151,7 @@ class EpochRecord:
     score_samples: int | None = None
     rule: str = "best"
     n_sigma: float = 1.0
+    prior: tuple[float, float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.chosen_number is not None and self.chosen_number not in {r.number for r in self.results}:
@@ -214,7 +217,8 @@ class EpochRecord:
             )
             for result in plain["results"]
         )
-        return cls(**{**known_fields(cls, plain), "results": results})
+        prior = tuple(plain["prior"]) if plain.get("prior") is not None else None
+        return cls(**{**known_fields(cls, plain), "results": results, "prior": prior})
 
 
 def ranked_by(objective: str, results: Iterable[Result]) -> str:

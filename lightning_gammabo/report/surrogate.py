@@ -61,7 +61,7 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
         ValueError: if the search has no surrogate that can be rebuilt, or no candidate has a score.
     """
     # which imports BoTorch, but not before a picture is asked for
-    from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, make_search
+    from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, PlacePrior, make_search
 
     where = f"epoch {record.epoch}"
     if record.min_lr is None or record.max_lr is None:
@@ -72,6 +72,8 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
     # as fit_rates has it: in a region the best rate may as well lie at an end
     region = record.sampler == "gamma" and any(result.origin == "region" for result in record.results)
     options: dict[str, Any] = {"inside": 0.0} if region else {}
+    if record.prior is not None:
+        options = {"prior": PlacePrior(*record.prior)}
     space = LearningRateSpace(record.min_lr, record.max_lr)
     try:
         search = make_search(

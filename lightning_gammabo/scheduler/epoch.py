@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from lightning_gammabo.bayesopt import BayesOpt, Search, search_name
@@ -213,6 +213,7 @@ class EpochSearch:
             score_samples=0 if self._keys.by_training else self._scoring.scored,
             rule=self._determinant(rules.search).rule,
             n_sigma=self._plan.policy.n_sigma,
+            prior=None if rules.prior is None else astuple(rules.prior),
         )
 
     def _progress(self, plan: EpochPlan) -> SearchProgress:

@@ -165,6 +165,7 @@ class SearchRules:
         search: the plan of this search, with the length that its candidates have by now.
         bounds: lowest and highest rate that may be proposed.
         lengthened: how often they were made longer.
+        prior: the belief about the best rate's place with which the last rate was proposed; None where there was none.
     """
 
     def __init__(
@@ -179,6 +180,7 @@ class SearchRules:
     ) -> None:
         self.search = search
         self.lengthened = 0
+        self.prior: PlacePrior | None = None
         self._plan = plan
         self._policy = plan.policy
         self._objective = objective
@@ -220,7 +222,7 @@ class SearchRules:
         """
         self._belief = getattr(proposals, "prior", None) or self._belief
         if isinstance(proposals, BayesOpt) and self._belief is not None:
-            proposals.prior = self._belief if self._is_borne_out(self._belief, leader) else None
+            proposals.prior = self.prior = self._belief if self._is_borne_out(self._belief, leader) else None
 
     def learnt_leader(self, results: Sequence[Result]) -> Result | None:
         """The best candidate of the first search, by which the range may be widened.

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 
-from lightning_gammabo.bayesopt import LearningRateSpace, make_search
+from lightning_gammabo import GammaLRSearch, SearchPolicy
+from lightning_gammabo.bayesopt import BayesOpt, LearningRateSpace, make_search
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.report.surrogate import plot_surrogate, rebuild_search
+from tests.helpers.trainers import loaders, trainer_of
+from tests.integration.identity.scenarios import Net
 from tests.unit.report.histories import searched_epoch
 
 plt = pytest.importorskip("matplotlib.pyplot")
@@ -29,6 +33,23 @@ def test_the_search_is_rebuilt_to_the_bit(search: str) -> None:
             getattr(again.surrogate_at(PLACES), name), getattr(first.surrogate_at(PLACES), name)
         )
     assert again.ask() == first.ask()
+
+
+def test_the_belief_about_the_place_is_rebuilt_with_the_search() -> None:
+    search = GammaLRSearch(SearchPolicy(base="once", min_steps=3), progress=False)
+    asked: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        ask = BayesOpt.ask
+        patch.setattr(BayesOpt, "ask", lambda self, *given: (asked.append((self, self.prior)), ask(self, *given))[1])
+        trainer_of(search, max_epochs=3).fit(Net(), *loaders())
+    used, prior = asked[-1]
+    record = EpochRecord.from_dict(search.history[0].to_dict())
+    assert prior is not None
+    assert record.prior == dataclasses.astuple(prior)
+    rebuilt = rebuild_search(record)
+    np.testing.assert_array_equal(rebuilt.surrogate_at(PLACES).acquisition, used.surrogate_at(PLACES).acquisition)
+    without = rebuild_search(dataclasses.replace(record, prior=None)).surrogate_at(PLACES)
+    assert not np.array_equal(without.acquisition, used.surrogate_at(PLACES).acquisition)
 
 
 def test_a_pruned_candidate_is_not_told_and_a_diverged_one_is() -> None:

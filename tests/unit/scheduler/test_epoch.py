@@ -71,6 +71,6 @@ def test_an_epoch_that_the_cap_leaves_nothing_for_is_trained_plainly(
     caplog.set_level("INFO")
     search = searching(max_overhead=cap)
     trainer_of(search).fit(Net(), *loaders())
-    said = "max_overhead=0.0 affords no second candidate (the smallest search costs 4): nothing is searched, the fit"
+    said = "max_overhead=0.0 affords no second candidate (the smallest search costs 0.8): nothing is searched, the f"
     assert (said in caplog.text) is (cap == 0.0)
     assert [record.epoch for record in search.history] == ([] if cap == 0.0 else [0, 1])
