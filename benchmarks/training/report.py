@@ -1,4 +1,4 @@
-"""From the noted runs to the tables and pictures of ``docs/results.md``; nothing there is typed by hand.
+"""From the noted runs to the tables and pictures of ``docs/results.md`` and ``docs/results_tables.md``; none is typed.
 
 python -m benchmarks.training.report
 """
@@ -33,6 +33,7 @@ from benchmarks.training.workloads import WORKLOADS
 
 DOCS = RESULTS.parent
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
+SUMMARY = "<!-- summary: begin -->", "<!-- summary: end -->"
 Found = dict[str, dict[str, Entry]]
 """workload -> label -> entry"""
 
@@ -168,15 +169,40 @@ def section(epochs: int, found: Found, images: Path) -> str:
                 f"The same of seeds from {UNSEEN} on alone, on which no rule was chosen:\n",
                 summary_table(unseen),
             ]
-        picture = draw_costs(found, images / f"benchmarks-{epochs}.svg")
-        text += [f"![Test loss against cost, {epochs} epochs](images/{picture.name})\n"]
+        draw_costs(found, images / f"benchmarks-{epochs}.svg")
     for workload, here in found.items():
         text += [f"### {WORKLOADS[workload].title}, {epochs} epochs\n", workload_table(here)]
     return "\n".join(text)
 
 
-def page(rows: list[dict[str, Any]], images: Path) -> str:
-    images.mkdir(parents=True, exist_ok=True)
+def short_table(found: Found) -> str:
+    """A narrow table of the methods that a user has: of the others' starts the right one, of ours all."""
+    header = ["method", "passes", "test loss, %", "accuracy, points"]
+    rows = []
+    for label in dict.fromkeys(label for here in found.values() for label in here):
+        here = [entries_[label] for entries_ in found.values() if label in entries_]
+        if here[0].ours or ", start" not in label:
+            total = f"{sum(entry.mean('passes_all') for entry in here) / len(here):.2f}"
+            gaps = [pooled(found, label, kind, tuned) for kind in ("loss", "accuracy")]
+            rows.append([f"**{label}**" if here[0].ours else label, total, *gaps])
+    return table(header, rows)
+
+
+def summary(lengths: dict[int, Found]) -> str:
+    """One table and one picture for each length of run."""
+    text = []
+    for epochs, found in lengths.items():
+        if any(map(tuned, found.values())):
+            text += [
+                f"## {epochs} epochs\n",
+                "Means (medians) over workloads of the differences from the tuned schedule; passes with validation:\n",
+                short_table(found),
+                f"![Test loss against cost, {epochs} epochs](images/benchmarks-{epochs}.svg)\n",
+            ]
+    return "\n".join(text)
+
+
+def by_length(rows: list[dict[str, Any]]) -> dict[int, Found]:
     lengths: dict[int, Found] = {}
     for epochs in sorted({row["epochs"] for row in rows}):
         of_length = [row for row in rows if row["epochs"] == epochs]
@@ -185,7 +211,12 @@ def page(rows: list[dict[str, Any]], images: Path) -> str:
             for name in WORKLOADS
             if any(row["workload"] == name for row in of_length)
         }
-    text = [section(epochs, found, images) for epochs, found in lengths.items()]
+    return lengths
+
+
+def page(rows: list[dict[str, Any]], images: Path) -> str:
+    images.mkdir(parents=True, exist_ok=True)
+    text = [section(epochs, found, images) for epochs, found in by_length(rows).items()]
     rates = draw_rates(rows, images / "rates.svg")
     if rates:
         text += [
@@ -200,13 +231,15 @@ def page(rows: list[dict[str, Any]], images: Path) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the noted runs")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="folder with results.md and images/")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder with results.md, results_tables.md and images/")
     args = parser.parse_args()
-    text = page(list(read(args.results).values()), args.docs / "images")
+    rows = list(read(args.results).values())
+    text = page(rows, args.docs / "images")
     used = json.loads((args.results / "versions.json").read_text(encoding="utf-8"))
     text += "\nVersions: " + ", ".join(f"{name} {version}" for name, version in used.items()) + ".\n"
-    write_between(args.docs / "results.md", BEGIN, END, text)
-    print(args.docs / "results.md")
+    write_between(args.docs / "results_tables.md", BEGIN, END, text)
+    write_between(args.docs / "results.md", *SUMMARY, summary(by_length(rows)))
+    print(args.docs / "results.md", args.docs / "results_tables.md")
 
 
 if __name__ == "__main__":

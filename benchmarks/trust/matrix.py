@@ -1,4 +1,4 @@
-"""Runs the matrix of trust and writes its table into docs/trust.md: every cell is a test, its word the test's result.
+"""Runs the matrix of trust, whose table is in docs/trust_tables.md: every cell is a test, its word the test's result.
 
 ``python -m benchmarks.trust.matrix`` takes about ten minutes on two cores; ``--results FILE ...`` reads the results of
 earlier runs (pytest's ``--junitxml``) instead.
@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.pages import table, write_between
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "trust.md"
+PAGE = ROOT / "docs" / "trust_tables.md"
 TESTS = ("test_matrix", "test_strategies", "test_gpu")
 BEGIN, END = "<!-- written by benchmarks/trust/matrix.py -->", "<!-- end -->"
 

@@ -1,4 +1,4 @@
-"""Installs each client, runs its script, and writes the table of docs/trust.md.
+"""Installs each client, runs its script, and writes the table of docs/trust_tables.md.
 
 ``python examples/clients/run.py`` makes a virtual environment for each client (some minutes and gigabytes);
 ``--share`` lets each see the packages of this interpreter and keep its torch and Lightning, so that the client alone is
@@ -131,7 +131,7 @@ def main() -> None:
         print(" | ".join(line(row)), flush=True)
     kept = (folder / f"{name}.json" for name in CLIENTS)
     rows = [json.loads(file.read_text(encoding="utf-8")) for file in kept if file.exists()]
-    write_between(ROOT / "docs" / "trust.md", BEGIN, END, page(rows))
+    write_between(ROOT / "docs" / "trust_tables.md", BEGIN, END, page(rows))
     sys.exit(any("failed" in row or any(row["differing"].values()) for row in rows))
 
 

@@ -118,21 +118,31 @@ def test_differences_are_paired_by_seed(bench: SimpleNamespace, rows: list[dict[
     assert bench.entries.difference(found["once"], found[bench.entries.ORACLE], "accuracy") is None
 
 
-def test_the_page_is_made_of_the_rows(bench: SimpleNamespace, rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_the_pages_are_made_of_the_rows(
+    bench: SimpleNamespace, rows: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     results, docs = tmp_path / "noted", tmp_path / "docs"
     results.mkdir()
     (results / "diabetes-sgd-10.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (results / "versions.json").write_text('{"torch": "9.9"}')
     docs.mkdir()
-    page = docs / "results.md"
-    page.write_text(f"before\n{bench.report.BEGIN}\nold\n{bench.report.END}\nafter\n")
-    text = bench.report.page(list(bench.run.read(results).values()), docs / "images")
-    bench.report.write_between(page, bench.report.BEGIN, bench.report.END, text)
-    got = page.read_text()
+    tables, short = docs / "results_tables.md", docs / "results.md"
+    tables.write_text(f"before\n{bench.report.BEGIN}\nold\n{bench.report.END}\nafter\n")
+    short.write_text("words\n{}\nold\n{}\n".format(*bench.report.SUMMARY))
+    monkeypatch.setattr(sys, "argv", ["report.py", f"--results={results}", f"--docs={docs}"])
+    bench.report.main()
+    got = tables.read_text()
     assert got.startswith("before\n")
     assert got.endswith("after\n")
     assert "old" not in got
     assert "| **once** | 2 | 1.00 | 1.75 | - | 0.500 ± 0.035 | - | +0.00 ± 63.53 |" in got
+    assert "Versions: torch 9.9." in got
     assert (docs / "images" / "benchmarks-10.svg").exists()
+    words = short.read_text()
+    assert words.startswith("words\n")
+    assert "old" not in words
+    assert "| **once** | 1.75 | +0.00 (+0.00) | - |" in words
+    assert "![Test loss against cost, 10 epochs](images/benchmarks-10.svg)" in words
 
 
 def test_noted_runs_are_not_made_again(bench: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
