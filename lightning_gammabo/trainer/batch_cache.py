@@ -155,8 +155,8 @@ class BatchCache:
             raise RuntimeError(
                 f"GammaLRSearch: the training batches cannot be asked for again ({self._reason}), so they are kept, "
                 f"and one epoch is larger than {self._limit >> 20} MiB. Make the loader repeatable (for a DataLoader "
-                "persistent_workers=False), limit the epoch with Trainer(limit_train_batches=...), or search with "
-                "one candidate only (n_initial=1, n_iterations=0)."
+                "persistent_workers=False), limit the epoch with Trainer(limit_train_batches=...), or do without a "
+                "search: GammaLRSearch('identity')."
             )
         states = _states_of(self._fetcher)
         self._batches.append(_Entry(copy.deepcopy(batch), RngState.take(), self._fetcher.done, states))
@@ -204,7 +204,9 @@ def _states_of(fetcher: Any) -> list[Any]:
     return states
 
 
-def _size(tree: Any) -> int:
+def _size(tree: Any, seen: set[int] | None = None) -> int:
+    # of objects that hold each other, as batches of graphs do, each counts once
+    seen = set() if seen is None else seen
     if isinstance(tree, Tensor) and tree.layout is not torch.strided:
         values = (tree.coalesce() if tree.layout is torch.sparse_coo else tree).values()
         return int(values.nbytes) + 8 * tree.ndim * len(values)  # an index is 8 bytes
@@ -212,9 +214,10 @@ def _size(tree: Any) -> int:
         return int(tree.nbytes)
     if isinstance(tree, (str, bytes, bytearray)):
         return len(tree)
-    if isinstance(tree, Mapping):
-        return sum(map(_size, tree.values()))
-    if isinstance(tree, (list, tuple)):
-        return sum(map(_size, tree))
+    if isinstance(tree, (Mapping, list, tuple)):
+        return sum(_size(part, seen) for part in (tree.values() if isinstance(tree, Mapping) else tree))
+    if id(tree) in seen or isinstance(tree, type):
+        return 0
+    seen.add(id(tree))
     parts = [*vars(tree).values()] if hasattr(tree, "__dict__") else []
-    return sum(map(_size, parts + [getattr(tree, name, None) for name in slots_of(type(tree))]))
+    return sum(_size(part, seen) for part in parts + [getattr(tree, name, None) for name in slots_of(type(tree))])

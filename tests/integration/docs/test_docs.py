@@ -14,7 +14,7 @@ from lightning_gammabo.policy import POLICIES, SearchPolicy
 from tests.integration.docs.pages import PAGES, ROOT, blocks_of, run_block, run_page
 
 # pages with tests of their own
-OWN = {Path("README.md"), Path("docs/cli.md"), Path("docs/start.md")}
+OWN = {Path("README.md"), Path("docs/cli.md"), Path("docs/start.md"), Path("docs/recipes_libraries.md")}
 
 
 def read(page: Path) -> str:

@@ -177,6 +177,13 @@ def _slotted(tensor: torch.Tensor) -> object:
     return batch
 
 
+def _round(tensor: torch.Tensor) -> Own:
+    # batches of graphs hold their storage, and that the batch
+    batch = Own(tensor)
+    batch.storage = Own([batch, type(batch)])  # type: ignore[attr-defined]
+    return batch
+
+
 FORMS = {
     "tensor": lambda t: t,
     "array": lambda t: t.numpy(),
@@ -186,6 +193,7 @@ FORMS = {
     "dictionary": lambda t: {"a": {"b": t}, "n": 1},
     "own class": lambda t: Own(t),
     "slots": _slotted,
+    "holds itself": _round,
     "bytes": lambda t: [t.numpy().tobytes()],
     "sparse": lambda t: t.to_sparse(),
 }
@@ -207,7 +215,7 @@ def test_what_fits_is_kept() -> None:
 def test_the_error_names_reason_and_remedies() -> None:
     message = (
         r"the training batches cannot be asked for again \(a stream goes on where it stopped\), so they are kept, and "
-        r"one epoch is larger than 1 MiB\. Make the loader repeatable .*limit_train_batches.*n_initial=1"
+        r"one epoch is larger than 1 MiB\. Make the loader repeatable .*limit_train_batches.*'identity'"
     )
     with pytest.raises(RuntimeError, match=message):
         list(cache(Fetcher([torch.ones(1 << 19)]), limit=1 << 20))
