@@ -165,12 +165,13 @@ class _TqdmProgress(SearchProgress):
             leave=False,
             dynamic_ncols=True,
             file=sys.stdout,  # Lightning's bars are there; positions count within one stream
-            bar_format="{desc} {bar}{postfix}",
+            unit="",
+            bar_format="{desc} {bar}{unit}",  # a postfix would begin with a comma
         )
 
     def _show(self, done: float, text: str, left: str) -> None:
         self._bar.n = round(_PARTS * done)
-        self._bar.set_postfix_str(left, refresh=False)
+        self._bar.unit = f" {left}"
         self._bar.set_description_str(text, refresh=True)
 
     def _close(self) -> None:

@@ -55,7 +55,9 @@ def plan_in_words(plan: RunPlan, given: SearchArguments) -> str:
             f"{plan.least:.1g}): nothing is searched, the fit is a plain one"
         )
     cap = Cap.parse(given.max_overhead)
-    text = f"policy {plan.policy.name!r}: {_candidates(plan, plan.epoch_plan(first=True))}"
+    asked = make_policy(given.policy)
+    capped = f", reduced to fit max_overhead={given.max_overhead!r}" * (plan.policy != asked)
+    text = f"policy {asked.name!r}{capped}: {_candidates(plan, plan.epoch_plan(first=True))}"
     later = plan.later_plans
     if later:
         gated = ", rivals only where the present rate has stopped improving" * (plan.policy.later_gate != "off")

@@ -324,7 +324,7 @@ def test_a_line_fits_80_columns(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
     now[0] += 7000.0
     leader = Result(number=0, lr=0.013, state=TrialState.COMPLETE, score=1.5, value=-1.234, loss=0.5, accuracy=0.1)
     progress.candidate(10, 0.0213, leader)
-    line = f"{progress._text} | , 2.1 h left"
+    line = f"{progress._text} |  2.1 h left"
     assert progress._text == "search epoch 103: 11/12 lr 2.1e-02 (best 1.3e-02: kappa -1.23)"
     assert len(line) <= 80
     progress.finish()

@@ -109,6 +109,7 @@ def test_a_cap_is_part_of_the_price() -> None:
     # of a list as many rates are tried as the cap affords
     assert "3 candidates (the present rate and the list)" in words_of(TINY, **listed, max_overhead=0.1)
     assert "at most 1.10x a plain fit" in words_of(TINY, **listed, max_overhead=0.1)
+    assert words_of(max_overhead=0.2).startswith("policy 'epochwise', reduced to fit max_overhead=0.2: up to ")
     assert words_of(max_overhead="30%s").endswith(" max_overhead='30%s' ends a search that would take longer.")
     assert words_of(max_overhead=0.001) == (
         "max_overhead=0.001 affords no second candidate (the smallest search costs 0.009): nothing is searched, the "
