@@ -175,9 +175,7 @@ class EpochSearch:
         return self._completed(replace(record, annealing=annealing), rules)
 
     def _lengthened(self, runner: EpochRunner, rules: SearchRules, current: float) -> Search:
-        # the search that begins anew, with longer candidates; of a list all rates are tried again
-        if self._range.n_listed is not None:
-            rules.search = replace(rules.search, n_trials=1 + self._range.n_listed)
+        # the search that begins anew, with longer candidates
         runner.plan = self._lasting(rules.search)
         again = replace(rules.search, n_initial=1)
         optimizers, epoch = self._trainer.optimizers, self._trainer.current_epoch

@@ -161,7 +161,9 @@ class RunPlan:
         """
         if plan.until is None or self.policy.first_share == "epoch" or plan.n_trials < LEAST:
             return None
-        fewer = replace(plan, n_trials=min(plan.n_trials, LONGER_CANDIDATES))
+        # of a list all rates are tried again
+        most = LONGER_CANDIDATES if self.n_listed is None else plan.n_trials
+        fewer = replace(plan, n_trials=min(plan.n_trials, most))
         longer = self.lasting(fewer, 2 * plan.until // self.shape.accumulate)
         return longer if longer.until is not None and longer.until > plan.until else None
 
