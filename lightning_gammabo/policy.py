@@ -92,7 +92,7 @@ class SearchPolicy:
             user's own, or linear where the length of the run is known, else plateau).
         rule: of later searches: ``"best"`` score, ``"largest_within_noise"`` (the largest rate within ``n_sigma``
             paired standard errors of it), or ``"keep_unless_better"``: the present rate unless a larger one is better
-            beyond the noise. The first search takes the best score, or the largest within the noise.
+            beyond the noise. The first search takes the best score.
         n_sigma: paired standard errors that count as noise.
         prune_at: share of a candidate's training after which it is pruned if its training loss is hopelessly behind
             the leader's on the same batches; ``"never"``.
@@ -293,7 +293,7 @@ _EPOCHWISE: dict[str, Any] = {
     "horizon": 0.35,
     "max_lr_change": 64.0,
     "annealing": "auto",
-    "rule": "best",
+    "rule": "largest_within_noise",
     "n_sigma": 3.0,
     "prune_at": 0.25,
     "smooth_first": False,

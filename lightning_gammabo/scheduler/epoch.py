@@ -8,7 +8,7 @@ from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from lightning_gammabo.bayesopt import BayesOpt, Search, search_name
-from lightning_gammabo.determinant.determinant import Determinant, Favours
+from lightning_gammabo.determinant.determinant import Determinant
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.learning_rate.miniature import miniature
@@ -158,7 +158,7 @@ class EpochSearch:
         scheduler = HyperparameterScheduler(
             self._objective,
             self._keys,
-            self._determinant(plan, rules.favours),
+            self._determinant(rules),
             n_trials=plan.n_trials,
             # the first search alone; a list of rates is the user's own choice
             settles=self._plan.policy.smooth_first and first and self._plan.n_listed is None,
@@ -186,7 +186,9 @@ class EpochSearch:
     ) -> Search | None:
         # the search over a wider range, where the best rate lies at the end of the default one
         leader, optimizers = rules.learnt_leader(results), self._trainer.optimizers
-        if leader is None or not isinstance(proposals, BayesOpt) or not self._range.widen(leader.lr, optimizers):
+        if leader is None or not isinstance(proposals, BayesOpt):
+            return None
+        if not self._range.widen(leader.lr, optimizers, upwards=leader.steps >= self._plan.policy.min_steps):
             return None
         epoch = self._trainer.current_epoch
         wider, _ = self._range.proposals(epoch, rules.search, current, optimizers=optimizers, part=rules.lengthened)
@@ -209,7 +211,7 @@ class EpochSearch:
             policy=self._plan.policy.name,
             share=rules.search.share,
             score_samples=0 if self._keys.by_training else self._scoring.scored,
-            rule=self._determinant(rules.search).rule,
+            rule=self._determinant(rules).rule,
             n_sigma=self._plan.policy.n_sigma,
             prior=None if rules.prior is None else astuple(rules.prior),
         )
@@ -246,11 +248,11 @@ class EpochSearch:
         self._recorder.retrained[self._trainer.current_epoch] = times
         return times
 
-    def _determinant(self, plan: EpochPlan, favours: Favours | None = None) -> Determinant:
+    def _determinant(self, rules: SearchRules) -> Determinant:
         policy = self._plan.policy
         # over the whole range the present rate is no better than any other
-        keeps = plan.wide and policy.rule == "keep_unless_better"
-        return Determinant("best" if keeps else policy.rule, n_sigma=policy.n_sigma, favours=favours)
+        best = rules.first or (rules.search.wide and policy.rule == "keep_unless_better")
+        return Determinant("best" if best else policy.rule, n_sigma=policy.n_sigma, favours=rules.favours)
 
     def _prune_at(self, plan: EpochPlan) -> float | None:
         prune_at = self._plan.policy.prune_at

@@ -77,19 +77,20 @@ class SearchRange:
         high = min(high, self.max_peak)
         return (low if low < high else high / DECADE), high
 
-    def widen(self, best: float, optimizers: Sequence[Any]) -> bool:
+    def widen(self, best: float, optimizers: Sequence[Any], *, upwards: bool) -> bool:
         """Widen the range by a decade, once, where the best rate lies at an end that the user has not set.
 
         Args:
             best: the best rate so far.
             optimizers: the run's optimizers.
+            upwards: whether its upper end may move as well: very few steps favour rates that are too high.
 
         Returns:
             Whether the range is wider now.
         """
         low, high = self.bounds(optimizers)
         below = self._min_lr is None and best / low < NEAR_END
-        above = self._max_lr is None and math.isinf(self.max_peak) and high / best < NEAR_END
+        above = upwards and self._max_lr is None and math.isinf(self.max_peak) and high / best < NEAR_END
         if self.wider != (1.0, 1.0) or not (below or above):
             return False
         self.wider = (DECADE if below else 1.0, DECADE if above else 1.0)

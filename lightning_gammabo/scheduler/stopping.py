@@ -164,6 +164,7 @@ class SearchRules:
     Attributes:
         search: the plan of this search, with the length that its candidates have by now.
         bounds: lowest and highest rate that may be proposed.
+        first: whether it is the first search of the run.
         lengthened: how often they were made longer.
         prior: the belief about the best rate's place with which the last rate was proposed; None where there was none.
     """
@@ -184,7 +185,7 @@ class SearchRules:
         self._plan = plan
         self._policy = plan.policy
         self._objective = objective
-        self._first = first
+        self.first = first
         self._history = history
         self.bounds = bounds
         self._belief: PlacePrior | None = None
@@ -192,7 +193,7 @@ class SearchRules:
     @property
     def may_lengthen(self) -> bool:
         """Whether candidates may turn out too short: those of the first search, by a share of the run."""
-        return self._first and self._plan.longer(self.search) is not None
+        return self.first and self._plan.longer(self.search) is not None
 
     def stops(self, results: Sequence[Result], gain: float | None) -> str | None:
         """Why no more candidates are trained.
@@ -205,11 +206,11 @@ class SearchRules:
             The reason in words; None where another one is trained.
         """
         below, gate = self._policy.stop_below, self._policy.later_gate
-        if self._first and below != "never" and has_seen_enough(results, gain, below, self._objective, self.bounds):
+        if self.first and below != "never" and has_seen_enough(results, gain, below, self._objective, self.bounds):
             return f"another candidate is expected to gain less than {below:g}"
         if self.lengthened and len(results) >= self.search.n_trials:
             return f"{len(results)} longer candidates are the most"
-        if not self._first and gate != "off" and len(results) == 1:
+        if not self.first and gate != "off" and len(results) == 1:
             return gate_reason(results[0], self._history, gate)
         return None
 
@@ -234,7 +235,7 @@ class SearchRules:
             The candidate; None before the third one, and where it has not learnt.
         """
         scored = [result for result in results if result.score is not None]
-        if not self._first or len(results) < LEAST or not scored:
+        if not self.first or len(results) < LEAST or not scored:
             return None
         leader = max(scored, key=lambda result: result.score or -math.inf)
         return leader if leader.lr > 0.0 and has_learnt(leader, self._objective) else None
@@ -255,7 +256,7 @@ class SearchRules:
         scored = [result for result in results if result.score is not None]
         leader = max(scored, key=lambda result: result.score or -math.inf, default=None)
         belief, objective = self._belief, self._objective
-        if leader is None or belief is None or not self._first or not (objective.is_kappa or objective.name == "loss"):
+        if leader is None or belief is None or not self.first or not (objective.is_kappa or objective.name == "loss"):
             return lambda result: 0.0
         weight = BELIEF * _unit(scored, leader, objective) if self._is_borne_out(belief, leader) else 0.0
         return lambda result: (

@@ -62,23 +62,28 @@ def test_the_range_is_widened_once_where_the_best_rate_lies_at_an_end(
     arguments: dict[str, Any], best: float, low: float, high: float
 ) -> None:
     rates, before = range_of(**arguments), bounds(range_of(**arguments))
-    assert rates.widen(best, [sgd(0.1)]) is ((low, high) != pytest.approx(before))
+    assert rates.widen(best, [sgd(0.1)], upwards=True) is ((low, high) != pytest.approx(before))
     assert bounds(rates) == pytest.approx((low, high))
-    assert not rates.widen(best, [sgd(0.1)])
+    assert not rates.widen(best, [sgd(0.1)], upwards=True)
     assert bounds(rates) == pytest.approx((low, high))
 
 
 def test_a_range_is_widened_only_once() -> None:
     rates = range_of()
-    assert rates.widen(0.9, [sgd(0.1)])
-    assert not rates.widen(9.0, [sgd(0.1)])
-    assert not rates.widen(1.1e-4, [sgd(0.1)])
+    assert rates.widen(0.9, [sgd(0.1)], upwards=True)
+    assert not rates.widen(9.0, [sgd(0.1)], upwards=True)
+    assert not rates.widen(1.1e-4, [sgd(0.1)], upwards=True)
 
 
 def test_a_range_that_a_divergence_has_cut_is_not_widened() -> None:
     rates = range_of()
     rates.lower(0.5)
-    assert not rates.widen(0.49, [sgd(0.1)])
+    assert not rates.widen(0.49, [sgd(0.1)], upwards=True)
+
+
+def test_a_range_is_widened_upwards_only_where_candidates_train_enough_steps() -> None:
+    assert not range_of().widen(0.9, [sgd(0.1)], upwards=False)
+    assert range_of().widen(1.1e-4, [sgd(0.1)], upwards=False)
 
 
 def test_the_range_of_an_adaptive_optimizer() -> None:
