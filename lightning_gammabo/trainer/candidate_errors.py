@@ -115,10 +115,12 @@ class CandidateErrors:
         loop = trainer.fit_loop.epoch_loop
         with contextlib.ExitStack() as stack:
             stack.enter_context(replaced(loop, "advance", self._advance(loop.advance, lr)))
-            # with manual optimization a step communicates in its middle
-            if trainer.world_size > 1 and lr != self._present and trainer.lightning_module.automatic_optimization:
-                step = self._agreed(trainer.strategy.training_step)
-                stack.enter_context(replaced(trainer.strategy, "training_step", step))
+            if trainer.world_size > 1 and lr != self._present:
+                strategy = trainer.strategy
+                stack.enter_context(replaced(strategy, "training_step", self._agreed(strategy.training_step)))
+                if not trainer.lightning_module.automatic_optimization:
+                    # a step communicates in its middle: where another rank raised before, none comes to do so
+                    stack.enter_context(replaced(strategy, "backward", self._agreed_before(strategy.backward)))
             yield
 
     @contextlib.contextmanager
@@ -158,12 +160,21 @@ class CandidateErrors:
             output, error = None, None
             try:
                 output = native(*args, **kwargs)
+            except RaisedOnRanks:
+                raise  # all ranks do
             except Exception as raised:
                 error = raised
             self._raise_on_all(error)
             return output
 
         return step
+
+    def _agreed_before(self, native: Callable[..., Any]) -> Callable[..., Any]:
+        def backward(*args: Any, **kwargs: Any) -> Any:
+            self._raise_on_all(None)
+            return native(*args, **kwargs)
+
+        return backward
 
     def _raise_on_all(self, error: Exception | None) -> None:
         raised = error_over_ranks(error, self._trainer.strategy.root_device, self._trainer.world_size)

@@ -27,6 +27,8 @@ from tests.integration.identity.fingerprint import Calls, fingerprint
 from tests.integration.identity.followers import Follows, GoesBack, known
 from tests.integration.identity.scenarios import TRAIN, VAL, Net
 
+FAILS = ("diverges", "raises")
+
 
 class Distributed(Net):
     """BatchNorm that is not synchronised; the loss differs between ranks, the accuracy is reduced by the user."""
@@ -64,6 +66,24 @@ class FailsOnOneRank(Distributed):
         return loss * math.nan
 
 
+class RaisesByHand(FailsOnOneRank):
+    """Optimized by hand in two backward passes, between which the last rank raises."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.automatic_optimization = False
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        optimizer: Any = self.optimizers()
+        for part in (1, 2):
+            trouble = optimizer.param_groups[0]["lr"] != self.lr and batch_idx >= 2
+            if trouble and part == 2 and self.global_rank == self.trainer.world_size - 1:
+                raise RuntimeError("boom between two passes")
+            optimizer.zero_grad()
+            self.manual_backward(self.loss(batch) / part)
+            optimizer.step()
+
+
 def fit(*callbacks: Callback, module: Callable[[], Net] = Distributed) -> dict[str, Any]:
     seed_everything(1, verbose=False)
     calls = Calls()
@@ -98,9 +118,9 @@ def main(out: str) -> None:
     fits["back many"] = fit(search, module=LosesGround)
     fits["back rates"] = search.rates
     fits["back followed"] = fit(GoesBack([rate.start for rate in search.rates], {2: 0}), module=LosesGround)
-    for how in ("diverges", "raises"):
+    for how, module in (*((how, functools.partial(FailsOnOneRank, how)) for how in FAILS), ("by hand", RaisesByHand)):
         search = searching()
-        fits[f"{how} many"] = fit(search, module=functools.partial(FailsOnOneRank, how))
+        fits[f"{how} many"] = fit(search, module=module)
         fits[f"{how} history"] = search.history
     Path(out, f"{torch.distributed.get_rank()}.pkl").write_bytes(pickle.dumps(fits))
     torch.distributed.destroy_process_group()

@@ -22,7 +22,7 @@ def fits(out: Path, processes: int) -> list[dict[str, Any]]:
 
 def check_failures(rank: dict[str, Any], first: dict[str, Any]) -> None:
     """A candidate that diverges, or raises, on the last rank is lost on all, and the fit goes on."""
-    for how in ("diverges", "raises"):
+    for how in ("diverges", "raises", "by hand"):
         states = [[result.state.value for result in record.results] for record in rank[f"{how} history"]]
         assert states == [["complete", "diverged", "diverged"]] * 3, how
         assert rank[f"{how} many"]["parameters"] == first[f"{how} many"]["parameters"], how
