@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.helpers.searching import searching
+from tests.helpers.searching import gamma_search, searching
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.followers import Follows
 
@@ -18,10 +18,10 @@ COMMITS: dict[str, dict[str, Any]] = {"copy": {"commit": "copy"}, "replay": {"co
 
 
 def check_one_candidate(fit: Fit, ways: Mapping[str, dict[str, Any]] = COMMITS, **given: Any) -> None:
-    """With one candidate, at the rate that would be used anyway, a searched fit is the plain fit, bit for bit."""
+    """With the policy ``identity``, at the rate that would be used anyway, a searched fit is the plain fit."""
     plain = fit()
     for way, arguments in ways.items():
-        search = searching(**{**arguments, **given, "first_random": 1, "first_model": 0})
+        search = gamma_search("identity", progress=False, **{**arguments, **given})
         found = differences(plain, fit(search))
         assert found == [], f"one candidate, {way}: {found} differ from the plain fit"
         assert len(search.history) > 0, f"one candidate, {way}: nothing was searched"

@@ -5,8 +5,11 @@ The plain fit's rates are written by a callback of the test, from the peaks that
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from lightning_gammabo import GammaLRSearch, SearchPolicy
 from tests.helpers.searching import searching, searching_in_part
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.fits import fit
@@ -45,3 +48,22 @@ def test_replayed_short_candidates_are_the_same(name: str) -> None:
     searched = fit(scenario, search)
     assert {record.commit for record in search.history} == {"replay"}
     assert differences(fit(scenario, known(search)), searched) == []
+
+
+WORDS: dict[str, tuple[dict[str, Any], bool, bool]] = {
+    "identity": ({"policy": "identity"}, True, True),
+    "identity, scaled": ({"policy": "identity", "lr_schedulers": "scale"}, True, True),
+    "identity, scheduler set aside": ({"policy": "identity", "lr_schedulers": "override"}, True, False),
+    "one candidate of the default": ({"policy": SearchPolicy(first_random=1, first_model=0)}, False, True),
+    "one candidate of thesis": ({"policy": SearchPolicy(base="thesis", first_random=1, first_model=0)}, True, False),
+}
+"""arguments -> whether the fit is the plain one without an LR scheduler, and with one; as docs/exactness.md says"""
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_what_one_candidate_means(name: str) -> None:
+    given, without, within = WORDS[name]
+    for scenario, plain in ((SCENARIOS["shuffled"], without), (SCENARIOS["scheduler: epoch"], within)):
+        search = GammaLRSearch(**given, progress=False)
+        assert (differences(fit(scenario), fit(scenario, search)) == []) is plain
+        assert {len(record.results) for record in search.history} == {1}
