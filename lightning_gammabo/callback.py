@@ -19,6 +19,8 @@ from lightning_gammabo.scheduler.fit import FitSession
 from lightning_gammabo.trainer.compat import join_namespaces
 from lightning_gammabo.trainer.epoch_loop import arm, disarm
 from lightning_gammabo.trainer.inspection import show_in_bar
+from lightning_gammabo.trainer.snapshot.checkpoint import fetch_zero_rates, store_peak_rates
+from lightning_gammabo.trainer.snapshot.sharding import is_sharded
 from lightning_gammabo.trainer.snapshot.shared_checkpoint import fetch_rank_states, store_rank_states
 
 if TYPE_CHECKING:
@@ -72,7 +74,8 @@ class GammaLRSearch(ResultsMixin, Callback):
         report: HTML file to which a report is written when the fit ends.
         progress: whether to show a bar for each search, under Lightning's own.
         log_figures: whether to send pictures to the loggers that take them (TensorBoard, W&B, MLflow).
-        log_metrics: ``epoch`` sends the ``gamma/*`` values of a search to the loggers; ``off`` sends none.
+        log_metrics: ``epoch`` sends ``gamma/*`` values to the loggers at the end of each epoch, searched or not, NaN
+            where there is none; ``off`` sends none.
 
     Raises:
         ValueError: if an argument is out of its domain.
@@ -207,9 +210,10 @@ class GammaLRSearch(ResultsMixin, Callback):
         raise ValueError(f"no GammaLRSearch among the Trainer's callbacks {trainer.callbacks!r}")  # type: ignore[attr-defined]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Begin a history of its own for each fit."""
+        """Begin anew, or where an earlier fit of this Trainer has ended."""
         if stage == "fit":
-            self._session = FitSession(self)
+            earlier, self._session = self._session, FitSession(self)
+            self._session.go_on_from(earlier, trainer.current_epoch)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Check what can be checked before training."""
@@ -290,13 +294,16 @@ class GammaLRSearch(ResultsMixin, Callback):
         return self._session.state_dict(self._trainer)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Let the checkpoint hold what each rank needs."""
+        """Let the checkpoint hold what each rank needs, and what a fit without this callback does."""
         store_rank_states(trainer, checkpoint["callbacks"][self.state_key], checkpoint)
+        if not is_sharded(pl_module):
+            store_peak_rates(checkpoint["callbacks"][self.state_key], checkpoint)
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Take what is this rank's."""
         if self.state_key in checkpoint.get("callbacks", {}):
             fetch_rank_states(trainer, checkpoint["callbacks"][self.state_key])
+            fetch_zero_rates(checkpoint["callbacks"][self.state_key], checkpoint)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint's state."""

@@ -51,7 +51,7 @@ MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
 ALLOWED_LENGTH: dict[str, int] = {
     # one class, the life of a candidate from the rewind to the commit
-    "trainer/epoch_runner.py": 415,
+    "trainer/epoch_runner.py": 432,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings
     "bayesopt/model.py": 405,
     "bayesopt/search.py": 420,

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lightning_gammabo.trainer.messages import warn
 from lightning_gammabo.trainer.patch import replaced
 from lightning_gammabo.trainer.snapshot.restorers import slots_of
 from lightning_gammabo.trainer.snapshot.rng import RngState
@@ -29,8 +30,8 @@ VALIDATION_LIMIT = 256 << 20
 """bytes of one validation's batches that are kept at the most; a larger one is read anew each time"""
 
 _OWN = (
-    "_batches", "_fetcher", "_first", "_limit", "_overflow", "_position", "_reason", "_size", "_started", "done",
-    "fetched",
+    "_batches", "_fetcher", "_first", "_limit", "_overflow", "_position", "_reason", "_regrets", "_size", "_started",
+    "done", "fetched",
 )  # fmt: skip
 
 
@@ -51,16 +52,26 @@ class BatchCache:
         reason: why the batches cannot be had again, in words; None lets a stream over the limit go on unkept.
         started: whether the fetcher's iterator already exists (the first epoch of a fit).
         limit: bytes that may be kept.
+        regrets: why other batches may come where they are not kept, which is then warned of; None where they do not.
 
     Attributes:
         fetched: batches given out since the last ``iter``.
         done: whether the last batch was given out.
     """
 
-    def __init__(self, fetcher: Any, reason: str | None, *, started: bool, limit: int = TAPE_LIMIT) -> None:
+    def __init__(
+        self,
+        fetcher: Any,
+        reason: str | None,
+        *,
+        started: bool,
+        limit: int = TAPE_LIMIT,
+        regrets: str | None = None,
+    ) -> None:
         self._fetcher = fetcher
         self._reason = reason
         self._limit = limit
+        self._regrets = regrets
         self._batches: list[_Entry] = []
         self._position = 0
         self._size = 0
@@ -149,6 +160,13 @@ class BatchCache:
         batch = next(self._fetcher)
         self._size += _size(batch)
         if self._size > self._limit and self._reason is None:
+            if self._regrets is not None and self._limit > 0:
+                self._regrets, regrets = None, self._regrets
+                warn(
+                    f"GammaLRSearch: candidates may train on other batches ({regrets}), because one epoch is "
+                    f"larger than {self._limit >> 20} MiB and cannot be kept. Take the value out of the loader, or "
+                    "limit the epoch with Trainer(limit_train_batches=...)"
+                )
             self._overflow = batch
             return False
         if self._size > self._limit:

@@ -23,7 +23,14 @@ from lightning_gammabo.trainer.inspection import overrides
 from lightning_gammabo.trainer.isolation import Isolation, Told
 from lightning_gammabo.trainer.monitor import CandidateMonitor, Diverged, Pruned
 from lightning_gammabo.trainer.patch import nothing, replaced
-from lightning_gammabo.trainer.snapshot.loaders import LoaderMark, end_threads, threaded, train_loaders, unreplayable
+from lightning_gammabo.trainer.snapshot.loaders import (
+    LoaderMark,
+    end_threads,
+    shared_by_workers,
+    threaded,
+    train_loaders,
+    unreplayable,
+)
 from lightning_gammabo.trainer.snapshot.roots import data_image
 from lightning_gammabo.trainer.snapshot.sharding import forget_interrupted_step
 from lightning_gammabo.trainer.snapshot.trainer_state import TrainerState
@@ -106,9 +113,12 @@ class EpochRunner:
         # itself they cannot be kept, and the chosen one is trained again
         rereads = self.plan.cooling > 0 and not hasattr(fetcher, "_batch_idx")
         keeps = (reason is not None or rereads) and not once
-        self._cache = BatchCache(fetcher, reason, started=made_before) if keeps else None
+        # such a value may be harmless: where the batches are too many to be kept they are read again
+        shared = reason if reason == shared_by_workers(train_loaders(trainer)) else None
+        needed = None if shared is not None else reason
+        self._cache = BatchCache(fetcher, needed, started=made_before, regrets=shared) if keeps else None
         self._cache_complete = True  # on all ranks
-        self._reads_again = reason is None
+        self._reads_again = needed is None
         self._validation = Validation(trainer, scoring or ScoringSet(None))
         self._isolation = Isolation(trainer, controller, self._validation, on_batch)
         self._errors = CandidateErrors(trainer, self.rates.reference)
@@ -229,6 +239,14 @@ class EpochRunner:
             raise
         finally:
             self._at = self._loop.batch_progress.current.ready
+
+    def restart(self, plan: CandidatePlan) -> None:
+        """Begin the search of this epoch anew, with candidates of another kind that are not compared with those before.
+
+        Args:
+            plan: what each candidate trains from now on.
+        """
+        self.plan, self._rival, self._leader = plan, (), None
 
     def keep(self) -> None:
         """Hold the end state of the candidate trained last: it leads."""

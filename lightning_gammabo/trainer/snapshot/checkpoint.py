@@ -1,4 +1,4 @@
-"""What a checkpoint lacks for an exact resume: the random number generators, at the moment it was written."""
+"""What a checkpoint lacks: the random number generators, for an exact resume; a rate, for one without the callback."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lightning_gammabo.trainer.snapshot.loaders import loader_generators
 from lightning_gammabo.trainer.snapshot.rng import RngState
@@ -13,7 +14,7 @@ from lightning_gammabo.trainer.snapshot.rng import RngState
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-__all__ = ["ResumePoint"]
+__all__ = ["ResumePoint", "fetch_zero_rates", "store_peak_rates"]
 
 
 class ResumePoint:
@@ -49,6 +50,52 @@ class ResumePoint:
         for path, generator in loader_generators(trainer).items():
             if path in self._plain["loaders"]:
                 _put_state(generator, self._plain["loaders"][path])
+
+
+def store_peak_rates(state: dict[str, Any], checkpoint: dict[str, Any]) -> None:
+    """Let a checkpoint whose rates have been annealed to zero hold the peaks instead.
+
+    A fit that is resumed from it without the callback has nothing that writes a rate, and would train at zero.
+
+    Args:
+        state: the callback's state in the checkpoint; it is changed.
+        checkpoint: the checkpoint that is about to be written; it is changed.
+    """
+    controller = state["rates"]["controller"]
+    if controller is None or controller["shape"] != 0.0:
+        return
+    state["zero_rates"] = []
+    for number, scheduled in enumerate(controller["scheduled"]):
+        groups = _groups_of(checkpoint, number)
+        zeros = [place for place, group in enumerate(groups) if float(group["lr"]) == 0.0]
+        for place in zeros:
+            groups[place]["lr"] = _like(groups[place]["lr"], scheduled[place] * controller["peak_factor"])
+        state["zero_rates"].append(zeros)
+
+
+def fetch_zero_rates(state: dict[str, Any], checkpoint: dict[str, Any]) -> None:
+    """Undo :func:`store_peak_rates`, for a fit that is resumed with the callback.
+
+    Args:
+        state: the callback's state in the checkpoint.
+        checkpoint: the checkpoint that is being read; it is changed.
+    """
+    for number, zeros in enumerate(state.get("zero_rates", [])):
+        groups = _groups_of(checkpoint, number)
+        for place in zeros:
+            groups[place]["lr"] = _like(groups[place]["lr"], 0.0)
+
+
+def _groups_of(checkpoint: dict[str, Any], number: int) -> list[dict[str, Any]]:
+    # an optimizer's groups that have a rate, made the checkpoint's own
+    optimizer = checkpoint["optimizer_states"][number]
+    groups = [dict(group) for group in optimizer["param_groups"]]
+    checkpoint["optimizer_states"][number] = {**optimizer, "param_groups": groups}
+    return [group for group in groups if group.get("lr") is not None]
+
+
+def _like(rate: Any, value: float) -> Any:
+    return torch.full_like(rate, value) if isinstance(rate, Tensor) else value
 
 
 def _state_of(generator: Any) -> Any:

@@ -22,6 +22,7 @@ __all__ = [
     "end_threads",
     "loader_generators",
     "samples_of",
+    "shared_by_workers",
     "threaded",
     "train_loaders",
     "unreplayable",
@@ -113,8 +114,22 @@ def unreplayable(loaders: Iterable[Any]) -> str | None:
         held = [(path, what) for path, what in image.unheld.items() if path != "loader0._iterator"]
         if held:
             return f"{name} holds {held[0][1]} ({held[0][0]})"
-        if image.shared and getattr(loader, "num_workers", 0) > 0:
-            return f"{name}: its worker processes share a value ({image.shared[0]})"
+    return shared_by_workers(loaders)
+
+
+def shared_by_workers(loaders: Iterable[Any]) -> str | None:
+    """Whether the worker processes of a loader share a value, which may make other batches the next time, or may not.
+
+    Args:
+        loaders: as for :func:`unreplayable`.
+
+    Returns:
+        Where, in words, or None.
+    """
+    for loader in loaders:
+        shared = data_image([loader]).shared if getattr(loader, "num_workers", 0) > 0 else ()
+        if shared:
+            return f"{type(loader).__name__}: its worker processes share a value ({shared[0]})"
     return None
 
 

@@ -159,6 +159,17 @@ def test_an_empty_stream_ends_at_once() -> None:
 
 # ---- the limit
 
+
+def test_batches_that_may_come_anew_are_read_again_with_one_warning() -> None:
+    """A value that worker processes share: it may be harmless."""
+    batches = [torch.ones(1 << 18) for _ in range(4)]  # 1 MiB each
+    kept = BatchCache(Fetcher(batches), None, started=False, limit=2 << 20, regrets="its workers share a value")
+    with pytest.warns(UserWarning, match=r"may train on other batches \(its workers share a value\), .* 2 MiB") as said:
+        assert len(list(kept)) == 4
+    assert len(said) == 1
+    assert not kept.complete
+
+
 Pair = namedtuple("Pair", "inputs labels")
 
 

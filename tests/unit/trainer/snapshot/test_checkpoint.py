@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, RandomSampler
 
-from lightning_gammabo.trainer.snapshot.checkpoint import ResumePoint
+from lightning_gammabo.trainer.snapshot.checkpoint import ResumePoint, fetch_zero_rates, store_peak_rates
 from lightning_gammabo.trainer.snapshot.rng import RngState
 
 KINDS: dict[str, tuple[Callable[[int], Any], Callable[[Any], object]]] = {
@@ -154,3 +154,44 @@ def test_a_generator_that_is_gone_is_not_missed() -> None:
     expected = torch.rand(2)
     ResumePoint(plain).restore(trainer(DataLoader(Augmented(None))))
     assert torch.equal(torch.rand(2), expected)  # the others are put back
+
+
+def ended(rate: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A callback's state at the end of an annealing, and a checkpoint of two groups, one without a rate."""
+    controller = {"shape": 0.0, "peak_factor": 2.0, "scheduled": [[0.1, 0.05]]}
+    groups = [{"lr": rate, "params": [0]}, {"lr": None, "params": [1]}, {"lr": 0.5, "params": [2]}]
+    return {"rates": {"controller": controller}}, {"optimizer_states": [{"state": {}, "param_groups": groups}]}
+
+
+def rates(checkpoint: dict[str, Any]) -> list[Any]:
+    return [group["lr"] for group in checkpoint["optimizer_states"][0]["param_groups"]]
+
+
+def test_rates_that_came_down_to_zero_are_stored_as_peaks_and_fetched_as_zeros() -> None:
+    state, checkpoint = ended(0.0)
+    live = checkpoint["optimizer_states"][0]
+    store_peak_rates(state, checkpoint)
+    assert rates(checkpoint) == [0.2, None, 0.5]  # one that somebody has set by hand stays
+    assert live["param_groups"][0]["lr"] == 0.0  # what the optimizer gave is left alone
+    fetch_zero_rates(through_a_checkpoint(state), checkpoint)
+    assert rates(checkpoint) == [0.0, None, 0.5]
+
+
+def test_a_rate_in_a_tensor_stays_one() -> None:
+    rate = torch.tensor(0.0, dtype=torch.float64)
+    state, checkpoint = ended(rate)
+    store_peak_rates(state, checkpoint)
+    assert torch.equal(rates(checkpoint)[0], torch.tensor(0.2, dtype=torch.float64))
+    assert float(rate) == 0.0
+    fetch_zero_rates(state, checkpoint)
+    assert torch.equal(rates(checkpoint)[0], rate)
+
+
+@pytest.mark.parametrize("controller", [None, {"shape": 0.25, "peak_factor": 2.0, "scheduled": [[0.1]]}])
+def test_other_rates_are_stored_as_they_are(controller: Any) -> None:
+    state, checkpoint = {"rates": {"controller": controller}}, {"optimizer_states": [{"param_groups": [{"lr": 0.0}]}]}
+    before = dict(state)
+    store_peak_rates(state, checkpoint)
+    fetch_zero_rates(state, checkpoint)
+    assert rates(checkpoint) == [0.0]
+    assert state == before
