@@ -26,15 +26,18 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.pages import table, write_between  # noqa: E402
 
 CLIENTS = {
+    "anomalib_fastflow": ["anomalib~=2.7"],
     "chemprop_mpnn": ["chemprop~=2.3"],
     "darts_nbeats": ["u8darts[torch]>=0.36"],
     "finetuning_digits": ["finetuning-scheduler~=2.14", "scikit-learn"],
     "forecasting_tft": ["pytorch-forecasting~=1.8"],
     "gluonts_deepar": ["gluonts[torch]~=0.17"],
     "neuralforecast_nhits": ["neuralforecast~=3.3"],
+    "neuralprophet_ar": ["neuralprophet~=0.9.0", "pandas<3"],
     "pina_competitive": ["pina-mathlab~=0.3.2"],
     "rl4co_ppo": ["rl4co~=0.7"],
     "scvi_totalvi": ["scvi-tools~=1.4"],
+    "torch_uncertainty_mlp": ["torch-uncertainty~=0.13"],
 }
 """what each script needs"""
 BEGIN, END = "<!-- written by examples/clients/run.py -->", "<!-- end of the clients -->"
