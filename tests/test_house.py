@@ -50,6 +50,8 @@ NO_UNIT_TEST = {
 MAX_FILE_LINES = 330
 MAX_FUNCTION_LINES = 40
 ALLOWED_LENGTH: dict[str, int] = {
+    # one class, a fit from its plan to its end; a third is docstrings
+    "scheduler/fit.py": 355,
     # one class, the life of a candidate from the rewind to the commit
     "trainer/epoch_runner.py": 432,
     # one class each with its state, by BoTorch's and ask/tell's interfaces; two fifths are docstrings

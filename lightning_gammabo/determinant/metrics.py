@@ -39,9 +39,51 @@ class MetricKeys:
     def __init__(self, objective: Objective, monitor_loss: str | None, monitor_accuracy: str | None) -> None:
         self.taken = ""
         self.by_training = False
+        self._seen: set[str] = set()
+        self._whole = False  # whether a whole validation was seen
         self._objective = objective
         self._loss = monitor_loss
         self._accuracy = monitor_accuracy
+
+    @property
+    def unverified(self) -> bool:
+        """Whether a name that was given, or an accuracy to rank by, was not logged by any validation so far."""
+        return not self._whole and bool(self._missing(self._seen))
+
+    def see(self, logged: Iterable[str], *, whole: bool = False) -> None:
+        """Note what a validation has logged.
+
+        Args:
+            logged: names.
+            whole: whether it was more than a sanity check, in which modules may leave something out.
+        """
+        self._seen.update(logged)
+        self._whole = self._whole or whole
+
+    def check_names(self, logged: Iterable[str]) -> None:
+        """Refuse names that neither a whole validation nor a training step has logged.
+
+        Args:
+            logged: names that the first training step has logged.
+
+        Raises:
+            NotLogged: naming the argument.
+        """
+        if self._whole:
+            self._check(self._seen, self._missing(self._seen | set(logged)))
+
+    def tells(self, logged: Mapping[str, float]) -> bool:
+        """Whether candidates can be ranked by what a validation has logged.
+
+        Args:
+            logged: values by name.
+
+        Returns:
+            Whether a name among them is read, by a custom objective any.
+        """
+        named = {self._loss, self._accuracy, self._objective.metric} & set(logged)
+        found = find_loss(logged) is not None or find_accuracy(logged) is not None
+        return bool(named or found or (logged and self._objective.custom is not None))
 
     def reference(self, outcome: Outcome) -> float | None:
         """The loss of the network at the start, which has trained nothing and logged only what validation logs.
@@ -105,16 +147,21 @@ class MetricKeys:
         }
         return [(argument, name) for argument, name in named.items() if name is not None]
 
+    def _missing(self, logged: Iterable[str]) -> list[tuple[str, str]]:
+        # arguments whose names were not logged, and an accuracy to rank by that was not
+        ranked = self._objective.name == "accuracy" and self._accuracy is None and find_accuracy(logged) is None
+        return [named for named in self._named() if named[1] not in logged] + [("objective", "accuracy")] * ranked
+
     @staticmethod
-    def _check(logged: Mapping[str, float], named: Iterable[tuple[str, str]]) -> None:
+    def _check(logged: Iterable[str], named: Iterable[tuple[str, str]]) -> None:
         for argument, name in named:
             if name not in logged:
                 close = difflib.get_close_matches(name, logged, n=1, cutoff=0.75)
                 raise NotLogged(
-                    f"GammaLRSearch({argument}={name!r}): no such metric was logged by the validation of a candidate"
+                    f"GammaLRSearch({argument}={name!r}): no such metric was logged by the validation"
                     f"{f' (did you mean {close[0]!r}?)' if close else ''}; logged are {sorted(logged)}. Log it in "
-                    "`validation_step` or `on_validation_epoch_end`, or name one of these (metrics logged by other "
-                    "callbacks or in `on_train_epoch_end` come too late)."
+                    "`validation_step` or `on_validation_epoch_end`, or name one of these (metrics logged in "
+                    "`on_train_epoch_end` come too late)."
                 )
 
     def batches(self, outcome: Outcome) -> tuple[list[str], list[Sequence[tuple[float, float]]]]:

@@ -65,8 +65,7 @@ class RunShape:
         accumulate: batches of an optimizer step.
         begin: epoch at which this fit begins.
         max_steps: optimizer steps after which it stops; None where epochs end it.
-        val_ratio: validation samples for each training sample, as scored.
-        counted: whether ``val_ratio`` is known; it is 0 where the number of training samples is not.
+        val_ratio: validation samples for each training sample, as scored; None where a loader does not tell.
         replays: whether the chosen candidate's epoch is trained once more.
         lived: whether candidates live a schedule in miniature, so that none of them goes on.
     """
@@ -76,8 +75,7 @@ class RunShape:
     accumulate: int = 1
     begin: int = 0
     max_steps: int | None = None
-    val_ratio: float = 0.0
-    counted: bool = True
+    val_ratio: float | None = 0.0
     replays: bool = False
     lived: bool = False
 

@@ -25,8 +25,11 @@ class ResultsMixin:
 
     @property
     def history(self) -> SearchHistory:
-        """One record for each searched epoch of the present fit, or of the last one."""
-        history: SearchHistory = self._session.recorder.history
+        """One record for each searched epoch of the present fit, or of the last one.
+
+        Where a Trainer is asked to fit again and goes on, the records of its earlier fits stand first.
+        """
+        history: SearchHistory = self._session.recorder.whole
         return history
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import fields
 
 from lightning_gammabo.bayesopt import has_surrogate
 from lightning_gammabo.policy import POLICIES, EpochPlan, make_policy
+from lightning_gammabo.records.words import count
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.run_plan import RunPlan
 from lightning_gammabo.trainer.messages import Messages
@@ -17,26 +18,39 @@ _OF_LATER = ("later_candidates", "later_share", "later_gate", "later_direction",
 _OF_PROPOSALS = ("first_random", "first_model", "stop_below", "smooth_first", "max_lr_change")
 
 
-def announce(plan: RunPlan, given: SearchArguments, messages: Messages, *, resumed: bool) -> None:
-    """Say what is planned.
+def announce(plan: RunPlan, given: SearchArguments, messages: Messages, *, epoch: int = 0, searched: int = 0) -> None:
+    """Say what is planned, or what is left where a run goes on.
 
     Args:
         plan: the run's plan.
         given: the callback's arguments.
         messages: tells the user.
-        resumed: whether the run has searched before; then it was said.
+        epoch: the epoch at which the fit begins, or goes on.
+        searched: epochs that the run, where it goes on, has searched before.
     """
-    policy = plan.policy
-    if plan.search_epochs == [] and plan.least is None:
+    policy, shape = plan.policy, plan.shape
+    if shape.epochs is not None and shape.begin >= shape.epochs:
+        messages.inform(f"no epoch is searched: the run ends with epoch {epoch}, in the midst of which it goes on")
+    elif searched:
+        messages.inform(_rest(plan, epoch, searched))
+    elif plan.search_epochs == [] and plan.least is None:
         messages.warn(
             f"no epoch is searched: start_epoch={policy.start_epoch}, stop_epoch={policy.stop_epoch!r}, and the "
-            f"run has {plan.shape.epochs} epochs, from 0"
+            f"epochs of the fit are {shape.begin} to {(shape.epochs or 0) - 1}"
         )
-    elif not resumed:
+    else:
         messages.inform(plan_in_words(plan, given))
         idle = idle_settings(plan, given)
         if idle:
             messages.inform(f"without effect in this run: {idle}")
+
+
+def _rest(plan: RunPlan, epoch: int, searched: int) -> str:
+    done = f"the run goes on at epoch {epoch}, after {count(searched, 'searched epoch')}"
+    if plan.search_epochs is None:
+        return f"{done}; how many more will be searched is not known"
+    left = [one for one in plan.search_epochs if one >= epoch]
+    return f"{done}; {f'{len(left)} more will be, from epoch {left[0]} on' if left else 'no other search is planned'}"
 
 
 def plan_in_words(plan: RunPlan, given: SearchArguments) -> str:
@@ -74,10 +88,10 @@ def _cost(plan: RunPlan) -> str:
         return "The run's length is not known, so neither is the cost."
     wide, near = plan.trained(plan.epoch_plan(first=True)), sum(map(plan.trained, plan.later_plans))
     shares = f"first search {wide / epochs:.2f}" + f", later searches {near / epochs:.2f}" * (near > 0.0)
-    if plan.shape.counted:
+    if plan.shape.val_ratio is not None:
         shares += f", validation {(planned - wide - near) / epochs:.2f}"
     else:
-        shares += ", validations not counted, since the number of training samples is not known"
+        shares += ", validations not counted, since the number of samples is not known yet"
     most = f"{1.0 + min(planned, plan.allowed) / epochs:.2f}x"
     usual = "" if plan.usual is None else f"{1.0 + plan.usual / epochs:.2f}x"
     usually = f"usually {usual}, " if usual and usual != most else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
@@ -15,6 +16,7 @@ from lightning_gammabo.learning_rate.miniature import miniature
 from lightning_gammabo.policy import EpochPlan
 from lightning_gammabo.records import EpochRecord, Result
 from lightning_gammabo.records.table import search_line
+from lightning_gammabo.records.words import count
 from lightning_gammabo.report.progress import SearchProgress, make_progress
 from lightning_gammabo.scheduler.arguments import Cap, SearchArguments
 from lightning_gammabo.scheduler.budget import Budget
@@ -27,7 +29,7 @@ from lightning_gammabo.scheduler.search_range import SearchRange
 from lightning_gammabo.scheduler.stopping import SearchRules, says_nothing
 from lightning_gammabo.trainer.candidate_plan import CandidatePlan
 from lightning_gammabo.trainer.epoch_runner import BACK_OFF, EpochRunner
-from lightning_gammabo.trainer.inspection import needs_native_batches
+from lightning_gammabo.trainer.inspection import needs_native_batches, training_names
 from lightning_gammabo.trainer.messages import Messages
 from lightning_gammabo.trainer.snapshot.loaders import unreplayable, val_loaders
 from lightning_gammabo.trainer.validation_subset import ScoringSet
@@ -107,7 +109,7 @@ class EpochSearch:
         progress = self._progress(plan)
         runner = make_runner(
             scoring=self._scoring,
-            on_batch=progress.batch,
+            on_batch=functools.partial(self._note_batch, progress),
             replay=replay,
             once=not several and not replay,
             plan=self._lasting(plan) if several else CandidatePlan(),
@@ -142,15 +144,21 @@ class EpochSearch:
             self._recorder.add(self._trainer, self._recovery.after_rollback(record, trained_at, times=times))
 
     def _search(self, runner: EpochRunner, plan: EpochPlan, progress: SearchProgress) -> EpochRecord:
-        epoch, history, budget = self._trainer.current_epoch, self._recorder.history, self._budget
+        epoch, history = self._trainer.current_epoch, self._recorder.history
         current, first = runner.rates.reference, plan.wide and not history
         annealing = self._rates.annealing_value
         proposals, around = self._range.proposals(epoch, plan, current, optimizers=self._trainer.optimizers)
         bounds = (proposals.space.low, proposals.space.high)
         rules = SearchRules(self._plan, self._objective, first=first, history=history, bounds=bounds, search=plan)
 
+        short: list[Result] = []
+
         def lengthens(results: Sequence[Result], quarters: Sequence[float]) -> Search | None:
-            return self._lengthened(runner, rules, current) if rules.lengthen(results, quarters) else None
+            trained = [*short, *results]
+            if not rules.lengthen(results, quarters, lambda longer: self._affords_two(runner, trained, longer)):
+                return None
+            short[:] = trained
+            return self._lengthened(runner, rules, current)
 
         def widens(results: Sequence[Result], proposals: Search) -> Search | None:
             return self._widened(rules, results, proposals, current)
@@ -163,7 +171,7 @@ class EpochSearch:
             # the first search alone; a list of rates is the user's own choice
             settles=self._plan.policy.smooth_first and first and self._plan.n_listed is None,
             progress=progress,
-            affords=lambda results: budget.affords(history, results, rules.search, epoch),
+            affords=lambda results: self._affords(results, rules.search),
             ranked_before=any(old.chosen is not None for old in history),
             stops=rules.stops,
             weighs=rules.weigh,
@@ -174,9 +182,36 @@ class EpochSearch:
         record = scheduler.search(runner, proposals, epoch=epoch, current_lr=current, around=around, origin=origin)
         return self._completed(replace(record, annealing=annealing), rules)
 
+    def _note_batch(self, progress: SearchProgress, batches: int) -> None:
+        if batches == 1:
+            self._keys.check_names(training_names(self._trainer))
+        progress.batch(batches)
+
+    def _affords(self, results: Sequence[Result], plan: EpochPlan) -> bool:
+        # whether one more candidate may be trained
+        if self._plan.shape.val_ratio is None:  # a loader did not tell; by now it was read
+            self._plan.shape = replace(self._plan.shape, val_ratio=self._scoring.ratio)
+        epoch, cap = self._trainer.current_epoch, self._given.max_overhead
+        affords = self._budget.affords(self._recorder.history, results, plan, epoch)
+        if not affords:
+            done = count(len(results), "candidate")
+            self._messages.inform(f"epoch {epoch}: max_overhead={cap!r} ends the search after {done}")
+        return affords
+
+    def _affords_two(self, runner: EpochRunner, results: Sequence[Result], plan: EpochPlan) -> bool:
+        # the leader once more, and a rival: one alone is no choice
+        again = [*results, replace(results[-1], passes=plan.share + plan.cooling_share)]
+        epoch = self._trainer.current_epoch
+        affords = bool(runner.agree(self._budget.affords(self._recorder.history, again, plan, epoch)))
+        if not affords:
+            self._messages.inform(
+                f"epoch {epoch}: max_overhead={self._given.max_overhead!r} affords no longer candidates"
+            )
+        return affords
+
     def _lengthened(self, runner: EpochRunner, rules: SearchRules, current: float) -> Search:
         # the search that begins anew, with longer candidates
-        runner.plan = self._lasting(rules.search)
+        runner.restart(self._lasting(rules.search))
         again = replace(rules.search, n_initial=1)
         optimizers, epoch = self._trainer.optimizers, self._trainer.current_epoch
         return self._range.proposals(epoch, again, current, optimizers=optimizers, part=rules.lengthened)[0]

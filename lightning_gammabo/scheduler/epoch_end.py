@@ -14,6 +14,7 @@ from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import NotLogged, Objective
 from lightning_gammabo.policy import SearchPolicy
 from lightning_gammabo.records import Outcome, RunInfo, TrainedEpoch, TrialState
+from lightning_gammabo.records.cost import RunCost
 from lightning_gammabo.scheduler.arguments import SearchArguments
 from lightning_gammabo.scheduler.recorder import Recorder
 from lightning_gammabo.scheduler.run_plan import RunPlan
@@ -52,7 +53,9 @@ class EpochEnds:
         Args:
             trainer: the Trainer, in ``on_validation_end``.
         """
-        if not trainer.sanity_checking:
+        if trainer.sanity_checking:
+            self._keys.see(logged_scalars(trainer))
+        else:
             self._validated = {trainer.current_epoch: logged_scalars(trainer)}
 
     def not_searched(self, epoch: int, reason: str) -> None:
@@ -65,7 +68,7 @@ class EpochEnds:
         self._reasons[epoch] = reason
 
     def note(self, trainer: Trainer, plan: RunPlan | None) -> None:
-        """Note what the epoch was trained with and what it ended with, once there was a search.
+        """Note what the epoch was trained with and what it ended with, once there was a search; tell loggers.
 
         Args:
             trainer: the Trainer, in ``on_train_epoch_end``.
@@ -73,11 +76,15 @@ class EpochEnds:
         """
         epoch = trainer.current_epoch
         self._rates.note_epoch(epoch)
-        if plan is None or not self._recorder.history:
+        if plan is None:
             return
         rate = next((rate for rate in self._rates.by_epoch if rate.epoch == epoch), None)
+        lr, validated = rate.start if rate is not None else math.nan, epoch in self._validated
+        self._recorder.log_epoch(trainer, epoch, lr=lr, validated=validated)
+        if not self._recorder.history:
+            return
         metrics: Mapping[str, float] = {}
-        if epoch in self._validated:
+        if validated:
             metrics = self._validated[epoch] | logged_scalars(trainer)
         loss, accuracy, value = self._values(metrics)
         reason = self._reasons.pop(epoch, "" if plan.searches(epoch) else why_not(plan, epoch))
@@ -156,7 +163,9 @@ def why_not(plan: RunPlan, epoch: int) -> str:
     return f"policy {policy.name!r} searches at {', '.join(f'{float(share):.0%}' for share in policy.when)} of the run"
 
 
-def run_info(given: SearchArguments, policy: SearchPolicy, plan: RunPlan, trainer: Trainer) -> RunInfo:
+def run_info(
+    given: SearchArguments, policy: SearchPolicy, plan: RunPlan, trainer: Trainer, *, before: RunCost
+) -> RunInfo:
     """What a reader of the history has to know of the run.
 
     Args:
@@ -164,6 +173,7 @@ def run_info(given: SearchArguments, policy: SearchPolicy, plan: RunPlan, traine
         policy: the policy as it was asked for.
         plan: the run's plan.
         trainer: the Trainer.
+        before: what the fits cost from whose end this one goes on.
 
     Returns:
         Date, versions, settings, and what the run was to cost.
@@ -173,14 +183,15 @@ def run_info(given: SearchArguments, policy: SearchPolicy, plan: RunPlan, traine
     settings = {
         name: value if isinstance(value, _PLAIN) else str(value) for name, value in (arguments | of_policy).items()
     }
-    epochs, planned = plan.shape.epochs, plan.ceiling
+    left, planned = plan.shape.epochs_left, plan.ceiling if plan.shape.val_ratio is not None else None
+    epochs = None if left is None else before.epochs + math.ceil(left - 1e-9)
     return RunInfo(
         started=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         versions={name: found for name in _PACKAGES if (found := _version(name)) is not None},
         settings=settings,
         epochs=epochs,
         validation=plan.validation,
-        planned=None if planned is None or epochs is None else 1.0 + planned / max(epochs, 1),
+        planned=None if planned is None or epochs is None else 1.0 + (before.extra + planned) / max(epochs, 1),
         group=_group_of_rates(trainer),
     )
 

@@ -23,7 +23,7 @@ from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info
 from lightning_gammabo.scheduler.epoch_start import EpochStart
 from lightning_gammabo.scheduler.recorder import Recorder
 from lightning_gammabo.scheduler.recovery import Recovery
-from lightning_gammabo.scheduler.run_plan import RunPlan
+from lightning_gammabo.scheduler.run_plan import FORWARD, RunPlan
 from lightning_gammabo.scheduler.run_rates import RunRates
 from lightning_gammabo.scheduler.search_range import SearchRange
 from lightning_gammabo.trainer.before_fit import loaders_attached
@@ -70,10 +70,11 @@ class FitSession:
         self.publisher = Publisher(log_figures=given.log_figures, report=given.report, inform=inform, warn=warn)
         self.plan: RunPlan | None = None
         self._messages = Messages()
-        self.recorder = Recorder(given.history_file, self._messages, logs=given.log_metrics != "off")
         self._given = given
         self._policy = make_policy(given.policy)
         self._objective = Objective(given.objective, mode=given.mode)
+        logs, objective = given.log_metrics != "off", self._objective.name
+        self.recorder = Recorder(given.history_file, self._messages, logs=logs, objective=objective)
         self._keys = MetricKeys(self._objective, given.monitor_loss, given.monitor_accuracy)
         self.rates = RunRates(self._policy.annealing, given.lr_schedulers, self._messages)
         self.ends = EpochEnds(self._objective, self._keys, self.rates, self.recorder)
@@ -87,11 +88,23 @@ class FitSession:
         )
         self._recovery = Recovery(self._range, self._objective, self._keys, self._messages)
         self.start = EpochStart(self._policy, self.rates, self._recovery, self._keys, self._messages)
-        self._scoring: ScoringSet | None = None
+        self._scoring = ScoringSet(None)
         self._mark: LoaderMark | None = None
         self._unwatch: Callable[[], object] | None = None
         self._resume: ResumePoint | None = None
         self._began: int | None = None  # epoch at which this fit, or the one that it resumes, began
+
+    def go_on_from(self, earlier: FitSession, epoch: int) -> None:
+        """Keep what earlier fits of the same Trainer found.
+
+        Args:
+            earlier: the session of the fit before.
+            epoch: the epoch at which this fit begins; 0 where it begins anew.
+        """
+        self.recorder.go_on_from(earlier.recorder.whole, epoch)
+        self.rates.by_epoch = [rate for rate in earlier.rates.by_epoch if rate.epoch < epoch]
+        confusion = earlier.publisher.confusion
+        self.publisher.confusion = {number: found for number, found in confusion.items() if number < epoch}
 
     def prepare(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Look at the Trainer before it trains.
@@ -128,7 +141,7 @@ class FitSession:
         for remark in remarks(trainer, scales=scales, keeps_history=self._given.history_file is not None):
             self._messages.inform(remark)
         own = scoring_loader(self._given.val_dataloaders, trainer, pl_module)
-        self._scoring = ScoringSet(self._scored, own, seed=self._given.seed)
+        self._scoring = ScoringSet(self._scored, own, seed=self._given.seed, tells=self._keys.tells)
         self._unwatch = watch_loader(trainer, self._note_mark)
 
     def begin(self, trainer: Trainer) -> None:
@@ -139,13 +152,17 @@ class FitSession:
         """
         if self.idle is not None:
             return
-        self._began = trainer.current_epoch if self._began is None else self._began
+        if self._began is None:
+            # an epoch that a checkpoint was written within is trained to its end, and cannot be searched any more
+            self._began = trainer.current_epoch + goes_on_inside(trainer)
         self.plan = self._plan_of(trainer)
         if self._resume is not None:
             self._resume.restore(trainer)
         self.rates.watch(trainer, epochs=self.plan.shape.epochs)
-        self.recorder.history.run = run_info(self._given, self._policy, self.plan, trainer)
-        announce(self.plan, self._given, self._messages, resumed=bool(self.recorder.history))
+        book = self.recorder
+        book.go_on_from(book.before, trainer.current_epoch)
+        book.history.run = run_info(self._given, self._policy, self.plan, trainer, before=book.before.cost)
+        announce(self.plan, self._given, self._messages, epoch=trainer.current_epoch, searched=len(book.history))
 
     def estimate(self, trainer: Trainer, pl_module: LightningModule, **data: Any) -> str:
         """The plan and its price before a fit.
@@ -215,7 +232,7 @@ class FitSession:
             rates=self.rates,
             search_range=self._range,
             recovery=self._recovery,
-            scoring=self._scoring or ScoringSet(None),
+            scoring=self._scoring,
             recorder=self.recorder,
             objective=self._objective,
             keys=self._keys,
@@ -257,6 +274,7 @@ class FitSession:
         """
         return {
             "history": self.recorder.history.to_dicts(),
+            "before": self.recorder.before.to_dicts(),
             "ends": self.ends.state_dict(),
             "rates": self.rates.state_dict(),
             "confusion": dict(self.publisher.confusion),
@@ -275,6 +293,7 @@ class FitSession:
             state: that dictionary.
         """
         self.recorder.history = SearchHistory.from_dicts(state["history"])
+        self.recorder.before = SearchHistory.from_dicts(state["before"])
         self.ends.load_state_dict(state["ends"])
         self.rates.load_state_dict(state["rates"])
         self.publisher.confusion = dict(state.get("confusion", {}))
@@ -297,17 +316,20 @@ class FitSession:
 
     def _shape_of(self, trainer: Trainer) -> RunShape:
         replays = self._given.commit == "replay" or needs_native_batches(trainer) is not None
-        own = self._scoring.own_samples if self._scoring is not None else None
+        own = self._scoring.own_samples
         begin, lived = self._began or 0, self.rates.forecast is not None
-        return shape_of_run(trainer, replays=replays, scored=self._scored, own=own, begin=begin, lived=lived)
+        shape = shape_of_run(trainer, replays=replays, scored=self._scored, own=own, begin=begin, lived=lived)
+        if shape.val_ratio is not None and not (self._scoring.unsized and trainer.enable_validation):
+            return shape
+        # what was counted in this fit, or in the one that it resumes
+        run = self.recorder.history.run
+        return replace(shape, val_ratio=self._scoring.ratio or (run.validation / FORWARD if run else 0.0) or None)
 
     def _learn_shape(self, trainer: Trainer) -> None:
         # before the first search some of it may be a guess: Lightning asks for the loaders when it validates
         if self.plan is not None:
-            shape = self._shape_of(trainer)
-            self.plan.shape = replace(
-                self.plan.shape, val_ratio=shape.val_ratio, replays=shape.replays, lived=shape.lived
-            )
+            now = self._shape_of(trainer)
+            self.plan.shape = replace(self.plan.shape, val_ratio=now.val_ratio, replays=now.replays, lived=now.lived)
             self.recorder.history.note_validation(self.plan.validation)
 
     def _finish_restarted(self, trainer: Trainer, fetcher: Any, run: Callable[[Any], None]) -> None:

@@ -204,8 +204,8 @@ class RunPlan:
 
     @property
     def validation(self) -> float:
-        """What one scoring of a candidate costs, in passes."""
-        return self.shape.val_ratio * FORWARD
+        """What one scoring of a candidate costs, in passes; 0 where it is not known yet."""
+        return (self.shape.val_ratio or 0.0) * FORWARD
 
     @property
     def ceiling(self) -> float | None:

@@ -244,7 +244,7 @@ class HyperparameterScheduler:
         )
 
     def _learn_reference(self, runner: CandidateRunner) -> float:
-        """Validate the untrained network once: kappa measures losses against it.
+        """Validate the untrained network once: kappa measures losses against it, and it shows which names are logged.
 
         Args:
             runner: trains the candidates.
@@ -254,12 +254,16 @@ class HyperparameterScheduler:
         """
         self._baselines = 0
         needed = self._objective.uses_reference or self._lengthens is not None
-        if self._n_trials == 1 or not needed or self._objective.reference_loss is not None:
+        needed = needed and self._n_trials > 1 and self._objective.reference_loss is None
+        if not needed and not self._keys.unverified:
             return 0.0
         outcome = runner.baseline()
         self._baselines = int(outcome is not None)
         if outcome is not None:
             self._keys.check_untrained(outcome)
+            self._keys.see(outcome.metrics, whole=True)
+        if not needed:
+            return outcome.val_passes if outcome is not None else 0.0
         loss = runner.agree(self._keys.reference(outcome) if outcome is not None else None)
         usable = loss is not None and math.isfinite(loss) and loss > 0.0
         # 0.0 says that there is none, so that it is not asked for again

@@ -263,12 +263,15 @@ class SearchRules:
             weight * float(belief.log_density(torch.tensor(math.log10(result.lr)))) if result.lr > 0.0 else 0.0
         )
 
-    def lengthen(self, results: Sequence[Result], quarters: Sequence[float]) -> bool:
-        """Double the length of candidates where learning has not begun and the epoch has room for it.
+    def lengthen(
+        self, results: Sequence[Result], quarters: Sequence[float], affords: Callable[[EpochPlan], bool]
+    ) -> bool:
+        """Double the length of candidates where learning has not begun, and the epoch and the cap have room for it.
 
         Args:
             results: the candidates so far.
             quarters: the leader's mean training loss in each quarter.
+            affords: asked with the longer plan: whether one such candidate may be trained.
 
         Returns:
             Whether they are longer now, so that the search begins anew.
@@ -276,7 +279,7 @@ class SearchRules:
         tested = len(results) >= (LEAST if self.lengthened == 0 else LEAST - 1)
         ratio = progress_ratio(self._objective.reference_loss, quarters) if tested else None
         longer = self._plan.longer(self.search)
-        if ratio is None or ratio <= NOT_BEGUN or longer is None:
+        if ratio is None or ratio <= NOT_BEGUN or longer is None or not affords(longer):
             return False
         self.search = longer
         self.lengthened += 1

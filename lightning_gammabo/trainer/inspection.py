@@ -28,6 +28,7 @@ __all__ = [
     "overrides",
     "shape_of_run",
     "show_in_bar",
+    "training_names",
     "trains_weights",
     "validates_within",
 ]
@@ -127,6 +128,19 @@ def validates_within(trainer: Trainer) -> str | None:
     return None
 
 
+def training_names(trainer: Trainer) -> set[str]:
+    """What training steps have logged in this epoch so far; reading it changes nothing, as ``callback_metrics`` would.
+
+    Args:
+        trainer: the Trainer, in a batch.
+
+    Returns:
+        Names.
+    """
+    names = {result.meta.name for result in trainer.fit_loop.epoch_loop._results.values()}
+    return names | {f"{name}_{suffix}" for name in names for suffix in ("step", "epoch")}
+
+
 def log_to_loggers(trainer: Trainer, metrics: dict[str, float]) -> None:
     """Write to the user's loggers, past the metrics that callbacks see.
 
@@ -163,7 +177,7 @@ def shape_of_run(
         lived: whether candidates live a schedule in miniature.
 
     Returns:
-        Epochs, batches and the size of the validation data, as far as loaders were requested.
+        Epochs, batches and the size of the validation data, as far as loaders were requested and tell it.
     """
     length = trainer.num_training_batches
     batches = length if isinstance(length, int) and length > 0 else None
@@ -173,11 +187,15 @@ def shape_of_run(
         by_steps = math.ceil(trainer.max_steps / math.ceil(batches / accumulate))
         epochs = by_steps if epochs is None else min(epochs, by_steps)
     trained = samples_of(train_loaders(trainer), trainer.limit_train_batches)
+    asked = val_loaders(trainer)
     # a guess where they were not requested yet, until the first search
-    validated = samples_of(val_loaders(trainer), trainer.limit_val_batches) or trained // 4
+    validated = samples_of(asked, trainer.limit_val_batches) if asked else trained // 4
     if not trainer.enable_validation:
-        validated = own = 0
-    ratio = (min(validated, scored or validated) if own is None else own) / trained if trained else 0.0
+        ratio: float | None = 0.0
+    elif trained and (own is not None or validated or trainer.limit_val_batches == 0):
+        ratio = (min(validated, scored or validated) if own is None else own) / trained
+    else:
+        ratio = None  # a loader does not tell how many samples it has
     return RunShape(
         epochs=epochs,
         batches=batches,
@@ -185,7 +203,6 @@ def shape_of_run(
         begin=begin,
         max_steps=trainer.max_steps if trainer.max_steps is not None and trainer.max_steps > 0 else None,
         val_ratio=ratio,
-        counted=trained > 0 or not trainer.enable_validation,
         replays=replays,
         lived=lived,
     )

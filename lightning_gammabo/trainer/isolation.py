@@ -69,6 +69,7 @@ class Isolation:
         self._scoring = False
         self._loggers = LoggerWrites(trainer.loggers)
         self._began = 0.0
+        self._read = 0  # samples that the last scoring read
 
     @contextlib.contextmanager
     def entered(
@@ -149,10 +150,12 @@ class Isolation:
         Returns:
             What was logged since it began.
         """
+        before = self._monitor.validated
         with replaced(self, "_scoring", True):
             metrics = self._validation.score(self._metrics_at_start)
-        if not self._validation.logged_last and self._monitor.val_loss is None:
-            self._validation.note_silence()
+        self._read = self._monitor.validated - before
+        if self._monitor.val_loss is None:
+            self._validation.note_metrics(metrics)
         return metrics
 
     def told(self) -> Told:
@@ -203,6 +206,8 @@ class Isolation:
             metrics = mean_over_ranks(metrics, ranks)
             losses |= mean_over_ranks({k: v for k, v in losses.items() if v is not None}, ranks)
             batches = joined_over_ranks(monitor.val_batches, ranks, data_part(self._trainer)[0])
+            epoch = monitor.samples * total / max(monitor.batches, 1) if known else monitor.samples
+            self._validation.note_price(self._read, epoch)
         return Outcome(
             state=state,
             metrics=metrics,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -56,6 +56,8 @@ class CandidateMonitor:
         batches: batches that were trained.
         cooled: how many of them since :meth:`begin_cooling`.
         losses: their training losses.
+        samples: samples that were trained.
+        validated: samples that validations have read.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class CandidateMonitor:
         self.batches = 0
         self.cooled = 0
         self.losses: list[Tensor] = []
+        self.samples = self.validated = 0
         self._before_cooling: int | None = None
         self._agree = agree
         self._distributed = distributed
@@ -91,7 +94,7 @@ class CandidateMonitor:
             trainer: not used.
             pl_module: not used.
             outputs: what ``training_step`` gave.
-            batch: not used.
+            batch: the batch.
             batch_idx: not used.
 
         Raises:
@@ -99,6 +102,7 @@ class CandidateMonitor:
             Pruned: likewise.
         """
         self.batches += 1
+        self.samples += _samples_of(batch)
         self.cooled += self._before_cooling is not None
         self._on_batch(self.batches)
         loss = _loss_of(outputs)
@@ -112,15 +116,19 @@ class CandidateMonitor:
             if not (self._agree(not hopeless) if self._distributed else not hopeless):
                 raise Pruned(ratio if ratio is not None else HOPELESS)
 
-    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *args: Any) -> None:
+    def on_validation_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any = None, *args: Any
+    ) -> None:
         """Note the loss that ``validation_step`` returns, and what was logged so far.
 
         Args:
             trainer: not used.
             pl_module: not used.
             outputs: what ``validation_step`` gave.
-            *args: batch and indices, not used.
+            batch: the batch.
+            *args: indices, not used.
         """
+        self.validated += _samples_of(batch)
         loss = _loss_of(outputs)
         if loss is not None:
             self._validation.append(loss)
@@ -201,6 +209,19 @@ def _last_quarter(losses: Sequence[Tensor]) -> Sequence[Tensor]:
 def _loss_of(outputs: Any) -> Tensor | None:
     loss = outputs.get("loss") if isinstance(outputs, dict) else outputs
     return loss.detach() if isinstance(loss, Tensor) and loss.numel() == 1 else None
+
+
+def _samples_of(batch: Any) -> int:
+    # as many as the first tensor has rows; 1 where there is none, as in a graph
+    return next((len(tensor) for tensor in _tensors_of(batch) if tensor.ndim > 0), 1)
+
+
+def _tensors_of(tree: Any) -> Iterator[Tensor]:
+    if isinstance(tree, Tensor):
+        yield tree
+    elif isinstance(tree, (Mapping, list, tuple)):
+        for part in tree.values() if isinstance(tree, Mapping) else tree:
+            yield from _tensors_of(part)
 
 
 def mean_loss(losses: Sequence[Tensor]) -> float | None:

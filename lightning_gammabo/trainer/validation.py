@@ -27,7 +27,6 @@ class Validation:
 
     Attributes:
         repeatable: whether the user's validation batches can be had again.
-        logged_last: whether the last scoring logged anything.
     """
 
     def __init__(self, trainer: Trainer, scoring: ScoringSet) -> None:
@@ -36,7 +35,6 @@ class Validation:
         self._loop: Any = trainer.fit_loop.epoch_loop.val_loop
         self._caches = BatchCaches() if unreplayable(val_loaders(trainer)) is not None else None
         self.repeatable = self._caches is None
-        self.logged_last = False
         self._tells_nothing = False
 
     @property
@@ -44,9 +42,23 @@ class Validation:
         """Share of the user's validation data that one scoring reads."""
         return self._scoring.share if self._trainer.enable_validation and not self._tells_nothing else 0.0
 
-    def note_silence(self) -> None:
-        """A scoring logged nothing and its steps returned no loss: it is not repeated in this epoch."""
-        self._tells_nothing = True
+    def note_metrics(self, metrics: dict[str, float]) -> None:
+        """A scoring's steps returned no loss: where it logged nothing to rank by it is not repeated in this epoch.
+
+        Args:
+            metrics: what it logged.
+        """
+        self._tells_nothing = not self._scoring.tells(metrics)
+
+    def note_price(self, read: int, trained: float) -> None:
+        """Note what a scoring costs.
+
+        Args:
+            read: validation samples that it has read.
+            trained: training samples of an epoch.
+        """
+        if trained > 0:
+            self._scoring.ratio = read / trained
 
     def rewind(self) -> None:
         """The epoch begins again."""
@@ -86,7 +98,6 @@ class Validation:
             The scalars that were logged since.
         """
         connector: Any = self._trainer._logger_connector
-        told = dict(connector._callback_metrics)
         if self._trainer.enable_validation and not self._tells_nothing:
             first = connector._first_loop_iter
             self._trainer.validating = True
@@ -96,6 +107,5 @@ class Validation:
             finally:
                 self._trainer.training = True
                 connector._first_loop_iter = first
-        self.logged_last = any(v is not told.get(k) for k, v in connector._callback_metrics.items())
         fresh = {k: v for k, v in connector._callback_metrics.items() if v is not before.get(k)}
         return {k: float(v) for k, v in fresh.items() if v.numel() == 1}

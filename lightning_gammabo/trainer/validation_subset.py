@@ -6,7 +6,7 @@ import contextlib
 import math
 import operator
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,14 +33,26 @@ class ScoringSet:
         samples: validation samples, drawn once by ``seed``; None for the user's whole validation.
         own: loader, or list of loaders, to score on instead of the user's; None for none.
         seed: of the choice of samples.
+        tells: whether candidates can be ranked by what a validation has logged.
 
     Attributes:
+        ratio: samples that a scoring reads for each training sample, as counted; None before a candidate was scored.
+        tells: as given.
         share: share of the user's validation data that a scoring reads.
         scored: samples that a scoring reads, on all ranks together; None for the user's whole validation.
         active: whether the validation loop reads these data now.
     """
 
-    def __init__(self, samples: int | None, own: Any = None, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        samples: int | None,
+        own: Any = None,
+        *,
+        seed: int = 0,
+        tells: Callable[[Mapping[str, float]], bool] = bool,
+    ) -> None:
+        self.tells = tells
+        self.ratio: float | None = None
         self.share = 1.0
         self.scored: int | None = None
         self.active = False
@@ -50,6 +62,11 @@ class ScoringSet:
         self._made_for: list[Any] | None = None
         self._combined: Any = None
         self._limits: list[int | float] = []
+
+    @property
+    def unsized(self) -> bool:
+        """Whether the loaders that stand instead of the user's do not tell their size."""
+        return self._own is not None and self.own_samples is None
 
     @property
     def own_samples(self) -> int | None:

@@ -16,7 +16,8 @@ import pytest
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, IterableDataset
 
-from tests.integration.faces.fits import COMMITS, Fit, assert_no_trace, default, partial
+from lightning_gammabo.trainer.batch_cache import BatchCache
+from tests.integration.faces.fits import COMMITS, Fit, assert_no_trace, default, partial, several
 from tests.integration.identity.scenarios import TRAIN, X, Y
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -56,6 +57,15 @@ def test_batches_are_kept_where_worker_processes_share_a_count() -> None:
     searched = Fit(search=partial(0.02), train=shared)
     LAST.clear()
     assert len(searched.rates) == 3
+
+
+def test_where_they_are_too_many_to_be_kept_it_is_said_once(monkeypatch: Any) -> None:
+    monkeypatch.setattr(BatchCache.__init__, "__kwdefaults__", {"limit": 1 << 9, "regrets": None})
+    with pytest.warns(UserWarning, match="may train on other batches .*its worker processes share a value") as said:
+        searched = Fit(search=several(0.02), train=lambda: masked(workers=1), epochs=1)
+    LAST.clear()
+    assert searched.trainer.current_epoch == 1
+    assert len([one for one in said if "other batches" in str(one.message)]) == 1
 
 
 class Lines(IterableDataset[Any]):

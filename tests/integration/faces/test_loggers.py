@@ -125,3 +125,38 @@ def test_a_summary_that_is_assigned_to_and_a_run_that_was_saved(search: Any) -> 
     assert board.run.summary == {"steps": fit.trainer.global_step}
     mine = [line["mine"] for line in board.run.lines if "mine" in line]
     assert mine == [float(step + 1) for step in range(fit.trainer.global_step)]
+
+
+class Table(Logger):
+    """As NeuralProphet's: after the fit all that was logged makes a table, each name a column."""
+
+    name, version = "table", "0"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.columns: dict[str, list[float]] = {}
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        for name, value in metrics.items():
+            self.columns.setdefault(name, []).append(value)
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None: ...
+
+
+class ByEpoch(Net):
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = self.loss(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True)
+        return loss
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"policy": "once"}, {"policy": "thesis"}, {"commit": "replay"}, {"start_epoch": 2}, {"log_metrics": "off"}],
+)
+def test_a_table_of_what_was_logged_has_columns_of_one_length(given: dict[str, Any]) -> None:
+    table = Table()
+    Fit(ByEpoch, default(**given), logger=table, epochs=4)
+    own = {name for name in table.columns if name.startswith("gamma/")}
+    assert {len(table.columns[name]) for name in {"train_loss", "val_loss", *own}} == {4}
+    assert bool(own) is ("log_metrics" not in given)

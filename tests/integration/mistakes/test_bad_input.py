@@ -122,7 +122,11 @@ SAID: list[tuple[Callable[[], Any], str, bool]] = [
         "so candidates are ranked by a training loss, which favours rates that fit quickly",
         True,
     ),
-    (fit(start_epoch=20), "no epoch is searched: start_epoch=20, stop_epoch='never', and the run has 2 epochs", True),
+    (
+        fit(start_epoch=20),
+        "start_epoch=20, stop_epoch='never', and the epochs of the fit are 0 to 1",
+        True,
+    ),
     (fit(Fixed), "candidates have the same score: nothing was found. Does the module write the learning rate", True),
     (fit(log_figures=True), "(log_figures=True): a Trainer without a logger takes no figures", True),
     (fit(lambda: Scheduled("step"), policy="thesis"), "StepLR set aside from epoch 0 on: the search writes the", True),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lightning_gammabo.determinant.metrics import MetricKeys, find_accuracy, find_loss
-from lightning_gammabo.determinant.objective import Objective
+from lightning_gammabo.determinant.objective import CustomObjective, NotLogged, Objective, ValidationMetrics
 from lightning_gammabo.records import Outcome, TrialState
 
 LOSSES = [
@@ -182,3 +182,60 @@ def test_a_loss_of_the_training_is_known_as_one() -> None:
     assert keys.by_training
     keys.measure(Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 1.0}, train_loss=0.5))
     assert not keys.by_training
+
+
+# ---- names, before anything is measured
+
+
+@pytest.mark.parametrize(
+    ("given", "logged", "tells"),
+    [
+        ({}, {"val_loss"}, True),
+        ({}, {"val_acc"}, True),
+        ({}, {"val/reward", "train_loss"}, False),
+        ({"objective": "val/reward"}, {"val/reward"}, True),
+        ({"loss": "mine"}, {"mine"}, True),
+        ({"accuracy": "hits"}, {"hits"}, True),
+        ({}, set(), False),
+    ],
+)
+def test_a_validation_tells_something_where_a_name_is_read(
+    given: dict[str, Any], logged: set[str], tells: bool
+) -> None:
+    assert keys(**given).tells(dict.fromkeys(logged, 0.5)) is tells
+
+
+def test_a_custom_objective_may_read_any_name() -> None:
+    class Mine(CustomObjective):
+        def score(self, validation: ValidationMetrics) -> float:
+            return 0.0
+
+    read = MetricKeys(Objective(Mine()), None, None)
+    assert read.tells({"reward": 0.5})
+    assert not read.tells({})
+
+
+def test_a_name_is_verified_by_a_sanity_check_or_missed_by_a_whole_validation() -> None:
+    read = keys(loss="val/nll")
+    assert read.unverified
+    read.see({"val_acc"})
+    read.check_names({"train_loss"})  # a sanity check may leave something out
+    assert read.unverified
+    read.see({"val/nll"})
+    assert not read.unverified
+    missed = keys("val_f1")
+    missed.see({"val_acc", "val_loss"}, whole=True)
+    assert not missed.unverified  # it is known
+    missed.check_names({"val_f1"})
+    with pytest.raises(
+        NotLogged, match=r"objective='val_f1'\): no such metric .* logged are \['val_acc', 'val_loss'\]"
+    ):
+        missed.check_names({"train_loss"})
+
+
+def test_an_accuracy_to_rank_by_is_a_name_as_well() -> None:
+    read = keys("accuracy")
+    read.see({"val_loss"}, whole=True)
+    with pytest.raises(NotLogged, match=r"objective='accuracy'\): no such metric"):
+        read.check_names({"train_loss"})
+    assert not keys("kappa").unverified

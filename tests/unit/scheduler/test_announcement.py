@@ -14,6 +14,7 @@ from lightning_gammabo.scheduler.announcement import announce, idle_settings, pl
 from lightning_gammabo.scheduler.arguments import Cap
 from lightning_gammabo.scheduler.run_plan import RunPlan
 from lightning_gammabo.trainer.messages import Messages
+from tests.helpers.runs import NotedMessages
 from tests.unit.scheduler.plans import POLICIES, SHAPE
 
 TINY = RunShape(epochs=3, batches=4, val_ratio=0.3)
@@ -118,11 +119,9 @@ def test_a_cap_is_part_of_the_price() -> None:
 
 
 def test_validations_are_counted_only_where_the_data_have_a_length() -> None:
-    words = words_of(RunShape(epochs=3, batches=None, counted=False))
+    words = words_of(RunShape(epochs=3, batches=None, val_ratio=None))
     assert "whole epochs" in words
-    assert words.endswith(
-        "first search 2.00, validations not counted, since the number of training samples is not known)."
-    )
+    assert words.endswith("first search 2.00, validations not counted, since the number of samples is not known yet).")
 
 
 @pytest.mark.parametrize(
@@ -159,8 +158,41 @@ def test_settings_that_cannot_act_are_named(arguments: dict[str, Any], said: str
 def test_what_cannot_act_is_said_once_and_not_after_a_resume(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     search = GammaLRSearch(SearchPolicy(base="once", later_candidates=5))
-    announce(plan_of(search), search, Messages(), resumed=True)
-    assert caplog.text == ""
-    announce(plan_of(search), search, Messages(), resumed=False)
+    announce(plan_of(search), search, Messages(), epoch=3, searched=1)
+    assert "Estimated cost: " not in caplog.text
+    assert "without effect" not in caplog.text
+    announce(plan_of(search), search, Messages())
     assert "Estimated cost: " in caplog.text
     assert "without effect in this run: later_candidates" in caplog.text
+
+
+def said(plan: RunPlan, *, epoch: int = 0, searched: int = 0) -> tuple[list[str], list[str]]:
+    messages = NotedMessages()
+    announce(plan, GammaLRSearch(), messages, epoch=epoch, searched=searched)  # type: ignore[arg-type]
+    return messages.informed, messages.warned
+
+
+def test_a_policy_that_leaves_all_epochs_out_is_warned_of() -> None:
+    plan = RunPlan(SearchPolicy(start_epoch=9), RunShape(epochs=6, batches=100, begin=2))
+    words = "no epoch is searched: start_epoch=9, stop_epoch='never', and the epochs of the fit are 2 to 5"
+    assert said(plan) == ([], [words])
+
+
+def test_nothing_is_left_after_an_epoch_that_was_the_last() -> None:
+    plan = RunPlan(NAMED["thesis"], RunShape(epochs=3, batches=100, begin=3))
+    words = "no epoch is searched: the run ends with epoch 2, in the midst of which it goes on"
+    assert said(plan, epoch=2) == ([words], [])
+
+
+@pytest.mark.parametrize(
+    ("policy", "epochs", "words"),
+    [
+        ("thesis", 5, "after 1 searched epoch; 2 more will be, from epoch 3 on"),
+        ("once", 5, "after 1 searched epoch; no other search is planned"),
+        ("epochwise", 40, "after 1 searched epoch; 4 more will be, from epoch 4 on"),
+        ("thesis", None, "after 1 searched epoch; how many more will be searched is not known"),
+    ],
+)
+def test_a_run_that_goes_on_says_what_is_left(policy: str, epochs: int | None, words: str) -> None:
+    plan = RunPlan(NAMED[policy], RunShape(epochs=epochs, batches=100))
+    assert said(plan, epoch=3, searched=1) == ([f"the run goes on at epoch 3, {words}"], [])

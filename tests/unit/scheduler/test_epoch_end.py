@@ -14,7 +14,7 @@ from lightning_gammabo.determinant.kappa import Kappa
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective, kappa
 from lightning_gammabo.policy import POLICIES, SearchPolicy, make_policy
-from lightning_gammabo.records import EpochRate, EpochRecord, TrainedEpoch
+from lightning_gammabo.records import EpochRate, EpochRecord, SearchHistory, TrainedEpoch
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.scheduler.epoch_end import EpochEnds, run_info, why_not
 from lightning_gammabo.scheduler.recorder import Recorder
@@ -26,7 +26,7 @@ RATE = EpochRate(epoch=3, start=0.1, end=0.05, steps=5, peak=0.2)
 
 def trainer(epoch: int = 3, sanity_checking: bool = False, **metrics: float) -> Any:
     logged = {name: torch.tensor(value) for name, value in metrics.items()} | {"many": torch.zeros(3)}
-    return SimpleNamespace(current_epoch=epoch, callback_metrics=logged, sanity_checking=sanity_checking)
+    return SimpleNamespace(current_epoch=epoch, callback_metrics=logged, sanity_checking=sanity_checking, loggers=[])
 
 
 ONCE = RunPlan(POLICIES["once"], RunShape(epochs=10, batches=100))
@@ -138,7 +138,7 @@ def test_a_run_is_described_by_plain_values() -> None:
     search = GammaLRSearch("once", seed=7, objective=Kappa(0.5))
     policy = POLICIES["once"]
     plan = RunPlan(policy, RunShape(epochs=10, batches=100, val_ratio=0.24))
-    info = run_info(search, policy, plan, run)
+    info = run_info(search, policy, plan, run, before=SearchHistory().cost)
     assert info.group == "parameter group 'head', the first of 2 parameter groups"
     assert (info.epochs, info.validation) == (10, plan.validation)
     assert info.planned == 1.0 + (plan.ceiling or 0.0) / 10
@@ -147,3 +147,23 @@ def test_a_run_is_described_by_plain_values() -> None:
     assert info.versions["torch"] == torch.__version__.partition("+")[0] or torch.__version__ in info.versions["torch"]
     assert all(isinstance(value, (bool, int, float, str, type(None))) for value in info.settings.values())
     assert dataclasses.replace(info) == type(info).from_dict(info.to_dict())
+
+
+def test_the_estimate_counts_the_epochs_of_the_fit_and_of_those_before() -> None:
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.1)
+    run: Any = SimpleNamespace(optimizers=[optimizer])
+    plan = RunPlan(POLICIES["once"], RunShape(epochs=10, batches=100, begin=4))
+    info = run_info(GammaLRSearch("once"), POLICIES["once"], plan, run, before=SearchHistory().cost)
+    assert info.epochs == 6
+    assert info.planned == 1.0 + (plan.ceiling or 0.0) / 6
+    before = dataclasses.replace(SearchHistory().cost, epochs=4, extra=3.0)
+    info = run_info(GammaLRSearch("once"), POLICIES["once"], plan, run, before=before)
+    assert info.epochs == 10
+    assert info.planned == 1.0 + (3.0 + (plan.ceiling or 0.0)) / 10
+
+
+def test_a_sanity_check_shows_which_names_are_logged() -> None:
+    noted = Noted(Objective("val_f1", mode="max"))
+    assert noted.keys.unverified
+    noted.ends.validated(trainer(0, sanity_checking=True, val_f1=0.5))
+    assert not noted.keys.unverified

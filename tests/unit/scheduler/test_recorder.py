@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -62,9 +63,16 @@ def test_the_history_is_one_object_throughout() -> None:
     assert len(history) == 1
 
 
+def told(book: Recorder, logger: Logger, epoch: int) -> dict[str, float]:
+    book.log_epoch(trainer(logger), epoch, lr=0.1, validated=True)
+    return logger.lines[-1][0]
+
+
 def test_every_logger_is_told() -> None:
-    loggers = Logger(), Logger()
-    recorder().add(trainer(*loggers), record(4))
+    loggers, book = (Logger(), Logger()), recorder()
+    book.add(trainer(*loggers), record(4))
+    assert [logger.lines for logger in loggers] == [[], []]
+    book.log_epoch(trainer(*loggers), 4, lr=0.1, validated=True)
     summary = {
         "gamma/candidates": 2.0, "gamma/search_seconds": 2.0, "gamma/train_passes": 1.5, "gamma/val_passes": 4.0,
         "gamma/lr": 0.1, "gamma/score": 0.5, "gamma/loss": 0.25, "gamma/accuracy": 0.75, "gamma/kappa": 0.5,
@@ -72,19 +80,33 @@ def test_every_logger_is_told() -> None:
     assert [logger.lines for logger in loggers] == [[(summary, 7)]] * 2
 
 
+def test_each_epoch_tells_the_same_names() -> None:
+    """Of one that was not searched, and of one without a winner, there is no value of the search."""
+    book, logger = recorder(), Logger()
+    book.add(trainer(), record(4))
+    book.add(trainer(), record(5, chosen=None))
+    names = told(book, logger, 4).keys()
+    for epoch, candidates in ((3, 0.0), (5, 2.0)):
+        line = told(book, logger, epoch)
+        assert line.keys() == names
+        assert (line["gamma/candidates"], line["gamma/lr"]) == (candidates, 0.1)
+        assert {name for name, value in line.items() if math.isnan(value)} == {
+            "gamma/score", "gamma/loss", "gamma/accuracy", "gamma/kappa",
+        }  # fmt: skip
+
+
 def test_of_another_objective_it_is_called_so() -> None:
-    logger = Logger()
-    recorder().add(trainer(logger), record(4, objective="val_f1"))
-    assert logger.lines[0][0]["gamma/objective"] == 0.5
-    assert "gamma/kappa" not in logger.lines[0][0]
+    book, logger = Recorder(None, Messages(), objective="val_f1"), Logger()  # type: ignore[arg-type]
+    book.add(trainer(), record(4, objective="val_f1"))
+    line = told(book, logger, 4)
+    assert line["gamma/objective"] == 0.5
+    assert "gamma/kappa" not in line
 
 
-def test_without_a_winner_there_is_nothing_of_it() -> None:
-    logger = Logger()
-    recorder().add(trainer(logger), record(4, chosen=None))
-    assert set(logger.lines[0][0]) == {
-        "gamma/candidates", "gamma/search_seconds", "gamma/train_passes", "gamma/val_passes",
-    }  # fmt: skip
+def test_loggers_that_are_to_be_told_nothing_are_told_nothing() -> None:
+    book, logger = Recorder(None, Messages(), logs=False), Logger()  # type: ignore[arg-type]
+    book.log_epoch(trainer(logger), 4, lr=0.1, validated=True)
+    assert logger.lines == []
 
 
 @pytest.mark.parametrize("name", ["history.jsonl", "deep/er/history.jsonl"])
@@ -120,3 +142,15 @@ def test_what_epochs_end_with_is_in_the_file(tmp_path: Path) -> None:
     book.note_epoch(trainer(), TrainedEpoch(epoch=1, not_searched="the policy searches once"))
     assert SearchHistory.load(tmp_path / "history.jsonl") == book.history
     assert [end.loss for end in book.history.trained] == [0.5, None]
+
+
+def test_records_of_earlier_fits_stand_first() -> None:
+    earlier = SearchHistory([record(0), record(2)], [TrainedEpoch(epoch=epoch) for epoch in range(4)])
+    kept = recorder()
+    assert kept.whole is kept.history
+    kept.go_on_from(earlier, 2)
+    kept.history.append(record(2, chosen=None))
+    kept.history.note_epoch(TrainedEpoch(epoch=2))
+    assert [(one.epoch, one.chosen_number) for one in kept.whole] == [(0, 0), (2, None)]
+    assert [one.epoch for one in kept.whole.trained] == [0, 1, 2]
+    assert [one.epoch for one in kept.history] == [2]

@@ -87,6 +87,7 @@ class Progress:
 def scheduler(n_trials: int = 4, *, objective: Objective | None = None, **options: Any) -> HyperparameterScheduler:
     objective = objective or Objective("kappa")
     keys = MetricKeys(objective, options.pop("monitor_loss", None), options.pop("monitor_accuracy", None))
+    keys.see(options.pop("seen", ("val_loss", "val_acc")))  # by the sanity check
     determinant = options.pop("determinant", None) or Determinant()
     return HyperparameterScheduler(objective, keys, determinant, n_trials=n_trials, **options)
 
@@ -368,7 +369,8 @@ def test_a_loss_that_is_not_logged_batch_by_batch_stays_as_it_is() -> None:
 def test_parts_of_a_logged_metric() -> None:
     outcome = complete(metrics={"val_f1": 0.5}, batches={"val_f1": [(0.4, 1.0), (0.6, 1.0)]})
     objective = Objective("val_f1", mode="min")
-    result = search(Runner(lambda lr: outcome), listed(0.1), n_trials=2, objective=objective).results[0]
+    runner = Runner(lambda lr: outcome)
+    result = search(runner, listed(0.1), n_trials=2, objective=objective, seen=("val_f1",)).results[0]
     assert result.parts == pytest.approx([-0.6, -0.4])
 
 
@@ -490,6 +492,14 @@ def test_objectives_without_a_reference_cost_none(name: str) -> None:
     runner = Runner()
     search(runner, listed(0.1), n_trials=2, objective=Objective(name))
     assert runner.calls == [0.01, 0.1]
+
+
+@pytest.mark.parametrize("trials", [1, 2])
+def test_a_name_that_no_sanity_check_has_logged_is_looked_for_once(trials: int) -> None:
+    runner = Runner()
+    record = search(runner, listed(0.1), n_trials=trials, objective=Objective("val_acc"), seen=())
+    assert runner.calls == ["baseline", 0.01, 0.1][: 1 + trials]
+    assert record.scorings == 1 + trials
 
 
 def test_a_loss_that_only_training_logs_may_be_named() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from lightning_gammabo.bayesopt import LearningRateSpace, PlacePrior, make_search
 from lightning_gammabo.determinant.objective import Objective
-from lightning_gammabo.policy import SearchPolicy
+from lightning_gammabo.policy import EpochPlan, SearchPolicy
 from lightning_gammabo.records import EpochRecord, Result, TrialState
 from lightning_gammabo.records.run import RunShape
 from lightning_gammabo.scheduler.run_plan import RunPlan
@@ -22,6 +22,12 @@ from lightning_gammabo.scheduler.stopping import (
 )
 
 BOUNDS = (1e-4, 1.0)
+
+
+def all_afforded(plan: EpochPlan) -> bool:
+    return True
+
+
 COMPLETE, DIVERGED = TrialState.COMPLETE, TrialState.DIVERGED
 
 
@@ -201,12 +207,13 @@ def test_the_first_search_stops_by_its_gain_and_later_ones_by_the_gate() -> None
 def test_candidates_are_doubled_where_learning_has_not_begun_until_the_epoch_is_full() -> None:
     asked = rules()
     late, early = (2.3, 2.3, 2.0, 1.5), (2.0, 1.0, 0.8, 0.7)
-    assert not asked.lengthen(results(1.0, 0.9), late)  # tested from the third on
-    assert not asked.lengthen(results(1.0, 0.9, 0.8), early)
-    assert asked.search.until == 500
-    assert asked.lengthen(results(1.0, 0.9, 0.8), late)
+    assert not asked.lengthen(results(1.0, 0.9), late, all_afforded)  # tested from the third on
+    assert not asked.lengthen(results(1.0, 0.9, 0.8), early, all_afforded)
+    assert not asked.lengthen(results(1.0, 0.9, 0.8), late, lambda longer: longer.until != 800)
+    assert (asked.search.until, asked.lengthened) == (500, 0)
+    assert asked.lengthen(results(1.0, 0.9, 0.8), late, all_afforded)
     assert (asked.search.until, asked.lengthened) == (800, 1)  # what leaves room for a cooling
-    assert not asked.lengthen(results(1.0, 0.9), late)  # there is no more room
+    assert not asked.lengthen(results(1.0, 0.9), late, all_afforded)  # there is no more room
 
 
 def test_whole_epochs_and_later_searches_are_never_lengthened() -> None:

@@ -107,9 +107,11 @@ def test_an_epoch_without_batches_is_no_pass() -> None:
     trainer: Any = SimpleNamespace(
         callbacks=[], loggers=[], num_training_batches=0, world_size=1, global_step=3, global_rank=0, strategy=None
     )
-    aside = Isolation(trainer, None, SimpleNamespace(share=0.0))  # type: ignore[arg-type]
+    aside = Isolation(trainer, None, SimpleNamespace(share=0.0, note_price=lambda *read: None))  # type: ignore[arg-type]
     aside._steps_at_start = 3
-    monitor: Any = SimpleNamespace(batches=0, cooled=0, quarters=(), train_loss=None, val_loss=None, val_batches={})
+    monitor: Any = SimpleNamespace(
+        batches=0, samples=0, cooled=0, quarters=(), train_loss=None, val_loss=None, val_batches={}
+    )
     assert aside.outcome(TrialState.COMPLETE, monitor).passes == 0.0
 
 

@@ -104,13 +104,13 @@ def test_batches_are_known_or_not(length: float, batches: int | None) -> None:
         (40, 20, {"own": 60}, 1.5),
         (40, 20, {"own": 60, "scored": 10}, 1.5),
         (40, None, {}, 0.25),  # a guess
-        (None, None, {}, 0.0),
-        (None, None, {"own": 60}, 0.0),
+        (None, None, {}, None),  # a stream: nobody knows
+        (None, None, {"own": 60}, None),
         (1, 1, {}, 1.0),
     ],
 )
 def test_what_is_validated_for_each_sample_that_is_trained(
-    trained: int | None, validated: int | None, options: dict[str, Any], ratio: float
+    trained: int | None, validated: int | None, options: dict[str, Any], ratio: float | None
 ) -> None:
     assert shape(trainer_of(trained, validated), **options).val_ratio == ratio
 

@@ -258,3 +258,21 @@ def test_a_batch_that_logs_nothing_is_none_of_a_metrics_batches() -> None:
 
 def test_without_a_validation_there_are_no_batches() -> None:
     assert monitor().val_batches == {}
+
+
+@pytest.mark.parametrize(
+    ("batch", "samples"),
+    [
+        (torch.zeros(8, 3), 8),
+        ([torch.zeros(4, 3), torch.zeros(4)], 4),
+        ({"n": 3, "scale": torch.tensor(1.0), "x": (torch.zeros(5, 2),)}, 5),
+        (object(), 1),
+        (None, 1),
+    ],
+)
+def test_samples_are_counted_by_the_rows_of_the_first_tensor(batch: Any, samples: int) -> None:
+    watch = CandidateMonitor(bool, distributed=False, synchronises=False)
+    for index in range(3):
+        watch.on_train_batch_end(None, None, None, batch, index)
+    watch.on_validation_batch_end(None, None, None, batch, 0)
+    assert (watch.samples, watch.validated) == (3 * samples, samples)
