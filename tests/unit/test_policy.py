@@ -18,7 +18,8 @@ EPOCHWISE = {
     "first_random": 2, "first_model": 5, "stop_below": 0.08, "later_candidates": 3, "when": (0.1, 0.25, 0.5, 0.75),
     "first_share": 1 / 20, "later_share": 1 / 16, "min_steps": 50, "cooling": 0.25, "later_gate": 0.01,
     "later_direction": "down", "horizon": 0.35, "max_lr_change": 64.0, "annealing": "auto",
-    "rule": "largest_within_noise", "n_sigma": 3.0, "prune_at": 0.25, "smooth_first": False, "recover": True, "score_samples": 256,
+    "rule": "largest_within_noise", "n_sigma": 3.0, "prune_at": 0.25, "smooth_first": False, "recover": True,
+    "score_samples": 256,
     "later_overhead": "unlimited", "start_epoch": 0, "stop_epoch": "never", "every_n_epochs": 1,
 }  # fmt: skip
 WHOLE = {
