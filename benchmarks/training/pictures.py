@@ -15,7 +15,7 @@ from benchmarks.training.workloads import WORKLOADS
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#777777"
 MARKS = {
-    "own": "8", "usual": "$u$",
+    "own": "x", "usual": "+",
     "constant": "v", "cosine": "o", "cosine-best-epoch": "H", "linear": ".", "onecycle": "^", "cosine-2x": "D",
     "finder": "<", "finder-minimum": ">",
     "optuna-median": "p", "optuna-hyperband": "h", "autolrs": "P", "pbt": "X", "schedule-free": "s", "prodigy": "d",
@@ -52,7 +52,8 @@ def draw_costs(found: dict[str, dict[str, Entry]], path: Path) -> Path:
             style = {"marker": MARKS[entry.method], "color": colour(entry), "linestyle": "none", "capsize": 2}
             y = [entry.mean("test_loss")] * len(points(entry))
             handles.setdefault(entry.label, ax.errorbar(points(entry), y, entry.deviation("test_loss"), **style))
-        ax.set(title=WORKLOADS[workload].title, xscale="log", xlabel="passes, search and validation counted")
+        ax.set_title(WORKLOADS[workload].title, fontsize="medium")
+        ax.set(xscale="log", xlabel="passes, search and validation counted")
         ax.set_ylabel("test loss")
         ax.xaxis.set_major_locator(LogLocator(2.0))
         ax.xaxis.set_major_formatter("{x:g}")
