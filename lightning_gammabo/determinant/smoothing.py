@@ -20,6 +20,8 @@ BLUR = 0.35
 """standard deviation of the blur, in decades: steps that a hand-made grid of rates would take"""
 WIDTH = 0.1
 """how much lower, in standard deviations of the scores, a score may be and still count for 1/e"""
+LOWEST = 5.0
+"""how far below the best score one counts at most, in distances of the median from it: a hopeless candidate is one"""
 REACH = 1.0
 """how far from the best rate the centre may lie, in decades: between two separate peaks nothing was tried"""
 FEWEST = 3
@@ -32,7 +34,8 @@ def smoothed_argmax(results: Sequence[Result]) -> float | None:
 
     Scores are interpolated along the rate's logarithm ``x``, blurred to ``b(x)``, and weighed by
     ``exp((b(x) - max b) / (0.1 s))`` with ``s`` the scores' standard deviation. A diverged candidate counts as the
-    lowest score, a pruned one as what the search took it for; one that failed by no rate's fault does not count.
+    lowest score, a pruned one as what the search took it for; one that failed by no rate's fault does not count. A
+    score counts as at most five times as far below the best as the median is: how hopeless one is says nothing more.
 
     Args:
         results: of one search over a range of rates.
@@ -64,4 +67,7 @@ def _curve(results: Sequence[Result]) -> tuple[np.ndarray, np.ndarray]:
     for result, score in zip(counted, known, strict=True):
         by_rate.setdefault(math.log10(result.lr), []).append(lowest if score is None else score)
     rates = sorted(by_rate)
-    return np.array(rates), np.array([np.mean(by_rate[rate]) for rate in rates])
+    scores = np.array([np.mean(by_rate[rate]) for rate in rates])
+    if scores.size and (below := scores.max() - np.median(scores)) > 0.0:
+        scores = np.maximum(scores, scores.max() - LOWEST * below)
+    return np.array(rates), scores

@@ -146,6 +146,12 @@ def test_however_bad_the_worst_is_the_centre_stays_with_the_best(worst: float) -
     assert 3e-2 / 10**0.5 <= centre <= 3e-2 * 10**0.5
 
 
+def test_how_hopeless_the_worst_is_does_not_matter() -> None:
+    pairs = [(1e-4, -2.2), (1e-3, -1.2), (1e-2, -0.50), (3e-2, -0.40), (1e-1, -0.42)]
+    centres = {smoothed_argmax(scored(*pairs, (1.0, worst))) for worst in (-10.0, -1e4, -1e26)}
+    assert len(centres) == 1
+
+
 rates = st.floats(1e-6, 10.0)
 scores = st.floats(-100.0, 100.0)
 
