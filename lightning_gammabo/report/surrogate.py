@@ -55,7 +55,7 @@ def rebuild_search(record: EpochRecord, *, after: int | None = None) -> BayesOpt
 
     Returns:
         A search that was told every result (of a pruned one its estimate, if it has one); ``surrogate_at`` gives its
-        belief.
+        belief. One whose range was widened on the way has the wider range from the beginning.
 
     Raises:
         ValueError: if the search has no surrogate that can be rebuilt, or no candidate has a score.
