@@ -86,7 +86,7 @@ class GammaLRSearch(ResultsMixin, Callback):
     Example:
         >>> callback = GammaLRSearch("once", min_lr=1e-3, max_lr=0.5)
         >>> callback.history
-        SearchHistory(0 epochs)
+        SearchHistory(0 searched epochs)
     """
 
     _trainer: Trainer | None = None

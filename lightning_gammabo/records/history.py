@@ -16,6 +16,7 @@ from lightning_gammabo.records.json_lines import from_lines, to_lines, write_who
 from lightning_gammabo.records.run import RunInfo
 from lightning_gammabo.records.table import EpochTable, epoch_table, table_html, table_text
 from lightning_gammabo.records.trial import Result
+from lightning_gammabo.records.words import count
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -92,7 +93,7 @@ class SearchHistory(Sequence[EpochRecord]):
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"SearchHistory({len(self)} epochs)"
+        return f"SearchHistory({count(len(self), 'searched epoch')})"
 
     def __str__(self) -> str:
         return table_text(self.table)

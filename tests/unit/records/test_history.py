@@ -30,7 +30,7 @@ def test_a_history_is_a_sequence_that_grows() -> None:
     assert len(grown) == 2
     assert grown[-1].epoch == 2
     assert [one.epoch for one in grown] == [0, 2]
-    assert repr(grown) == "SearchHistory(2 epochs)"
+    assert repr(grown) == "SearchHistory(2 searched epochs)"
     assert grown != [*history()]
     with pytest.raises(TypeError, match="does not support item assignment"):
         grown[0] = record(1)  # type: ignore[index]
