@@ -27,6 +27,7 @@ REACH = 1.0
 FEWEST = 3
 """rates that have a centre"""
 _STEP = 0.0125
+_SAME = 1e-9
 
 
 def smoothed_argmax(results: Sequence[Result]) -> float | None:
@@ -68,6 +69,8 @@ def _curve(results: Sequence[Result]) -> tuple[np.ndarray, np.ndarray]:
         by_rate.setdefault(math.log10(result.lr), []).append(lowest if score is None else score)
     rates = sorted(by_rate)
     scores = np.array([np.mean(by_rate[rate]) for rate in rates])
-    if scores.size and (below := scores.max() - np.median(scores)) > 0.0:
-        scores = np.maximum(scores, scores.max() - LOWEST * below)
+    best = scores.max(initial=-math.inf)
+    below = best - np.median(scores) if scores.size else 0.0
+    if below > _SAME * max(1.0, abs(best)):  # half of the scores that are equal say nothing of the others
+        scores = np.maximum(scores, best - LOWEST * below)
     return np.array(rates), scores
