@@ -45,13 +45,12 @@ def has_seen_enough(
         either side, and the expected improvement is below the price. Scores that are no logarithm of a loss are
         measured by the best loss, or by their standard deviation.
     """
-    scored = [result for result in results if result.score is not None]
-    if gain is None or len(results) < LEAST or not scored:
+    leader = _best(results)
+    if gain is None or len(results) < LEAST or leader is None:
         return False
-    leader = max(scored, key=lambda result: result.score or -math.inf)
     if not has_learnt(leader, objective) or not _is_bracketed(leader, results, bounds):
         return False
-    return gain < below * _unit(scored, leader, objective)
+    return gain < below * _unit(results, leader, objective)
 
 
 def has_learnt(leader: Result, objective: Objective) -> bool:
@@ -70,6 +69,11 @@ def has_learnt(leader: Result, objective: Objective) -> bool:
     return math.log(reference / leader.loss) >= LEARNT
 
 
+def _best(results: Sequence[Result]) -> Result | None:
+    scored = [result for result in results if result.score is not None]
+    return max(scored, key=lambda result: result.score or -math.inf, default=None)
+
+
 def _is_bracketed(leader: Result, results: Sequence[Result], bounds: tuple[float, float]) -> bool:
     # whether a rate above and one below were tried within a decade, or the range ends there
     place = math.log10(leader.lr)
@@ -80,13 +84,13 @@ def _is_bracketed(leader: Result, results: Sequence[Result], bounds: tuple[float
     return above and below
 
 
-def _unit(scored: Sequence[Result], leader: Result, objective: Objective) -> float:
+def _unit(results: Sequence[Result], leader: Result, objective: Objective) -> float:
     # what an improvement of the loss by a factor e is in the score
     if objective.is_kappa and leader.accuracy is not None:
         return 1.0
     if (objective.is_kappa or objective.name == "loss") and leader.loss:
         return abs(leader.loss)
-    return statistics.pstdev([result.score for result in scored if result.score is not None])
+    return statistics.pstdev([result.score for result in results if result.score is not None])
 
 
 def progress_ratio(untrained: float | None, quarters: Sequence[float]) -> float | None:
@@ -234,10 +238,9 @@ class SearchRules:
         Returns:
             The candidate; None before the third one, and where it has not learnt.
         """
-        scored = [result for result in results if result.score is not None]
-        if not self.first or len(results) < LEAST or not scored:
+        leader = _best(results)
+        if not self.first or len(results) < LEAST or leader is None:
             return None
-        leader = max(scored, key=lambda result: result.score or -math.inf)
         return leader if leader.lr > 0.0 and has_learnt(leader, self._objective) else None
 
     def favours(self, results: Sequence[Result]) -> Callable[[Result], float]:
@@ -253,12 +256,11 @@ class SearchRules:
             Of a result: at most 0; 0 throughout where what was seen speaks against the belief, and for scores that
             are no logarithm of a loss.
         """
-        scored = [result for result in results if result.score is not None]
-        leader = max(scored, key=lambda result: result.score or -math.inf, default=None)
+        leader = _best(results)
         belief, objective = self._belief, self._objective
         if leader is None or belief is None or not self.first or not (objective.is_kappa or objective.name == "loss"):
             return lambda result: 0.0
-        weight = BELIEF * _unit(scored, leader, objective) if self._is_borne_out(belief, leader) else 0.0
+        weight = BELIEF * _unit(results, leader, objective) if self._is_borne_out(belief, leader) else 0.0
         return lambda result: (
             weight * float(belief.log_density(torch.tensor(math.log10(result.lr)))) if result.lr > 0.0 else 0.0
         )
