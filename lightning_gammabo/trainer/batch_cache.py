@@ -22,9 +22,9 @@ from lightning_gammabo.trainer.patch import replaced
 from lightning_gammabo.trainer.snapshot.restorers import slots_of
 from lightning_gammabo.trainer.snapshot.rng import RngState
 
-__all__ = ["TAPE_LIMIT", "VALIDATION_LIMIT", "BatchCache", "BatchCaches"]
+__all__ = ["EPOCH_LIMIT", "VALIDATION_LIMIT", "BatchCache", "BatchCaches"]
 
-TAPE_LIMIT = 2 << 30
+EPOCH_LIMIT = 2 << 30
 """bytes of training batches that are kept at the most"""
 VALIDATION_LIMIT = 256 << 20
 """bytes of one validation's batches that are kept at the most; a larger one is read anew each time"""
@@ -65,7 +65,7 @@ class BatchCache:
         reason: str | None,
         *,
         started: bool,
-        limit: int = TAPE_LIMIT,
+        limit: int = EPOCH_LIMIT,
         regrets: str | None = None,
     ) -> None:
         self._fetcher = fetcher
@@ -193,14 +193,14 @@ class BatchCaches:
     """The validations of one epoch, in their order, each with a cache of its own."""
 
     def __init__(self) -> None:
-        self._tapes: list[BatchCache] = []
+        self._caches: list[BatchCache] = []
         self._next = 0
 
     def rewind(self) -> None:
         """The epoch begins again: the next validation is its first."""
         self._next = 0
 
-    def tape_for(self, fetcher: Any) -> BatchCache:
+    def cache_for(self, fetcher: Any) -> BatchCache:
         """The cache of the validation that begins.
 
         Args:
@@ -209,10 +209,10 @@ class BatchCaches:
         Returns:
             A data fetcher that gives the batches that this validation had before.
         """
-        if self._next == len(self._tapes):
-            self._tapes.append(BatchCache(fetcher, None, started=False, limit=VALIDATION_LIMIT))
+        if self._next == len(self._caches):
+            self._caches.append(BatchCache(fetcher, None, started=False, limit=VALIDATION_LIMIT))
         self._next += 1
-        return self._tapes[self._next - 1]
+        return self._caches[self._next - 1]
 
 
 def _states_of(fetcher: Any) -> list[Any]:

@@ -83,7 +83,7 @@ class Validation:
             others = trainer.fit_loop is not self._trainer.fit_loop  # one within a hook
             # a step that takes the iterator itself reads past a fetcher's batches
             unkept = others or self._scoring.active or hasattr(fetcher, "_batch_idx")
-            return fetcher if unkept else caches.tape_for(fetcher)
+            return fetcher if unkept else caches.cache_for(fetcher)
 
         with replaced(module, "_select_data_fetcher", select_kept):
             yield

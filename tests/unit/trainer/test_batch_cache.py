@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_gammabo.trainer.batch_cache import TAPE_LIMIT, BatchCache, BatchCaches
+from lightning_gammabo.trainer.batch_cache import EPOCH_LIMIT, BatchCache, BatchCaches
 from lightning_gammabo.trainer.snapshot.rng import RngState
 
 
@@ -62,7 +62,7 @@ def tensors(n: int = 4) -> list[torch.Tensor]:
     return [torch.full((2,), float(k)) for k in range(n)]
 
 
-def cache(fetcher: Fetcher, *, started: bool = False, limit: int = TAPE_LIMIT) -> BatchCache:
+def cache(fetcher: Fetcher, *, started: bool = False, limit: int = EPOCH_LIMIT) -> BatchCache:
     return BatchCache(fetcher, "a stream goes on where it stopped", started=started, limit=limit)
 
 
@@ -263,7 +263,7 @@ def test_each_validation_of_an_epoch_has_a_cache_of_its_own() -> None:
     streams = [Fetcher(tensors(2)), Fetcher([torch.full((1,), 9.0)])]
     for _ in range(3):  # the epoch's beginnings
         caches.rewind()
-        seen = [[float(batch[0]) for batch in caches.tape_for(stream)] for stream in streams]
+        seen = [[float(batch[0]) for batch in caches.cache_for(stream)] for stream in streams]
         assert seen == [[0.0, 1.0], [9.0]]
     assert [stream.iterations for stream in streams] == [1, 1]
 
