@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -208,7 +209,7 @@ def find_loss(names: Iterable[str]) -> str | None:
         >>> find_loss(["Loss_val", "train_loss"])
         'Loss_val'
     """
-    return _find(names, _LOSS)
+    return _find(tuple(names), _LOSS)
 
 
 def find_accuracy(names: Iterable[str]) -> str | None:
@@ -226,10 +227,11 @@ def find_accuracy(names: Iterable[str]) -> str | None:
         >>> find_accuracy(["train_acc", "val_loss"]) is None
         True
     """
-    return _find(names, _ACCURACY)
+    return _find(tuple(names), _ACCURACY)
 
 
-def _find(names: Iterable[str], kinds: tuple[str, ...]) -> str | None:
+@functools.lru_cache(maxsize=64)  # a fit logs the same names again and again
+def _find(names: tuple[str, ...], kinds: tuple[str, ...]) -> str | None:
     stage = "(?:" + "|".join(_STAGES) + ")"
     found: list[tuple[int, int, str]] = []
     for name in names:

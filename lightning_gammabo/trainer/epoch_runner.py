@@ -395,7 +395,7 @@ class EpochRunner:
         held = not native or overrides(self._module, "on_validation_model_zero_grad")
         # one that lived a miniature is no beginning of the run
         if not self.replay and self.plan.miniature is None:
-            self._ended = self._state(defer=True, grads=held)
+            self._ended = self._state(defer=True, grads=held, like=self._start)
             self._told = self._isolation.told()
 
     def _score(self) -> dict[str, float]:

@@ -27,11 +27,11 @@ def only_these_called(trainer: Trainer, listeners: Iterable[Listener]) -> Iterat
     Yields:
         Nothing.
     """
-    called = list(listeners)
+    called = _Called(trainer, listeners)
 
     def dispatch(native: Callable[..., None], hook: str, *args: Any, **options: Any) -> None:
         if options.pop("monitoring_callbacks", None) is not True:
-            _call(trainer, called, hook, *args, **options)
+            called(hook, *args, **options)
 
     with _dispatched(trainer, dispatch):
         yield
@@ -48,12 +48,12 @@ def these_called_too(trainer: Trainer, listeners: Iterable[Listener]) -> Iterato
     Yields:
         Nothing.
     """
-    called = list(listeners)
+    called = _Called(trainer, listeners)
 
     def dispatch(native: Callable[..., None], hook: str, *args: Any, **options: Any) -> None:
         native(trainer, hook, *args, **options)
         if options.pop("monitoring_callbacks", None) is not True:
-            _call(trainer, called, hook, *args, **options)
+            called(hook, *args, **options)
 
     with _dispatched(trainer, dispatch):
         yield
@@ -75,11 +75,28 @@ def _dispatched(trainer: Trainer, dispatch: Callable[..., None]) -> Iterator[Non
         yield
 
 
-def _call(trainer: Trainer, listeners: Iterable[Listener], hook: str, *args: Any, **options: Any) -> None:
-    # as Lightning calls them: what ``log`` allows depends on the hook's name
-    module: Any = trainer.lightning_module
-    before, module._current_fx_name = module._current_fx_name, hook
-    for callback, hooks in listeners:
-        if hooks is None or hook in hooks:
-            getattr(callback, hook)(trainer, module, *args, **options)
-    module._current_fx_name = before
+class _Called:
+    """Calls hooks as Lightning does: what ``log`` allows depends on the hook's name.
+
+    Args:
+        trainer: the Trainer.
+        listeners: what is called, in this order.
+    """
+
+    def __init__(self, trainer: Trainer, listeners: Iterable[Listener]) -> None:
+        self._trainer = trainer
+        self._listeners = list(listeners)
+        self._of_hook: dict[str, list[Any]] = {}
+
+    def __call__(self, hook: str, *args: Any, **options: Any) -> None:
+        called = self._of_hook.get(hook)
+        if called is None:
+            called = [callback for callback, hooks in self._listeners if hooks is None or hook in hooks]
+            self._of_hook[hook] = called
+        if not called:
+            return
+        module: Any = self._trainer.lightning_module
+        before, module._current_fx_name = module._current_fx_name, hook
+        for callback in called:
+            getattr(callback, hook)(self._trainer, module, *args, **options)
+        module._current_fx_name = before

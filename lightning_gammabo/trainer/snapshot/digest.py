@@ -36,22 +36,30 @@ def digest(tensor: Tensor) -> Tensor:
         >>> bool(digest(value) == before)
         False
     """
-    with torch.no_grad():
-        if tensor.layout is not torch.strided:
-            return functools.reduce(lambda total, part: 3 * total + digest(part), _parts(tensor), _zero(tensor))
-        flat = tensor.detach().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
-        whole = flat.numel() // _BYTES * _BYTES
-        words = flat[:whole] if flat.storage_offset() % _BYTES == 0 else flat[:whole].clone()
-        return _weighted(words.view(torch.int64)) + 5 * _weighted(flat[whole:].to(torch.int64))
+    tensor = tensor.detach()
+    if tensor.layout is not torch.strided:
+        return functools.reduce(lambda total, part: 3 * total + digest(part), _parts(tensor), _zero(tensor))
+    flat = tensor.resolve_conj().resolve_neg().contiguous().reshape(-1)
+    if flat.nbytes % _BYTES == 0 and flat.storage_offset() * flat.itemsize % _BYTES == 0:
+        return _weighted(flat.view(torch.int64))
+    flat = flat.view(torch.uint8)
+    whole = flat.numel() // _BYTES * _BYTES
+    words = flat[:whole] if flat.storage_offset() % _BYTES == 0 else flat[:whole].clone()
+    return _weighted(words.view(torch.int64)) + 5 * _weighted(flat[whole:].to(torch.int64))
 
 
 def _weighted(values: Tensor) -> Tensor:
-    total = _zero(values)
     weights = _weights(values.device)
-    for chunk in torch.split(values, _CHUNK):
-        # each chunk counts with another power of three, so that chunks that change places are told apart
-        total = total * 3 + (chunk * weights[: len(chunk)]).sum()
-    return total
+    if values.numel() <= _CHUNK:
+        return _product(values, weights[: values.numel()])
+    # each chunk counts with another power of three, so that chunks that change places are told apart
+    products = (_product(chunk, weights[: chunk.numel()]) for chunk in torch.split(values, _CHUNK))
+    return functools.reduce(lambda total, product: total * 3 + product, products)
+
+
+def _product(values: Tensor, weights: Tensor) -> Tensor:
+    # without a tensor in between where there is such a product of integers
+    return torch.dot(values, weights) if values.device.type == "cpu" else (values * weights).sum()
 
 
 @functools.lru_cache(maxsize=8)

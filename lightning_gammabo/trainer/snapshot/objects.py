@@ -12,6 +12,7 @@ import ctypes
 import functools
 import gc
 import io
+import itertools
 import mmap
 import random
 import types
@@ -23,11 +24,21 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parameter import UninitializedTensorMixin
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightning_gammabo.trainer.snapshot import outside
 from lightning_gammabo.trainer.snapshot import restorers as parts
-from lightning_gammabo.trainer.snapshot.tensors import TensorImage
+from lightning_gammabo.trainer.snapshot.references import (
+    CellImage,
+    DictImage,
+    Note,
+    Part,
+    SequenceImage,
+    attributes_of,
+    entries_of,
+)
+from lightning_gammabo.trainer.snapshot.tensors import TensorImage, hooks_of, restore_tensors
 
 __all__ = ["ObjectImage"]
 
@@ -57,6 +68,8 @@ class ObjectImage:
         data: names of roots that are data: large arrays below them are not copied.
         deferred: ids of tensors whose values are not copied now but by :meth:`hold_deferred`.
         grads: whether gradients are held; else they are None after :meth:`restore`.
+        like: an older image of these roots, with the same ``stop``: what it noted of objects that still hold the same
+            is taken over.
 
     Attributes:
         generators: the random number generators that were found, by path.
@@ -73,6 +86,7 @@ class ObjectImage:
         data: Collection[str] = (),
         deferred: Collection[int] = (),
         grads: bool = True,
+        like: ObjectImage | None = None,
     ) -> None:
         self.generators: dict[str, Any] = {}
         self.unheld: dict[str, str] = {}
@@ -81,14 +95,16 @@ class ObjectImage:
         self._deferred = deferred
         self._grads = grads
         self._restores: list[parts.Restore] = []
-        self._dicts: list[parts.DictImage] = []
+        self._notes: dict[int, Note] = {}
         self._empty: list[dict[Any, Any]] = []
+        self._beside: list[Part] = []
         self._tensors: list[TensorImage] = []
+        self._visits: dict[type, _Visit] = {}
         self._seen: dict[int, object] = dict.fromkeys(skip)
         self._stack: list[tuple[Any, _Path, bool]] = [
             (obj, name, name in data) for name, obj in reversed(list(roots.items()))
         ]
-        self._walk()
+        self._walk(like._notes if like is not None else {})
 
     @property
     def visited(self) -> set[int]:
@@ -112,50 +128,57 @@ class ObjectImage:
         for empty in self._empty:
             if empty:
                 empty.clear()
-        for held in self._dicts:
-            held.restore()
+        for part in itertools.chain(self._notes.values(), self._beside):
+            part.restore()
         for restore in self._restores:
             restore()
-        with torch.no_grad():
-            for image in self._tensors:
-                image.restore()
+        restore_tensors(self._tensors)
 
-    def _walk(self) -> None:
+    def _walk(self, known: Mapping[int, Note]) -> None:
         # thousands of small objects that all stay: the collector would look at them again and again, and free none
         collects = gc.isenabled()
         gc.disable()
         try:
             while self._stack:
-                self._visit(*self._stack.pop())
+                obj, path, data = self._stack.pop()
+                if id(obj) in self._seen:
+                    continue
+                self._seen[id(obj)] = obj  # held, so that the id stays its own
+                note = known.get(id(obj))
+                if note is not None and note.same(data):
+                    self._take(note, obj, path)
+                else:
+                    visit = self._visits.get(type(obj)) or self._visit_for(type(obj))
+                    visit(self, obj, path, data)
         finally:
             if collects:
                 gc.enable()
 
-    def _visit(self, obj: Any, path: _Path, data: bool) -> None:
-        if id(obj) in self._seen:
-            return
-        self._seen[id(obj)] = obj  # held, so that the id stays its own
-        kind = type(obj)
+    def _visit_for(self, kind: type) -> _Visit:
         visit = _visits.get(kind)
         if visit is None:
             visit = _visits[kind] = _visit_of(kind)
-        visit(self, obj, path, data)
+        if visit in (ObjectImage._visit_object, ObjectImage._visit_data) and self._stop(kind):
+            visit = ObjectImage._visit_nothing
+        self._visits[kind] = visit
+        return visit
+
+    def _take(self, note: Note, obj: Any, path: _Path) -> None:
+        if note.kind is not None:
+            self._visit_class(note.kind, path, note.data)
+        self._notes[id(obj)] = note
+        self._stack += note.children
 
     def _push(self, items: Iterable[tuple[Any, Any]], path: _Path, data: bool) -> None:
-        found = []
-        for name, value in items:
-            kind = type(value)
-            if kind in _PLAIN_DICTS and not value:
-                self._empty.append(value)  # most of a module's hooks
-            elif kind not in _ATOMS:
-                found.append((value, (path, name), data))
-        self._stack += reversed(found)  # the first is visited first: what is added later changes no path
+        children, empty = _children(items, path, data)
+        self._stack += children
+        self._empty += empty
 
     def _visit_nothing(self, obj: Any, path: _Path, data: bool) -> None:
         pass
 
     def _visit_entries(self, obj: Any, path: _Path, data: bool) -> None:
-        self._push(enumerate(obj), path, data)
+        self._take(Note((), None, *_children(enumerate(obj), path, data), data), obj, path)
 
     def _visit_callable(self, obj: Any, path: _Path, data: bool) -> None:
         self._push(((name, getattr(obj, name)) for name in _CALLABLE_PARTS[type(obj)]), path, data)
@@ -173,7 +196,7 @@ class ObjectImage:
             self.unheld[_text(path)] = _ITERATOR
         elif (memory := outside.shared_memory(obj)) is not None:
             self.shared.append(_text(path))
-            self._visit(memory, path, data)
+            self._stack.append((memory, path, data))
         elif data and (name := outside.stream(obj)) is not None:
             self.unheld[_text(path)] = name
 
@@ -188,13 +211,12 @@ class ObjectImage:
         elif restore is not None:
             self._restores.append(restore)
         if hasattr(file, "__dict__"):
-            self._visit_attributes(file, path, data)
+            self._visit_beside(file, path, data)
 
-    def _visit_module(self, module: Any, path: _Path, data: bool) -> None:
-        self._visit_object(module, path, data)
-        if isinstance(module, torch.jit.ScriptModule):
-            self._restores.append(outside.script_restore(module))
-            self._push(outside.script_attributes(module), path, data)
+    def _visit_script(self, module: Any, path: _Path, data: bool) -> None:
+        self._visit_beside(module, path, data)
+        self._restores.append(outside.script_restore(module))
+        self._push(outside.script_attributes(module), path, data)
 
     def _visit_data(self, obj: Any, path: _Path, data: bool) -> None:
         self._visit_object(obj, path, True)
@@ -202,73 +224,57 @@ class ObjectImage:
     def _visit_tensor(self, tensor: Tensor, path: _Path, data: bool) -> None:
         if data and tensor.numel() * tensor.element_size() > DATA_ARRAY_LIMIT:
             return
-        self._dicts.append(parts.DictImage(tensor.__dict__))
-        self._push(tensor.__dict__.items(), path, data)
-        hooks, restore_hooks = parts.tensor_hooks(tensor)
-        self._restores.append(restore_hooks)
-        self._push(hooks.items(), path, data)
-        if (lazy := parts.lazy_tensor_restore(tensor)) is not None:
-            self._restores.append(lazy)
-            return
         deferred = id(tensor) in self._deferred
         image = TensorImage(tensor, grads=self._grads, deferred=deferred)
         if not deferred:
             image.hold()
         self._tensors.append(image)
+        self._push((("__dict__", tensor.__dict__), *image.hooks.items()), path, data)
         if image.grad is not None:
             self._stack.append((image.grad, (path, "grad"), data))
+
+    def _visit_lazy(self, tensor: Tensor, path: _Path, data: bool) -> None:
+        self._push((("__dict__", tensor.__dict__), *hooks_of(tensor).items()), path, data)
+        self._restores.append(parts.lazy_tensor_restore(tensor))
 
     def _visit_array(self, values: np.ndarray[Any, Any], path: _Path, data: bool) -> None:
         if values.dtype == object:
             self._push(enumerate(values.flat), path, data)
         if type(values) is not np.ndarray:  # a masked array has its mask beside
-            self._visit_attributes(values, path, data)
+            self._visit_beside(values, path, data)
         if not values.flags.writeable or (data and values.nbytes > DATA_ARRAY_LIMIT):
             return
         plain = values.view(np.ndarray)
         self._restores.append(functools.partial(np.copyto, plain, plain.copy()))
 
     def _visit_container(self, obj: Any, path: _Path, data: bool) -> None:
-        if isinstance(obj, dict):
-            self._dicts.append(parts.DictImage(obj))
-            children: Iterable[tuple[Any, Any]] = obj.items()
-        else:
-            self._restores.append(parts.sequence_restore(obj))
-            children = () if isinstance(obj, (bytearray, array.array)) else enumerate(obj)
-        if not (data and len(obj) > DATA_LENGTH_LIMIT):
-            self._push(children, path, data)
-            if isinstance(obj, dict):
-                self._push((("key", key) for key in obj if type(key) is not str), path, data)
-            if isinstance(obj, defaultdict):
-                self._push((("default_factory", obj.default_factory),), path, data)
+        held: tuple[Part, ...] = (DictImage(obj) if isinstance(obj, dict) else SequenceImage(obj),)
+        items = () if data and len(obj) > DATA_LENGTH_LIMIT else entries_of(obj)
+        kind = None
         if type(obj) not in _CONTAINERS:
-            self._visit_attributes(obj, path, data)
+            kind = type(obj)
+            beside, attributes = attributes_of(obj)
+            held, items = (*held, *beside), [*items, *attributes]
+        self._take(Note(held, kind, *_children(items, path, data), data), obj, path)
 
     def _visit_cell(self, cell: types.CellType, path: _Path, data: bool) -> None:
-        restore, value = parts.cell_restore(cell)
-        self._restores.append(restore)
-        self._push((("cell", value),), path, data)
+        image = CellImage(cell)
+        self._take(Note((image,), None, *_children((("cell", image.value),), path, data), data), cell, path)
 
     def _visit_object(self, obj: object, path: _Path, data: bool) -> None:
-        if self._stop(type(obj)):
-            return
-        held = self._visit_attributes(obj, path, data)
+        held, items = attributes_of(obj)
         if not held and hasattr(type(obj), "__next__"):
             self.unheld[_text(path)] = _ITERATOR
+            return
+        kind = type(obj) if parts.has_class_state(type(obj)) else None
+        self._take(Note(held, kind, *_children(items, path, data), data), obj, path)
 
-    def _visit_attributes(self, obj: object, path: _Path, data: bool) -> bool:
-        attributes = getattr(obj, "__dict__", None)
+    def _visit_beside(self, obj: object, path: _Path, data: bool) -> None:
+        # the attributes of what has a content of its own beside them
+        held, items = attributes_of(obj)
+        self._beside += held
         self._visit_class(type(obj), path, data)
-        if isinstance(attributes, dict):
-            self._restores.append(parts.attribute_owner_restore(obj, attributes))
-            self._dicts.append(parts.DictImage(attributes))
-            self._push(attributes.items(), path, data)
-        slots = parts.slots_of(type(obj))
-        if slots:
-            saved = {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
-            self._restores.append(functools.partial(parts.slots_restore, obj, slots, saved))
-            self._push(saved.items(), path, data)
-        return isinstance(attributes, dict) or bool(slots)
+        self._push(items, path, data)
 
     def _visit_class(self, kind: type, path: _Path, data: bool) -> None:
         if id(kind) in self._seen:
@@ -287,6 +293,22 @@ _Path = Any
 
 def _text(path: _Path) -> str:
     return path if isinstance(path, str) else f"{_text(path[0])}.{path[1]}"
+
+
+def _children(
+    items: Iterable[tuple[Any, Any]], path: _Path, data: bool
+) -> tuple[list[tuple[Any, _Path, bool]], list[dict[Any, Any]]]:
+    # what the walk goes on to, and the empty dictionaries, which are most of a module's hooks
+    children: list[tuple[Any, _Path, bool]] = []
+    empty: list[dict[Any, Any]] = []
+    for name, value in items:
+        kind = type(value)
+        if kind in _PLAIN_DICTS and not value:
+            empty.append(value)
+        elif kind not in _ATOMS:
+            children.append((value, (path, name), data))
+    children.reverse()  # the first is visited first: what is added later changes no path
+    return children, empty
 
 
 _ITERATOR = "a live iterator"
@@ -314,6 +336,7 @@ def _visit_of(kind: type) -> _Visit:
     """
     choices: tuple[tuple[bool, _Visit], ...] = (
         (kind in _ATOMS, ObjectImage._visit_nothing),
+        (issubclass(kind, UninitializedTensorMixin), ObjectImage._visit_lazy),
         (issubclass(kind, Tensor), ObjectImage._visit_tensor),
         (issubclass(kind, np.ndarray), ObjectImage._visit_array),
         (kind in _CONTAINERS or issubclass(kind, (dict, list, set, deque)), ObjectImage._visit_container),
@@ -324,7 +347,8 @@ def _visit_of(kind: type) -> _Visit:
         (issubclass(kind, outside.MEMORY), ObjectImage._visit_memory),
         (issubclass(kind, (io.IOBase, mmap.mmap)), ObjectImage._visit_file),
         (parts.is_foreign(kind), ObjectImage._visit_foreign),
-        (issubclass(kind, torch.nn.Module), ObjectImage._visit_module),
+        (issubclass(kind, torch.jit.ScriptModule), ObjectImage._visit_script),
+        (issubclass(kind, torch.nn.Module), ObjectImage._visit_object),
         (issubclass(kind, (Dataset, Sampler, DataLoader)), ObjectImage._visit_data),
     )
     return next((visit for fits, visit in choices if fits), ObjectImage._visit_object)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import array
 import functools
-import operator
 import random
 import sys
 import types
@@ -19,23 +18,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.data import DataLoader
 
+from lightning_gammabo.trainer.snapshot.tensors import hooks_of, restore_hooks
+
 __all__ = [
-    "DictImage",
     "Restore",
-    "attribute_owner_restore",
-    "cell_restore",
     "class_state",
     "class_state_restore",
     "generator_restore",
+    "has_class_state",
     "is_foreign",
     "lazy_tensor_restore",
-    "sequence_restore",
     "slots_of",
-    "slots_restore",
-    "tensor_hooks",
 ]
 
 # classes of these modules hold threads, processes, files, compiled code or pictures: nothing that training rewinds
@@ -54,67 +49,8 @@ _LIBRARIES = sys.stdlib_module_names - {"__main__"} | {
 }
 _CLASS_STATE = (int, float, str, type(None), list, dict, set, deque, Tensor, np.ndarray)
 
-_TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
-
 Restore = Callable[[], None]
-_is = operator.is_
 _EMPTY = object()
-
-
-class DictImage:
-    """A dictionary's keys and values, in order, by reference.
-
-    Args:
-        target: the dictionary.
-    """
-
-    __slots__ = ("_base", "_factory", "_keys", "_target", "_values")
-
-    def __init__(self, target: dict[Any, Any]) -> None:
-        self._target = target
-        # the base class's own methods: a subclass may do more on access than look up or store
-        base: Any = OrderedDict if isinstance(target, OrderedDict) else dict
-        self._base = base
-        self._keys = tuple(base.keys(target))
-        self._values = tuple(base.values(target))
-        self._factory = target.default_factory if isinstance(target, defaultdict) else None
-
-    def restore(self) -> None:
-        """Put keys and values back."""
-        target, base = self._target, self._base
-        if isinstance(target, defaultdict):
-            target.default_factory = self._factory
-        if len(self._keys) == base.__len__(target) and (
-            all(map(_is, base.values(target), self._values)) and all(map(_is, base.keys(target), self._keys))
-        ):
-            return
-        base.clear(target)
-        for key, value in zip(self._keys, self._values, strict=True):
-            base.__setitem__(target, key, value)
-
-
-def sequence_restore(target: Any) -> Restore:
-    """Note a list, set, deque, bytearray or array.
-
-    Args:
-        target: the container.
-
-    Returns:
-        What puts its entries back.
-    """
-    base: Any = next(kind for kind in (list, set, deque, bytearray, array.array) if isinstance(target, kind))
-    saved = bytes(target) if base is bytearray else list(target)
-
-    def restore() -> None:
-        if base is array.array:
-            target[:] = array.array(target.typecode, saved)
-        elif base is bytearray:
-            target[:] = saved
-        elif not (len(target) == len(saved) and all(map(_is, target, saved))):
-            base.clear(target)
-            (set.update if base is set else base.extend)(target, saved)
-
-    return restore
 
 
 def generator_restore(obj: Any) -> Restore | None:
@@ -142,43 +78,19 @@ def _call_and_drop(set_state: Callable[[Any], object], state: Any) -> None:
     set_state(state)
 
 
-def cell_restore(cell: types.CellType) -> tuple[Restore, Any]:
-    """Note a closure's variable.
-
-    Args:
-        cell: the closure's cell.
-
-    Returns:
-        What puts the variable back, and its value; None where it has none yet.
-    """
-    try:
-        saved = cell.cell_contents
-    except ValueError:  # not assigned yet
-        saved = _EMPTY
-
-    def restore() -> None:
-        if saved is _EMPTY:
-            del cell.cell_contents
-        else:
-            cell.cell_contents = saved
-
-    return restore, None if saved is _EMPTY else saved
-
-
-def lazy_tensor_restore(tensor: Tensor) -> Restore | None:
+def lazy_tensor_restore(tensor: Tensor) -> Restore:
     """Note a parameter or buffer that its first batch will give its shape.
 
     Args:
-        tensor: any tensor.
+        tensor: an uninitialized one.
 
     Returns:
-        What takes the shape away again, or None if it is an ordinary tensor.
+        What takes the shape away again.
     """
-    if not isinstance(tensor, (UninitializedParameter, UninitializedBuffer)):
-        return None
-    kind, empty = type(tensor), tensor.data
+    kind, empty, hooks = type(tensor), tensor.data, hooks_of(tensor)
 
     def restore() -> None:
+        restore_hooks(tensor, hooks)
         if type(tensor) is not kind:
             tensor.grad = None
             tensor.data = empty
@@ -187,46 +99,19 @@ def lazy_tensor_restore(tensor: Tensor) -> Restore | None:
     return restore
 
 
-def tensor_hooks(tensor: Tensor) -> tuple[dict[str, Any], Restore]:
-    """Note the hooks that are registered on a tensor.
+def has_class_state(kind: type) -> bool:
+    """Whether :func:`class_state` tells of any class.
 
     Args:
-        tensor: any tensor.
+        kind: class of an object.
 
     Returns:
-        The dictionaries that hold them, by attribute, and what lets the tensor have these dictionaries again; their
-        entries are the caller's.
+        Whether one in its line is not a library's.
     """
-    saved = {name: getattr(tensor, name, None) for name in _TENSOR_HOOKS}
-
-    def restore() -> None:
-        for name, held in saved.items():
-            if getattr(tensor, name, None) is not held:
-                setattr(tensor, name, held)
-
-    return {name: held for name, held in saved.items() if held is not None}, restore
-
-
-def attribute_owner_restore(obj: object, attributes: dict[str, Any]) -> Restore:
-    """Note an object's class and which dictionary holds its attributes.
-
-    Args:
-        obj: the object.
-        attributes: its ``__dict__``.
-
-    Returns:
-        What puts the two back (a lazy or a parametrised layer exchanges its class).
-    """
-    kind = type(obj)
-    own = obj.__dict__ is attributes  # not one that a property makes
-
-    def restore() -> None:
-        if type(obj) is not kind:
-            object.__setattr__(obj, "__class__", kind)
-        if own and obj.__dict__ is not attributes:
-            object.__setattr__(obj, "__dict__", attributes)
-
-    return restore
+    known = _own_kinds.get(kind)
+    if known is None:
+        known = _own_kinds[kind] = any(True for _ in class_state(kind))
+    return known
 
 
 def class_state(kind: type) -> Iterator[tuple[type, dict[str, Any]]]:
@@ -264,6 +149,7 @@ def class_state_restore(kind: type, saved: dict[str, Any]) -> Restore:
 
 
 _foreign_kinds: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
+_own_kinds: weakref.WeakKeyDictionary[type, bool] = weakref.WeakKeyDictionary()
 _slot_names: weakref.WeakKeyDictionary[type, tuple[str, ...]] = weakref.WeakKeyDictionary()
 
 
@@ -306,19 +192,3 @@ def slots_of(kind: type) -> tuple[str, ...]:
 def _mangled(kind: type, name: str) -> str:
     private = name.startswith("__") and not name.endswith("__")
     return f"_{kind.__name__.lstrip('_')}{name}" if private else name
-
-
-def slots_restore(obj: object, slots: tuple[str, ...], saved: dict[str, Any]) -> None:
-    """Put slots back.
-
-    Args:
-        obj: the object.
-        slots: names of its slots.
-        saved: what those held that held anything.
-    """
-    for name in slots:
-        if name in saved:
-            if getattr(obj, name, None) is not saved[name]:
-                object.__setattr__(obj, name, saved[name])
-        elif hasattr(obj, name):
-            object.__delattr__(obj, name)

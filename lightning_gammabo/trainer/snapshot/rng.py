@@ -101,7 +101,8 @@ class RngState:
 
 
 def _device_states() -> list[Tensor]:
-    if torch.cuda.is_available() and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+    # whether it is initialized is known at once; whether one is there, the driver is asked
+    if torch.cuda.is_initialized() and torch.cuda.is_available():  # type: ignore[no-untyped-call]
         return torch.cuda.get_rng_state_all()
     if torch.backends.mps.is_available():
         return [torch.mps.get_rng_state()]

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_gammabo.trainer.snapshot.digest import digest
 
-__all__ = ["TensorImage", "is_finite", "wrapped_parts"]
+__all__ = ["TensorImage", "hooks_of", "is_finite", "restore_hooks", "restore_tensors", "wrapped_parts"]
 
+_ORDINARY = frozenset((Tensor, nn.Parameter))
+_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
 _COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
@@ -30,18 +34,20 @@ class TensorImage:
 
     Attributes:
         grad: the gradient tensor that was there, or None.
+        hooks: the dictionaries that hold its hooks; their entries are the caller's.
         held: whether the values have been copied.
     """
 
     __slots__ = (
-        "_alias", "_digest", "_parts", "_requires_grad", "_tensor", "_values", "_version", "_with_grad", "grad",
+        "_alias", "_digest", "_parts", "_requires_grad", "_tensor", "_values", "_version", "_with_grad",
+        "grad", "hooks",
     )  # fmt: skip
 
     def __init__(self, tensor: Tensor, *, grads: bool = True, deferred: bool = False) -> None:
         self._tensor = tensor
-        self._parts = {
-            name: TensorImage(part, grads=False, deferred=deferred) for name, part in wrapped_parts(tensor).items()
-        }
+        self.hooks = hooks_of(tensor)
+        wrapped = wrapped_parts(tensor)
+        self._parts = {name: TensorImage(part, grads=False, deferred=deferred) for name, part in wrapped.items()}
         self._alias = tensor if self._parts else _plain(tensor)  # same storage, at no cost
         self._values: Tensor | None = None
         self._version = _version(tensor)
@@ -75,24 +81,30 @@ class TensorImage:
         if self._parts:
             spares = reuse._parts if reuse is not None else {}
             return all(part.hold(spares.get(name)) for name, part in self._parts.items())
-        with torch.no_grad():
-            source = _written_part(self._alias)
-            spare = reuse._values if reuse is not None else None
-            if spare is not None and _same_form(spare, source) and source.layout is torch.strided:
-                self._values = spare.copy_(source)
-                assert reuse is not None
-                reuse._values = None
-            else:
-                self._values = source.clone()
+        source = _written_part(self._alias)
+        spare = reuse._values if reuse is not None else None
+        if spare is not None and _same_form(spare, source) and source.layout is torch.strided:
+            self._values = spare.copy_(source)
+            assert reuse is not None
+            reuse._values = None
+        else:
+            self._values = source.clone()
         return True
 
     def restore(self) -> None:
-        """Write the values back, and the gradient, and whether one is asked for."""
+        """Write the values back, and the gradient, whether one is asked for, and hooks."""
+        restore_tensors([self])
+
+    def _restored(self) -> Iterator[tuple[Tensor, Tensor]]:
+        # everything but plain values, which are given as pairs: where to copy, and what
         assert self.held, "hold() comes before restore()"
+        restore_hooks(self._tensor, self.hooks)
         if self._parts:
-            self._restore_parts()
+            yield from self._restored_parts()
+        elif self._alias.layout is not torch.strided or self._alias.is_inference():
+            self._restore_apart()
         else:
-            self._restore_values()
+            yield self._pair()
         if self._with_grad and not self._tensor.is_leaf:
             # written in place by something with a graph (``total += loss``); a view is told by its base
             with contextlib.suppress(RuntimeError):
@@ -103,32 +115,72 @@ class TensorImage:
             if self._tensor.grad is not self.grad:
                 self._tensor.grad = self.grad
 
-    def _restore_parts(self) -> None:
+    def _restored_parts(self) -> Iterator[tuple[Tensor, Tensor]]:
         for name, part in self._parts.items():
             present = getattr(self._tensor, name)
             if present is part._tensor:
-                part.restore()
+                yield from part._restored()
             elif part._values is not None and _same_form(present, part._tensor):
                 # FSDP has laid its shard anew (``module.to``) and reads this one from now on
-                present.copy_(part._values)
+                yield present, part._values
             else:
                 setattr(self._tensor, name, part._tensor)
-                part.restore()
+                yield from part._restored()
 
-    def _restore_values(self) -> None:
+    def _pair(self) -> tuple[Tensor, Tensor]:
         assert self._values is not None
-        context = torch.inference_mode() if self._alias.is_inference() else contextlib.nullcontext()
-        if self._alias.layout is not torch.strided:
+        if not _same_storage(self._tensor, self._alias):
+            self._tensor.data = self._alias
+        return _written_part(self._alias), self._values
+
+    def _restore_apart(self) -> None:
+        with torch.inference_mode() if self._alias.is_inference() else contextlib.nullcontext():
+            if self._alias.layout is torch.strided:
+                target, values = self._pair()
+                target.copy_(values)
+                return
             # a sparse tensor's indices and values are exchanged as it is written: no alias could follow
-            with context, torch.no_grad():
-                if self._tensor.layout in _COMPRESSED:
-                    self._tensor.resize_as_sparse_(self._values)
-                self._tensor.copy_(self._values)
-        else:
-            if not _same_storage(self._tensor, self._alias):
-                self._tensor.data = self._alias
-            with context:
-                _written_part(self._alias).copy_(self._values)
+            assert self._values is not None
+            if self._tensor.layout in _COMPRESSED:
+                self._tensor.resize_as_sparse_(self._values)
+            self._tensor.copy_(self._values)
+
+
+def restore_tensors(images: Iterable[TensorImage]) -> None:
+    """Put tensors back, most of them in one call.
+
+    Args:
+        images: their images.
+    """
+    with torch.no_grad():
+        pairs = [pair for image in images for pair in image._restored()]
+        if pairs:
+            targets, values = zip(*pairs, strict=True)
+            torch._foreach_copy_(targets, values)
+
+
+def hooks_of(tensor: Tensor) -> dict[str, Any]:
+    """The hooks that are registered on a tensor.
+
+    Args:
+        tensor: any tensor.
+
+    Returns:
+        The dictionaries that hold them, by attribute.
+    """
+    return {name: held for name in _HOOKS if (held := getattr(tensor, name, None)) is not None}
+
+
+def restore_hooks(tensor: Tensor, hooks: Mapping[str, Any]) -> None:
+    """Let a tensor have these hooks again.
+
+    Args:
+        tensor: the tensor.
+        hooks: what :func:`hooks_of` gave; what the dictionaries hold is the caller's.
+    """
+    for name in _HOOKS:
+        if getattr(tensor, name, None) is not hooks.get(name):
+            setattr(tensor, name, hooks.get(name))
 
 
 def is_finite(tensor: Tensor) -> bool:
@@ -154,7 +206,7 @@ def wrapped_parts(tensor: Tensor) -> dict[str, Tensor]:
         The inner tensors by the wrapper's attribute: of a ``DTensor``, the local shard; empty for a tensor that has a
         storage of its own. Source: ``__tensor_flatten__``, PyTorch's protocol of traceable wrapper subclasses.
     """
-    flatten = getattr(tensor, "__tensor_flatten__", None)
+    flatten = getattr(tensor, "__tensor_flatten__", None) if type(tensor) not in _ORDINARY else None
     attributes = {name: getattr(tensor, name) for name in flatten()[0]} if flatten is not None else {}
     return {name: part for name, part in attributes.items() if isinstance(part, Tensor)}
 
@@ -171,6 +223,8 @@ def _plain(tensor: Tensor) -> Tensor:
     Returns:
         A tensor on the same storage.
     """
+    if type(tensor) in _ORDINARY:
+        return tensor.detach()
     with torch.DisableTorchFunctionSubclass():
         return Tensor.detach(tensor)
 
@@ -192,7 +246,7 @@ def _written_part(tensor: Tensor) -> Tensor:
     Returns:
         A view of the same storage.
     """
-    if tensor.layout is torch.strided:
+    if tensor.layout is torch.strided and not tensor.is_contiguous():
         for dim, (size, stride) in enumerate(zip(tensor.shape, tensor.stride(), strict=True)):
             if stride == 0 and size > 1:
                 tensor = tensor.narrow(dim, 0, 1)

@@ -33,6 +33,7 @@ class TrainerState:
         validation: likewise for the validation data.
         defer: leave the values of parameters and optimizer state uncopied until :meth:`hold_weights`.
         grads: whether gradients are held; else they are None after :meth:`restore`.
+        like: an older state of this fit, of the same kinds; it saves work where nothing has changed since.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class TrainerState:
         validation: bool = True,
         defer: bool = False,
         grads: bool = True,
+        like: TrainerState | None = None,
     ) -> None:
         self._module: LightningModule = trainer.lightning_module
         reshard(self._module)
@@ -61,6 +63,7 @@ class TrainerState:
             data=data_names,
             deferred=_weight_ids(trainer) if defer else (),
             grads=grads,
+            like=like._image if like is not None else None,
         )
         self._rng = RngState.take()
 
