@@ -67,6 +67,7 @@ class Isolation:
         self.known: set[int] = set()
         self.saves = False
         self._scoring = False
+        self._first_silent: ObjectImage | None = None
         self._loggers = LoggerWrites(trainer.loggers)
         self._began = 0.0
         self._read = 0  # samples that the last scoring read
@@ -119,7 +120,9 @@ class Isolation:
 
     def _silent_image(self) -> ObjectImage:
         roots = named("callback", map(vars, self._silent))
-        return ObjectImage(roots, stop=is_lightning, skip=self.known, data=list(roots))
+        image = ObjectImage(roots, stop=is_lightning, skip=self.known, data=list(roots), like=self._first_silent)
+        self._first_silent = self._first_silent or image
+        return image
 
     def _note_save(self, *args: Any, **kwargs: Any) -> None:
         self.saves = self.saves or not self._scoring

@@ -11,6 +11,7 @@ import array
 import ctypes
 import functools
 import gc
+import inspect
 import io
 import itertools
 import mmap
@@ -30,8 +31,11 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from lightning_gammabo.trainer.snapshot import outside
 from lightning_gammabo.trainer.snapshot import restorers as parts
 from lightning_gammabo.trainer.snapshot.references import (
+    CallableImage,
     CellImage,
+    Clearable,
     DictImage,
+    Entry,
     Note,
     Part,
     SequenceImage,
@@ -52,6 +56,7 @@ _ATOMS: frozenset[type] = frozenset(
         *(int, float, complex, bool, str, bytes, type(None), type(...), type(NotImplemented), range, slice),
         *(type, types.ModuleType, types.BuiltinFunctionType, types.CodeType, types.MappingProxyType, property),
         *(types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType),
+        inspect.Signature,
         *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
         *weakref.ProxyTypes,  # Lightning hands its Trainer around by proxy
     )
@@ -96,14 +101,12 @@ class ObjectImage:
         self._grads = grads
         self._restores: list[parts.Restore] = []
         self._notes: dict[int, Note] = {}
-        self._empty: list[dict[Any, Any]] = []
+        self._empty: list[Clearable] = []
         self._beside: list[Part] = []
         self._tensors: list[TensorImage] = []
         self._visits: dict[type, _Visit] = {}
         self._seen: dict[int, object] = dict.fromkeys(skip)
-        self._stack: list[tuple[Any, _Path, bool]] = [
-            (obj, name, name in data) for name, obj in reversed(list(roots.items()))
-        ]
+        self._stack: list[Entry] = [(obj, None, name, name in data) for name, obj in reversed(list(roots.items()))]
         self._walk(like._notes if like is not None else {})
 
     @property
@@ -140,16 +143,17 @@ class ObjectImage:
         gc.disable()
         try:
             while self._stack:
-                obj, path, data = self._stack.pop()
+                entry = self._stack.pop()
+                obj, _, _, data = entry
                 if id(obj) in self._seen:
                     continue
                 self._seen[id(obj)] = obj  # held, so that the id stays its own
                 note = known.get(id(obj))
                 if note is not None and note.same(data):
-                    self._take(note, obj, path)
+                    self._take(note, obj, entry)
                 else:
                     visit = self._visits.get(type(obj)) or self._visit_for(type(obj))
-                    visit(self, obj, path, data)
+                    visit(self, obj, entry, data)
         finally:
             if collects:
                 gc.enable()
@@ -181,7 +185,8 @@ class ObjectImage:
         self._take(Note((), None, *_children(enumerate(obj), path, data), data), obj, path)
 
     def _visit_callable(self, obj: Any, path: _Path, data: bool) -> None:
-        self._push(((name, getattr(obj, name)) for name in _CALLABLE_PARTS[type(obj)]), path, data)
+        image = CallableImage(obj, _CALLABLE_PARTS[type(obj)])
+        self._take(Note((image,), None, *_children(image.saved.items(), path, data), data), obj, path)
 
     def _visit_generator(self, obj: Any, path: _Path, data: bool) -> None:
         restore = parts.generator_restore(obj)
@@ -196,7 +201,7 @@ class ObjectImage:
             self.unheld[_text(path)] = _ITERATOR
         elif (memory := outside.shared_memory(obj)) is not None:
             self.shared.append(_text(path))
-            self._stack.append((memory, path, data))
+            self._stack.append((memory, path, "memory", data))
         elif data and (name := outside.stream(obj)) is not None:
             self.unheld[_text(path)] = name
 
@@ -231,7 +236,7 @@ class ObjectImage:
         self._tensors.append(image)
         self._push((("__dict__", tensor.__dict__), *image.hooks.items()), path, data)
         if image.grad is not None:
-            self._stack.append((image.grad, (path, "grad"), data))
+            self._stack.append((image.grad, path, "grad", data))
 
     def _visit_lazy(self, tensor: Tensor, path: _Path, data: bool) -> None:
         self._push((("__dict__", tensor.__dict__), *hooks_of(tensor).items()), path, data)
@@ -282,37 +287,39 @@ class ObjectImage:
         for base, state in parts.class_state(kind):
             if id(base) not in self._seen:
                 self._restores.append(parts.class_state_restore(base, state))
-                self._push(state.items(), (path, base.__name__), data)
+                self._push(state.items(), (base, path, base.__name__, data), data)
                 self._seen[id(base)] = base
         self._seen[id(kind)] = kind
 
 
-_Path = Any
-"""a root's name, or a pair of a path and a name: put into words only where one is asked for"""
+_Path = Entry
+"""where an object was found: put into words only where one is asked for"""
 
 
 def _text(path: _Path) -> str:
-    return path if isinstance(path, str) else f"{_text(path[0])}.{path[1]}"
+    _, parent, name, _ = path
+    return str(name) if parent is None else f"{_text(parent)}.{name}"
 
 
 def _children(
     items: Iterable[tuple[Any, Any]], path: _Path, data: bool
-) -> tuple[list[tuple[Any, _Path, bool]], list[dict[Any, Any]]]:
-    # what the walk goes on to, and the empty dictionaries, which are most of a module's hooks
-    children: list[tuple[Any, _Path, bool]] = []
-    empty: list[dict[Any, Any]] = []
+) -> tuple[list[Entry], list[Clearable]]:
+    # what the walk goes on to, and the empty containers, which are most of a module's
+    children: list[Entry] = []
+    empty: list[Clearable] = []
     for name, value in items:
         kind = type(value)
-        if kind in _PLAIN_DICTS and not value:
+        if kind in _CLEARED and not value:
             empty.append(value)
         elif kind not in _ATOMS:
-            children.append((value, (path, name), data))
+            children.append((value, path, name, data))
     children.reverse()  # the first is visited first: what is added later changes no path
     return children, empty
 
 
 _ITERATOR = "a live iterator"
-_PLAIN_DICTS = frozenset((dict, OrderedDict))
+_CLEARED = frozenset((dict, OrderedDict, list, set))
+"""kinds that are cleared where they were empty"""
 _CALLABLE_PARTS: dict[type, tuple[str, ...]] = {
     types.FunctionType: ("__closure__", "__defaults__", "__kwdefaults__", "__dict__"),
     types.MethodType: ("__self__", "__func__"),

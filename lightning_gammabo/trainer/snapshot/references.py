@@ -15,7 +15,21 @@ from typing import Any, Protocol
 
 from lightning_gammabo.trainer.snapshot.restorers import slots_of
 
-__all__ = ["CellImage", "DictImage", "Note", "Part", "SequenceImage", "attributes_of", "entries_of"]
+__all__ = [
+    "CallableImage",
+    "CellImage",
+    "Clearable",
+    "DictImage",
+    "Entry",
+    "Note",
+    "Part",
+    "SequenceImage",
+    "attributes_of",
+    "entries_of",
+]
+
+Entry = tuple[Any, Any, Any, bool]
+"""an object, the entry or the name that it was found by, its own name there, whether it belongs to a data set"""
 
 _is = operator.is_
 _EMPTY = object()
@@ -31,14 +45,23 @@ class Part(Protocol):
         """Let it hold these again."""
 
 
+class Clearable(Protocol):
+    """A container that can be emptied."""
+
+    def __len__(self) -> int: ...
+
+    def clear(self) -> None:
+        """Let it hold nothing."""
+
+
 class Note:
     """One object, and what a walk goes on to from it.
 
     Args:
         parts: the references that the object holds.
         kind: its class, where that has a state of its own; else None.
-        children: what a walk visits next, as the stack of the walk takes it.
-        empty: dictionaries among them that are empty.
+        children: what a walk visits next.
+        empty: containers among them that are empty.
         data: whether the object belongs to a data set.
     """
 
@@ -48,8 +71,8 @@ class Note:
         self,
         parts: tuple[Part, ...],
         kind: type | None,
-        children: list[tuple[Any, Any, bool]],
-        empty: list[dict[Any, Any]],
+        children: list[Entry],
+        empty: list[Clearable],
         data: bool,
     ) -> None:
         self.parts = parts
@@ -95,11 +118,12 @@ class DictImage:
     def __init__(self, target: dict[Any, Any]) -> None:
         self._target: Any = target
         # the base class's own methods: a subclass may do more on access than look up or store
-        base: Any = OrderedDict if isinstance(target, OrderedDict) else dict
+        base: Any = OrderedDict if type(target) is not dict and isinstance(target, OrderedDict) else dict
         self._base = base
         self._keys = tuple(base.keys(target))
         self._values = tuple(base.values(target))
-        self._factory: Any = target.default_factory if isinstance(target, defaultdict) else _EMPTY
+        has_factory = type(target) is not dict and isinstance(target, defaultdict)
+        self._factory: Any = target.default_factory if has_factory else _EMPTY
 
     def same(self) -> bool:
         """Whether keys and values are the same objects, in the same order."""
@@ -134,7 +158,7 @@ class AttributesImage(DictImage):
     __slots__ = ("_kind", "_obj", "_own")
 
     def __init__(self, obj: object, attributes: dict[str, Any]) -> None:
-        super().__init__(attributes)
+        DictImage.__init__(self, attributes)
         self._obj = obj
         self._kind = type(obj)
         self._own = obj.__dict__ is attributes  # not one that a property makes
@@ -223,6 +247,32 @@ def _content_of(cell: types.CellType) -> Any:
         return cell.cell_contents
     except ValueError:  # not assigned yet
         return _EMPTY
+
+
+class CallableImage:
+    """What a function, a method or a partial function is made of, which is not put back.
+
+    Args:
+        target: the callable.
+        names: attributes that hold its parts.
+
+    Attributes:
+        saved: its parts.
+    """
+
+    __slots__ = ("_target", "saved")
+
+    def __init__(self, target: Any, names: tuple[str, ...]) -> None:
+        self._target = target
+        self.saved = {name: getattr(target, name) for name in names}
+
+    def same(self) -> bool:
+        """Whether the parts are the same objects."""
+        target = self._target
+        return all(getattr(target, name) is part for name, part in self.saved.items())
+
+    def restore(self) -> None:
+        """Leave it as it is."""
 
 
 class SlotsImage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -47,7 +47,9 @@ class TensorImage:
         self._tensor = tensor
         self.hooks = hooks_of(tensor)
         wrapped = wrapped_parts(tensor)
-        self._parts = {name: TensorImage(part, grads=False, deferred=deferred) for name, part in wrapped.items()}
+        self._parts = wrapped and {
+            name: TensorImage(part, grads=False, deferred=deferred) for name, part in wrapped.items()
+        }
         self._alias = tensor if self._parts else _plain(tensor)  # same storage, at no cost
         self._values: Tensor | None = None
         self._version = _version(tensor)
@@ -95,37 +97,44 @@ class TensorImage:
         """Write the values back, and the gradient, whether one is asked for, and hooks."""
         restore_tensors([self])
 
-    def _restored(self) -> Iterator[tuple[Tensor, Tensor]]:
-        # everything but plain values, which are given as pairs: where to copy, and what
+    def lay(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
+        """Put everything back but plain values.
+
+        Args:
+            pairs: gets these: where to copy, and what.
+        """
         assert self.held, "hold() comes before restore()"
-        restore_hooks(self._tensor, self.hooks)
+        tensor = self._tensor
+        restore_hooks(tensor, self.hooks)
         if self._parts:
-            yield from self._restored_parts()
+            self._lay_parts(pairs)
         elif self._alias.layout is not torch.strided or self._alias.is_inference():
             self._restore_apart()
         else:
-            yield self._pair()
-        if self._with_grad and not self._tensor.is_leaf:
+            pairs.append(self._pair())
+        if not self._with_grad:
+            return
+        if not tensor.is_leaf:
             # written in place by something with a graph (``total += loss``); a view is told by its base
             with contextlib.suppress(RuntimeError):
-                self._tensor.detach_()
-        if self._with_grad and self._tensor.is_leaf:
-            if self._tensor.requires_grad != self._requires_grad:
-                self._tensor.requires_grad_(self._requires_grad)
-            if self._tensor.grad is not self.grad:
-                self._tensor.grad = self.grad
+                tensor.detach_()
+        if tensor.is_leaf:
+            if tensor.requires_grad != self._requires_grad:
+                tensor.requires_grad_(self._requires_grad)
+            if tensor.grad is not self.grad:
+                tensor.grad = self.grad
 
-    def _restored_parts(self) -> Iterator[tuple[Tensor, Tensor]]:
+    def _lay_parts(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
         for name, part in self._parts.items():
             present = getattr(self._tensor, name)
             if present is part._tensor:
-                yield from part._restored()
+                part.lay(pairs)
             elif part._values is not None and _same_form(present, part._tensor):
                 # FSDP has laid its shard anew (``module.to``) and reads this one from now on
-                yield present, part._values
+                pairs.append((present, part._values))
             else:
                 setattr(self._tensor, name, part._tensor)
-                yield from part._restored()
+                part.lay(pairs)
 
     def _pair(self) -> tuple[Tensor, Tensor]:
         assert self._values is not None
@@ -153,7 +162,9 @@ def restore_tensors(images: Iterable[TensorImage]) -> None:
         images: their images.
     """
     with torch.no_grad():
-        pairs = [pair for image in images for pair in image._restored()]
+        pairs: list[tuple[Tensor, Tensor]] = []
+        for image in images:
+            image.lay(pairs)
         if pairs:
             targets, values = zip(*pairs, strict=True)
             torch._foreach_copy_(targets, values)
@@ -206,7 +217,9 @@ def wrapped_parts(tensor: Tensor) -> dict[str, Tensor]:
         The inner tensors by the wrapper's attribute: of a ``DTensor``, the local shard; empty for a tensor that has a
         storage of its own. Source: ``__tensor_flatten__``, PyTorch's protocol of traceable wrapper subclasses.
     """
-    flatten = getattr(tensor, "__tensor_flatten__", None) if type(tensor) not in _ORDINARY else None
+    if type(tensor) in _ORDINARY:
+        return {}
+    flatten = getattr(tensor, "__tensor_flatten__", None)
     attributes = {name: getattr(tensor, name) for name in flatten()[0]} if flatten is not None else {}
     return {name: part for name, part in attributes.items() if isinstance(part, Tensor)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainerState"]
 
+_FUNCTIONS = (types.FunctionType, types.MethodType)
 _PLAIN = (int, float, bool, str, type(None))
 
 
@@ -49,8 +50,9 @@ class TrainerState:
     ) -> None:
         self._module: LightningModule = trainer.lightning_module
         reshard(self._module)
-        self._loops = [_Attributes(loop, _is_loop_state) for loop in _loops(trainer)]
-        self._loops += [_Attributes(obj, _is_plain) for obj in _plain_owners(trainer, data)]
+        # functions in a loop's attributes are stand-ins, ours or a plugin's; the fetcher has an entry of its own
+        self._loops = [_Attributes(loop, _FUNCTIONS, others=True) for loop in _loops(trainer)]
+        self._loops += [_Attributes(obj, _PLAIN) for obj in _plain_owners(trainer, data)]
         held = [*(train_loaders(trainer) if data else []), *(val_loaders(trainer) if validation else [])]
         left = [*([] if data else train_loaders(trainer)), *([] if validation else val_loaders(trainer))]
         skip = data_image(left).visited
@@ -98,27 +100,21 @@ class TrainerState:
 
 
 class _Attributes:
-    """Some of one object's attributes, by reference."""
+    """One object's attributes that are of some kinds, or of others than these, by reference."""
 
-    def __init__(self, obj: Any, wanted: Callable[[object], bool]) -> None:
+    def __init__(self, obj: Any, kinds: tuple[type, ...], *, others: bool = False) -> None:
         self._own: dict[str, Any] = vars(obj)
         self._names = set(self._own)
-        self._wanted = wanted
-        self._saved = {name: value for name, value in self._own.items() if wanted(value)}
+        self._kinds = kinds
+        self._others = others
+        self._saved = {name: value for name, value in self._own.items() if isinstance(value, kinds) is not others}
 
     def restore(self) -> None:
-        for name in [n for n, value in self._own.items() if n not in self._names and self._wanted(value)]:
-            del self._own[name]
-        self._own.update(self._saved)
-
-
-def _is_loop_state(value: object) -> bool:
-    # functions in a loop's attributes are stand-ins, ours or a plugin's; the fetcher has an entry of its own
-    return not isinstance(value, (types.FunctionType, types.MethodType))
-
-
-def _is_plain(value: object) -> bool:
-    return isinstance(value, _PLAIN)
+        own, kinds, others = self._own, self._kinds, self._others
+        for name in own.keys() - self._names:
+            if isinstance(own[name], kinds) is not others:
+                del own[name]
+        own.update(self._saved)
 
 
 def _loops(trainer: Trainer) -> list[Any]:
