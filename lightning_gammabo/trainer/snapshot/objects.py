@@ -11,32 +11,28 @@ import array
 import ctypes
 import functools
 import gc
-import inspect
 import io
-import itertools
 import mmap
 import random
 import types
 import weakref
-from collections import OrderedDict, defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lightning_gammabo.trainer.snapshot import outside
 from lightning_gammabo.trainer.snapshot import restorers as parts
+from lightning_gammabo.trainer.snapshot.notes import ATOMS, Clearable, Entry, Note, children_of, path_of
 from lightning_gammabo.trainer.snapshot.references import (
     CallableImage,
     CellImage,
-    Clearable,
     DictImage,
-    Entry,
-    Note,
     Part,
     SequenceImage,
     attributes_of,
@@ -50,17 +46,6 @@ DATA_ARRAY_LIMIT = 1 << 16
 """bytes; a larger tensor or array that belongs to a data set is data and not state"""
 DATA_LENGTH_LIMIT = 10_000
 """entries; a longer container that belongs to a data set is noted but its entries are not visited"""
-
-_ATOMS: frozenset[type] = frozenset(
-    (
-        *(int, float, complex, bool, str, bytes, type(None), type(...), type(NotImplemented), range, slice),
-        *(type, types.ModuleType, types.BuiltinFunctionType, types.CodeType, types.MappingProxyType, property),
-        *(types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType, types.MethodWrapperType),
-        inspect.Signature,
-        *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
-        *weakref.ProxyTypes,  # Lightning hands its Trainer around by proxy
-    )
-)
 
 
 class ObjectImage:
@@ -131,7 +116,9 @@ class ObjectImage:
         for empty in self._empty:
             if empty:
                 empty.clear()
-        for part in itertools.chain(self._notes.values(), self._beside):
+        for note in self._notes.values():
+            note.restore()
+        for part in self._beside:
             part.restore()
         for restore in self._restores:
             restore()
@@ -167,66 +154,66 @@ class ObjectImage:
         self._visits[kind] = visit
         return visit
 
-    def _take(self, note: Note, obj: Any, path: _Path) -> None:
+    def _take(self, note: Note, obj: Any, path: Entry) -> None:
         if note.kind is not None:
             self._visit_class(note.kind, path, note.data)
         self._notes[id(obj)] = note
         self._stack += note.children
 
-    def _push(self, items: Iterable[tuple[Any, Any]], path: _Path, data: bool) -> None:
-        children, empty = _children(items, path, data)
+    def _push(self, items: Iterable[tuple[Any, Any]], path: Entry, data: bool) -> None:
+        children, empty = children_of(items, path, data)
         self._stack += children
         self._empty += empty
 
-    def _visit_nothing(self, obj: Any, path: _Path, data: bool) -> None:
+    def _visit_nothing(self, obj: Any, path: Entry, data: bool) -> None:
         pass
 
-    def _visit_entries(self, obj: Any, path: _Path, data: bool) -> None:
-        self._take(Note((), None, *_children(enumerate(obj), path, data), data), obj, path)
+    def _visit_entries(self, obj: Any, path: Entry, data: bool) -> None:
+        self._take(Note((), None, *children_of(enumerate(obj), path, data), data), obj, path)
 
-    def _visit_callable(self, obj: Any, path: _Path, data: bool) -> None:
+    def _visit_callable(self, obj: Any, path: Entry, data: bool) -> None:
         image = CallableImage(obj, _CALLABLE_PARTS[type(obj)])
-        self._take(Note((image,), None, *_children(image.saved.items(), path, data), data), obj, path)
+        self._take(Note((image,), None, *children_of(image.saved.items(), path, data), data), obj, path)
 
-    def _visit_generator(self, obj: Any, path: _Path, data: bool) -> None:
+    def _visit_generator(self, obj: Any, path: Entry, data: bool) -> None:
         restore = parts.generator_restore(obj)
         if restore is None:  # one without a state, such as SystemRandom
             self._visit_object(obj, path, data)
             return
         self._restores.append(restore)
-        self.generators[_text(path)] = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
+        self.generators[path_of(path)] = obj.bit_generator if isinstance(obj, np.random.Generator) else obj
 
-    def _visit_foreign(self, obj: Any, path: _Path, data: bool) -> None:
+    def _visit_foreign(self, obj: Any, path: Entry, data: bool) -> None:
         if type(obj).__module__ == "torch.utils.data.dataloader" and hasattr(type(obj), "__next__"):
-            self.unheld[_text(path)] = _ITERATOR
+            self.unheld[path_of(path)] = _ITERATOR
         elif (memory := outside.shared_memory(obj)) is not None:
-            self.shared.append(_text(path))
+            self.shared.append(path_of(path))
             self._stack.append((memory, path, "memory", data))
         elif data and (name := outside.stream(obj)) is not None:
-            self.unheld[_text(path)] = name
+            self.unheld[path_of(path)] = name
 
-    def _visit_memory(self, memory: Any, path: _Path, data: bool) -> None:
+    def _visit_memory(self, memory: Any, path: Entry, data: bool) -> None:
         if not (data and ctypes.sizeof(memory) > DATA_ARRAY_LIMIT):
             self._restores.append(outside.memory_restore(memory))
 
-    def _visit_file(self, file: Any, path: _Path, data: bool) -> None:
+    def _visit_file(self, file: Any, path: Entry, data: bool) -> None:
         restore = outside.file_restore(file) if data else None
         if isinstance(restore, str):
-            self.unheld[_text(path)] = restore
+            self.unheld[path_of(path)] = restore
         elif restore is not None:
             self._restores.append(restore)
         if hasattr(file, "__dict__"):
             self._visit_beside(file, path, data)
 
-    def _visit_script(self, module: Any, path: _Path, data: bool) -> None:
+    def _visit_script(self, module: Any, path: Entry, data: bool) -> None:
         self._visit_beside(module, path, data)
         self._restores.append(outside.script_restore(module))
         self._push(outside.script_attributes(module), path, data)
 
-    def _visit_data(self, obj: Any, path: _Path, data: bool) -> None:
+    def _visit_data(self, obj: Any, path: Entry, data: bool) -> None:
         self._visit_object(obj, path, True)
 
-    def _visit_tensor(self, tensor: Tensor, path: _Path, data: bool) -> None:
+    def _visit_tensor(self, tensor: Tensor, path: Entry, data: bool) -> None:
         if data and tensor.numel() * tensor.element_size() > DATA_ARRAY_LIMIT:
             return
         deferred = id(tensor) in self._deferred
@@ -238,11 +225,11 @@ class ObjectImage:
         if image.grad is not None:
             self._stack.append((image.grad, path, "grad", data))
 
-    def _visit_lazy(self, tensor: Tensor, path: _Path, data: bool) -> None:
+    def _visit_lazy(self, tensor: Tensor, path: Entry, data: bool) -> None:
         self._push((("__dict__", tensor.__dict__), *hooks_of(tensor).items()), path, data)
         self._restores.append(parts.lazy_tensor_restore(tensor))
 
-    def _visit_array(self, values: np.ndarray[Any, Any], path: _Path, data: bool) -> None:
+    def _visit_array(self, values: np.ndarray[Any, Any], path: Entry, data: bool) -> None:
         if values.dtype == object:
             self._push(enumerate(values.flat), path, data)
         if type(values) is not np.ndarray:  # a masked array has its mask beside
@@ -252,7 +239,7 @@ class ObjectImage:
         plain = values.view(np.ndarray)
         self._restores.append(functools.partial(np.copyto, plain, plain.copy()))
 
-    def _visit_container(self, obj: Any, path: _Path, data: bool) -> None:
+    def _visit_container(self, obj: Any, path: Entry, data: bool) -> None:
         held: tuple[Part, ...] = (DictImage(obj) if isinstance(obj, dict) else SequenceImage(obj),)
         items = () if data and len(obj) > DATA_LENGTH_LIMIT else entries_of(obj)
         kind = None
@@ -260,28 +247,28 @@ class ObjectImage:
             kind = type(obj)
             beside, attributes = attributes_of(obj)
             held, items = (*held, *beside), [*items, *attributes]
-        self._take(Note(held, kind, *_children(items, path, data), data), obj, path)
+        self._take(Note(held, kind, *children_of(items, path, data), data), obj, path)
 
-    def _visit_cell(self, cell: types.CellType, path: _Path, data: bool) -> None:
+    def _visit_cell(self, cell: types.CellType, path: Entry, data: bool) -> None:
         image = CellImage(cell)
-        self._take(Note((image,), None, *_children((("cell", image.value),), path, data), data), cell, path)
+        self._take(Note((image,), None, *children_of((("cell", image.value),), path, data), data), cell, path)
 
-    def _visit_object(self, obj: object, path: _Path, data: bool) -> None:
+    def _visit_object(self, obj: object, path: Entry, data: bool) -> None:
         held, items = attributes_of(obj)
         if not held and hasattr(type(obj), "__next__"):
-            self.unheld[_text(path)] = _ITERATOR
+            self.unheld[path_of(path)] = _ITERATOR
             return
         kind = type(obj) if parts.has_class_state(type(obj)) else None
-        self._take(Note(held, kind, *_children(items, path, data), data), obj, path)
+        self._take(Note(held, kind, *children_of(items, path, data), data), obj, path)
 
-    def _visit_beside(self, obj: object, path: _Path, data: bool) -> None:
+    def _visit_beside(self, obj: object, path: Entry, data: bool) -> None:
         # the attributes of what has a content of its own beside them
         held, items = attributes_of(obj)
         self._beside += held
         self._visit_class(type(obj), path, data)
         self._push(items, path, data)
 
-    def _visit_class(self, kind: type, path: _Path, data: bool) -> None:
+    def _visit_class(self, kind: type, path: Entry, data: bool) -> None:
         if id(kind) in self._seen:
             return
         for base, state in parts.class_state(kind):
@@ -292,34 +279,7 @@ class ObjectImage:
         self._seen[id(kind)] = kind
 
 
-_Path = Entry
-"""where an object was found: put into words only where one is asked for"""
-
-
-def _text(path: _Path) -> str:
-    _, parent, name, _ = path
-    return str(name) if parent is None else f"{_text(parent)}.{name}"
-
-
-def _children(
-    items: Iterable[tuple[Any, Any]], path: _Path, data: bool
-) -> tuple[list[Entry], list[Clearable]]:
-    # what the walk goes on to, and the empty containers, which are most of a module's
-    children: list[Entry] = []
-    empty: list[Clearable] = []
-    for name, value in items:
-        kind = type(value)
-        if kind in _CLEARED and not value:
-            empty.append(value)
-        elif kind not in _ATOMS:
-            children.append((value, path, name, data))
-    children.reverse()  # the first is visited first: what is added later changes no path
-    return children, empty
-
-
 _ITERATOR = "a live iterator"
-_CLEARED = frozenset((dict, OrderedDict, list, set))
-"""kinds that are cleared where they were empty"""
 _CALLABLE_PARTS: dict[type, tuple[str, ...]] = {
     types.FunctionType: ("__closure__", "__defaults__", "__kwdefaults__", "__dict__"),
     types.MethodType: ("__self__", "__func__"),
@@ -328,7 +288,7 @@ _CALLABLE_PARTS: dict[type, tuple[str, ...]] = {
 _CONTAINERS: frozenset[type] = frozenset((dict, list, set, deque, bytearray, array.array))
 _GENERATORS = (torch.Generator, random.Random, np.random.RandomState, np.random.Generator, np.random.BitGenerator)
 
-_Visit = Callable[[ObjectImage, Any, _Path, bool], None]
+_Visit = Callable[[ObjectImage, Any, Entry, bool], None]
 _visits: weakref.WeakKeyDictionary[type, _Visit] = weakref.WeakKeyDictionary()
 
 
@@ -342,8 +302,8 @@ def _visit_of(kind: type) -> _Visit:
         One of :class:`ObjectImage`'s methods.
     """
     choices: tuple[tuple[bool, _Visit], ...] = (
-        (kind in _ATOMS, ObjectImage._visit_nothing),
-        (issubclass(kind, UninitializedTensorMixin), ObjectImage._visit_lazy),
+        (kind in ATOMS, ObjectImage._visit_nothing),
+        (issubclass(kind, (UninitializedBuffer, UninitializedParameter)), ObjectImage._visit_lazy),
         (issubclass(kind, Tensor), ObjectImage._visit_tensor),
         (issubclass(kind, np.ndarray), ObjectImage._visit_array),
         (kind in _CONTAINERS or issubclass(kind, (dict, list, set, deque)), ObjectImage._visit_container),

@@ -1,7 +1,6 @@
 """What objects refer to: noted as it is now, compared with what it is later, and put back in place.
 
-Used by :mod:`lightning_gammabo.trainer.snapshot.objects`, which knows how the objects hang together. None of these
-notes changes once it is made, so that several images can share one.
+Used by :mod:`lightning_gammabo.trainer.snapshot.objects`, which knows how the objects hang together.
 """
 
 from __future__ import annotations
@@ -18,18 +17,12 @@ from lightning_gammabo.trainer.snapshot.restorers import slots_of
 __all__ = [
     "CallableImage",
     "CellImage",
-    "Clearable",
     "DictImage",
-    "Entry",
-    "Note",
     "Part",
     "SequenceImage",
     "attributes_of",
     "entries_of",
 ]
-
-Entry = tuple[Any, Any, Any, bool]
-"""an object, the entry or the name that it was found by, its own name there, whether it belongs to a data set"""
 
 _is = operator.is_
 _EMPTY = object()
@@ -39,71 +32,14 @@ class Part(Protocol):
     """References that one object holds."""
 
     def same(self) -> bool:
-        """Whether the object still holds these, and no others."""
+        """Whether the object still holds these, and no others.
+
+        Returns:
+            Whether it does.
+        """
 
     def restore(self) -> None:
         """Let it hold these again."""
-
-
-class Clearable(Protocol):
-    """A container that can be emptied."""
-
-    def __len__(self) -> int: ...
-
-    def clear(self) -> None:
-        """Let it hold nothing."""
-
-
-class Note:
-    """One object, and what a walk goes on to from it.
-
-    Args:
-        parts: the references that the object holds.
-        kind: its class, where that has a state of its own; else None.
-        children: what a walk visits next.
-        empty: containers among them that are empty.
-        data: whether the object belongs to a data set.
-    """
-
-    __slots__ = ("children", "data", "empty", "kind", "parts")
-
-    def __init__(
-        self,
-        parts: tuple[Part, ...],
-        kind: type | None,
-        children: list[Entry],
-        empty: list[Clearable],
-        data: bool,
-    ) -> None:
-        self.parts = parts
-        self.kind = kind
-        self.children = children
-        self.empty = empty
-        self.data = data
-
-    def same(self, data: bool) -> bool:
-        """Whether a walk that comes by the object now would note the same.
-
-        Args:
-            data: whether the object belongs to a data set.
-
-        Returns:
-            Whether it would.
-        """
-        if data is not self.data or any(self.empty):
-            return False
-        for part in self.parts:  # noqa: SIM110 (a generator costs more than the comparison)
-            if not part.same():
-                return False
-        return True
-
-    def restore(self) -> None:
-        """Put the references back."""
-        for empty in self.empty:
-            if empty:
-                empty.clear()
-        for part in self.parts:
-            part.restore()
 
 
 class DictImage:
@@ -115,8 +51,8 @@ class DictImage:
 
     __slots__ = ("_base", "_factory", "_keys", "_target", "_values")
 
-    def __init__(self, target: dict[Any, Any]) -> None:
-        self._target: Any = target
+    def __init__(self, target: Any) -> None:
+        self._target = target
         # the base class's own methods: a subclass may do more on access than look up or store
         base: Any = OrderedDict if type(target) is not dict and isinstance(target, OrderedDict) else dict
         self._base = base
@@ -126,7 +62,11 @@ class DictImage:
         self._factory: Any = target.default_factory if has_factory else _EMPTY
 
     def same(self) -> bool:
-        """Whether keys and values are the same objects, in the same order."""
+        """Compare keys and values, by identity and in order.
+
+        Returns:
+            Whether they are the same.
+        """
         target, base, values = self._target, self._base, self._values
         return (
             base.__len__(target) == len(values)
@@ -164,7 +104,11 @@ class AttributesImage(DictImage):
         self._own = obj.__dict__ is attributes  # not one that a property makes
 
     def same(self) -> bool:
-        """Whether class and attributes are; False of a dictionary that is made anew when it is asked for."""
+        """Compare class and attributes, by identity.
+
+        Returns:
+            Whether they are the same; False of a dictionary that is made anew when it is asked for.
+        """
         obj = self._obj
         own = self._own and obj.__dict__ is self._target
         return own and type(obj) is self._kind and DictImage.same(self)
@@ -189,15 +133,19 @@ class SequenceImage:
     __slots__ = ("_base", "_saved", "_target")
 
     def __init__(self, target: Any) -> None:
-        self._target = target
+        self._target: Any = target
         self._base: Any = next(kind for kind in (list, set, deque, bytearray, array.array) if isinstance(target, kind))
         self._saved: Any = bytes(target) if self._base is bytearray else list(target)
 
     def same(self) -> bool:
-        """Whether the entries are the same objects, in the same order; of plain numbers, whether they are equal."""
+        """Compare the entries, by identity and in order; plain numbers by value.
+
+        Returns:
+            Whether they are the same.
+        """
         target, saved = self._target, self._saved
         if self._base is bytearray or self._base is array.array:
-            return (bytes(target) if self._base is bytearray else list(target)) == saved
+            return bool((bytes(target) if self._base is bytearray else list(target)) == saved)
         return len(target) == len(saved) and all(map(_is, target, saved))
 
     def restore(self) -> None:
@@ -231,7 +179,11 @@ class CellImage:
         return None if self._saved is _EMPTY else self._saved
 
     def same(self) -> bool:
-        """Whether the value is the same object."""
+        """Compare the value, by identity.
+
+        Returns:
+            Whether it is the same.
+        """
         return _content_of(self._cell) is self._saved
 
     def restore(self) -> None:
@@ -267,7 +219,11 @@ class CallableImage:
         self.saved = {name: getattr(target, name) for name in names}
 
     def same(self) -> bool:
-        """Whether the parts are the same objects."""
+        """Compare the parts, by identity.
+
+        Returns:
+            Whether they are the same.
+        """
         target = self._target
         return all(getattr(target, name) is part for name, part in self.saved.items())
 
@@ -294,7 +250,11 @@ class SlotsImage:
         self.saved = {name: getattr(obj, name) for name in slots if hasattr(obj, name)}
 
     def same(self) -> bool:
-        """Whether each slot holds the same object, or still none."""
+        """Compare what the slots hold, by identity.
+
+        Returns:
+            Whether each holds the same object, or still none.
+        """
         obj, saved = self._obj, self.saved
         return all(getattr(obj, name, _EMPTY) is saved.get(name, _EMPTY) for name in self._slots)
 

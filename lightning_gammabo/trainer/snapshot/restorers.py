@@ -5,13 +5,11 @@ Used by :mod:`lightning_gammabo.trainer.snapshot.objects`, which knows how the o
 
 from __future__ import annotations
 
-import array
 import functools
 import random
 import sys
-import types
 import weakref
-from collections import OrderedDict, defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
 

@@ -46,10 +46,10 @@ class TensorImage:
     def __init__(self, tensor: Tensor, *, grads: bool = True, deferred: bool = False) -> None:
         self._tensor = tensor
         self.hooks = hooks_of(tensor)
-        wrapped = wrapped_parts(tensor)
-        self._parts = wrapped and {
-            name: TensorImage(part, grads=False, deferred=deferred) for name, part in wrapped.items()
-        }
+        self._parts: dict[str, TensorImage] = {}
+        if type(tensor) not in _ORDINARY:
+            wrapped = wrapped_parts(tensor).items()
+            self._parts = {name: TensorImage(part, grads=False, deferred=deferred) for name, part in wrapped}
         self._alias = tensor if self._parts else _plain(tensor)  # same storage, at no cost
         self._values: Tensor | None = None
         self._version = _version(tensor)
@@ -217,8 +217,6 @@ def wrapped_parts(tensor: Tensor) -> dict[str, Tensor]:
         The inner tensors by the wrapper's attribute: of a ``DTensor``, the local shard; empty for a tensor that has a
         storage of its own. Source: ``__tensor_flatten__``, PyTorch's protocol of traceable wrapper subclasses.
     """
-    if type(tensor) in _ORDINARY:
-        return {}
     flatten = getattr(tensor, "__tensor_flatten__", None)
     attributes = {name: getattr(tensor, name) for name in flatten()[0]} if flatten is not None else {}
     return {name: part for name, part in attributes.items() if isinstance(part, Tensor)}

@@ -58,7 +58,7 @@ class TrainerState:
         skip = data_image(left).visited
         roots = {**_roots(trainer), **named("callback", map(vars, callbacks)), **named("loader", held)}
         data_names = [name for name in roots if name.startswith(("loader", "datamodule"))]
-        self._image = ObjectImage(
+        self._image: ObjectImage = ObjectImage(
             roots,
             stop=is_lightning,
             skip=skip,

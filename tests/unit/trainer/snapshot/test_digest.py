@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lightning_gammabo.trainer.snapshot.digest import digest
+from lightning_gammabo.trainer.snapshot.digest import _weights, digest
 
 
 def same(a: torch.Tensor, b: torch.Tensor) -> bool:
@@ -55,3 +55,14 @@ def test_the_global_generator_is_not_drawn_from() -> None:
     before = torch.get_rng_state()
     digest(torch.ones(3))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("size", [8, 1 << 21, (1 << 21) + 16, 3 << 20])
+def test_the_digest_is_the_weighted_sum_of_the_bits(size: int) -> None:
+    """As of the slow way: chunk by chunk, of 8 MiB each."""
+    value = torch.randn(size)
+    weights = _weights(value.device)
+    total = 0
+    for chunk in torch.split(value.view(torch.int64), len(weights)):
+        total = (3 * total + int((chunk * weights[: len(chunk)]).sum())) % 2**64
+    assert int(digest(value)) % 2**64 == total

@@ -15,7 +15,7 @@ import weakref
 from collections import OrderedDict, UserDict, defaultdict, deque
 from collections.abc import Callable, Iterator
 from types import FunctionType, SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -194,6 +194,26 @@ def test_any_web_mutated_anyhow_is_put_back(data: st.DataObject) -> None:
         assert identities(web.root) == objects
 
 
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.data())
+def test_an_image_like_an_older_one_is_the_image_of_now(data: st.DataObject) -> None:
+    web = Web(lambda n: data.draw(st.integers(0, n - 1)), size=data.draw(st.integers(1, 14)))
+    first = ObjectImage({"root": web.root})
+    begin = outline(web.root), identities(web.root)
+    for _ in range(data.draw(st.integers(0, 6))):
+        web.mutate()
+    now, objects = outline(web.root), identities(web.root)
+    second, fresh = ObjectImage({"root": web.root}, like=first), ObjectImage({"root": web.root})
+    assert second.visited >= fresh.visited  # what was emptied since is visited too
+    assert second.generators.keys() == fresh.generators.keys()
+    for image, (content, same) in ((second, (now, objects)), (first, begin), (second, (now, objects))):
+        for _ in range(data.draw(st.integers(0, 6))):
+            web.mutate()
+        image.restore()
+        assert outline(web.root) == content
+        assert identities(web.root) == same
+
+
 def test_the_reference_sees_a_difference() -> None:
     rng = random.Random(0)
     web = Web(rng.randrange, size=40)
@@ -206,6 +226,90 @@ def test_the_reference_sees_a_difference() -> None:
         image.restore()
         assert outline(web.root) == before
     assert seen > 20  # some mutations change nothing: a cleared list is cleared, a tuple is passed over
+
+
+# ---- what an older image noted
+
+
+class Counting:
+    """A class that keeps a state for all its objects."""
+
+    made: ClassVar[list[int]] = []
+
+    def __init__(self) -> None:
+        self.kept: list[int] = []
+
+
+def exchange_defaults(root: Any) -> list[int]:
+    root["function"].__kwdefaults__ = {"found": (new := [1])}
+    return new
+
+
+def exchange_attributes(root: Any) -> list[int]:
+    root["object"].__dict__ = {"kept": (new := [1])}
+    return new
+
+
+def set_attribute(root: Any) -> list[int]:
+    root["function"].seen = new = [1]
+    return new
+
+
+def set_class_state(root: Any) -> list[int]:
+    Counting.made = new = [1]
+    return new
+
+
+def fill_what_was_empty(root: Any) -> list[int]:
+    new = [1]
+    root["empty"].append(new)
+    return new
+
+
+def tie_to_a_tensor(root: Any) -> list[int]:
+    root["tensor"].label = new = [1]
+    return new
+
+
+@pytest.mark.parametrize(
+    "change",
+    [exchange_defaults, exchange_attributes, set_attribute, set_class_state, fill_what_was_empty, tie_to_a_tensor],
+)
+def test_what_is_new_since_an_older_image_is_noted(change: Callable[[Any], list[int]]) -> None:
+    def function(*, found: list[int] | None = None) -> None: ...
+
+    made = Counting.made
+    root = {"function": function, "object": Counting(), "empty": [], "tensor": torch.ones(1)}
+    older = ObjectImage({"root": root})
+    new = change(root)
+    image = ObjectImage({"root": root}, like=older)
+    new.append(2)
+    image.restore()
+    assert new == [1]
+    older.restore()
+    assert Counting.made is made
+
+
+def test_what_cannot_be_put_back_is_told_again() -> None:
+    class Once:
+        def __next__(self) -> int:
+            return 0
+
+    root = {"stream": iter([1]), "once": Once(), "lines": (n for n in range(3))}
+    older = ObjectImage({"root": root})
+    assert older.unheld == ObjectImage({"root": root}, like=older).unheld != {}
+
+
+def test_data_by_one_way_is_state_by_another() -> None:
+    array = np.zeros(DATA_ARRAY_LIMIT)
+    holder = SimpleNamespace(array=array)
+    older = ObjectImage({"data": holder}, data=["data"])
+    image = ObjectImage({"state": holder}, like=older)
+    array += 1.0
+    older.restore()
+    assert array.all()  # too large for a data set's state
+    image.restore()
+    assert not array.any()
 
 
 # ---- containers
