@@ -1,7 +1,8 @@
 """A snapshot of a fit, and putting it back, against a plain copy of the same tensors; in turn, so that both wait alike.
 
 The fit has a linear layer of so many parameters, their gradients and momentums: three tensors of that size, which the
-snapshot and the plain copy hold. Memory is what the process holds more after a snapshot was taken, in sizes of these.
+snapshot and the plain copy hold. It is taken as at a candidate's end, with the snapshot of the epoch's start at hand.
+Memory is what the process holds more after a snapshot was taken, in sizes of these.
 """
 
 from __future__ import annotations
@@ -76,10 +77,10 @@ def timed(function: Callable[[], object]) -> float:
 
 def ways(trainer: Trainer, what: str) -> tuple[Callable[[], object], Callable[[], object]]:
     """The snapshot's way and the plain one."""
-    tensors = tensors_of(trainer)
+    tensors, state = tensors_of(trainer), TrainerState(trainer)
     if what == "taken":
-        return lambda: TrainerState(trainer), lambda: [tensor.clone() for tensor in tensors]
-    state, copies = TrainerState(trainer), [tensor.clone() for tensor in tensors]
+        return lambda: TrainerState(trainer, like=state), lambda: [tensor.clone() for tensor in tensors]
+    copies = [tensor.clone() for tensor in tensors]
 
     def copy_back() -> None:
         for tensor, copy in zip(tensors, copies, strict=True):

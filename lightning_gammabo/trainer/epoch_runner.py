@@ -342,13 +342,8 @@ class EpochRunner:
             yield
 
     def _state(self, **options: Any) -> TrainerState:
-        return TrainerState(
-            self._trainer,
-            callbacks=self._isolation.taking_part,
-            data=self._cache is None,
-            validation=self._validation.repeatable,
-            **options,
-        )
+        kept: dict[str, Any] = {"data": self._cache is None, "validation": self._validation.repeatable}
+        return TrainerState(self._trainer, callbacks=self._isolation.taking_part, **kept, **options)
 
     def _rewind(self) -> None:
         if not self._cache_complete:

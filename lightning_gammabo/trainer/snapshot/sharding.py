@@ -66,5 +66,6 @@ def forget_interrupted_step(module: nn.Module) -> None:
 
 
 def _sharded(module: nn.Module) -> Iterator[Any]:
-    # by what they can do: the class has moved between PyTorch's modules
-    return (part for part in module.modules() if callable(getattr(part, "reshard", None)) and hasattr(part, "unshard"))
+    # by what their classes can do: FSDP's own has moved between PyTorch's modules
+    kinds = ((part, type(part)) for part in module.modules())
+    return (part for part, kind in kinds if callable(getattr(kind, "reshard", None)) and hasattr(kind, "unshard"))
