@@ -26,7 +26,7 @@ from benchmarks.training.entries import (
     untuned,
     within,
 )
-from benchmarks.training.methods import POLICIES
+from benchmarks.training.methods import NO_RECOVERY, POLICIES
 from benchmarks.training.pictures import draw_costs, draw_rates
 from benchmarks.training.run import RESULTS, read
 from benchmarks.training.workloads import FAMILIAR, OTHER_KINDS, WORKLOADS
@@ -53,6 +53,9 @@ class Length(NamedTuple):
 
 
 STARTS = {1.0: "right", 0.01: "100x too small", 100.0: "100x too large"}
+
+PARTS = ("once", NO_RECOVERY)
+"""the default without one of its parts"""
 
 UNSEEN = 5
 """Seeds from here on were first run when the rules that are reported on had been settled on the others."""
@@ -169,6 +172,19 @@ def standing_table(found: Found) -> str:
     return table(["policy", "configured rate", "ahead of all untuned peers in loss", "in accuracy"], rows)
 
 
+def parts_table(found: Found) -> str:
+    """By workload: the default against itself without later searches, and without recovery."""
+    header = ["workload", *(f"{kind} against {label}" for label in PARTS for kind in ("loss %", "points"))]
+    rows = []
+    for workload, here in found.items():
+        ours = here.get("epochwise")
+        others = [here.get(label) for label in PARTS]
+        if ours and any(others):
+            gaps = [other and difference(ours, other, kind) for other in others for kind in ("loss", "accuracy")]
+            rows.append([WORKLOADS[workload].title, *(str(gap) if gap else "-" for gap in gaps)])
+    return table(header, rows) if rows else ""
+
+
 def section(length: Length, found: Found, images: Path) -> str:
     text = [f"## {length}\n"]
     if any(map(tuned, found.values())):
@@ -183,6 +199,11 @@ def section(length: Length, found: Found, images: Path) -> str:
             text += [
                 f"The same of seeds from {UNSEEN} on alone, on which no rule was chosen:\n",
                 summary_table(unseen),
+            ]
+        if parts := parts_table(found):
+            text += [
+                "What later searches and recovery add: the default against `once`, and against no recovery:\n",
+                parts,
             ]
         draw_costs(found, images / length.picture)
     for workload, here in found.items():
