@@ -41,12 +41,12 @@ def split_fixed(x: Tensor, y: Tensor, test: int) -> Pool:
     return Pool((x[order[test:]], y[order[test:]]), (x[order[:test]], y[order[:test]]))
 
 
-def fashion(folder: Path) -> Pool:
+def fashion(folder: Path, most: int = 20_000) -> Pool:
     def scaled(pair: Pair) -> Pair:
         return pair[0].flatten(1).float() / 255, pair[1]
 
     train, test = (read_mnist(folder, "FashionMNIST", train=split) for split in (True, False))
-    return Pool(scaled((train[0][:20_000], train[1][:20_000])), scaled((test[0][:5000], test[1][:5000])))
+    return Pool(scaled((train[0][:most], train[1][:most])), scaled((test[0][:5000], test[1][:5000])))
 
 
 def cifar(folder: Path) -> Pool:
@@ -100,10 +100,10 @@ def some_classes(folder: Path, classes: range) -> Pool:
     return Pool(*map(those, cifar(folder)))
 
 
-def series(folder: Path) -> Pool:
+def series(folder: Path, length: int = 16_000) -> Pool:
     """A made series: two seasons whose strength wanders, a trend that wanders, noise; windows of 48 and the next 12."""
     made = torch.Generator().manual_seed(0)
-    time = torch.arange(16_000.0)
+    time = torch.arange(float(length))
     wander = torch.randn(3, len(time), generator=made).cumsum(1) / 60
     seasons = (1 + wander[0].tanh()) * (time * 0.2618).sin() + (1 + wander[1].tanh()) * (time * 0.0374).sin()
     values = seasons + wander[2].tanh() + 0.3 * torch.randn(len(time), generator=made)
@@ -114,11 +114,11 @@ def series(folder: Path) -> Pool:
     return Pool((draw[:, :48], draw[:, 48:]), (test[:, :48], test[:, 48:]))
 
 
-def imbalanced(folder: Path) -> Pool:
+def imbalanced(folder: Path, rows: int = 14_000) -> Pool:
     """A made table of 30 columns in which one row in twenty is of the other class."""
     from sklearn.datasets import make_classification
 
-    x, y = make_classification(14_000, 30, n_informative=12, weights=[0.95], class_sep=0.8, random_state=0)
+    x, y = make_classification(rows, 30, n_informative=12, weights=[0.95], class_sep=0.8, random_state=0)
     return split_fixed(torch.from_numpy(x).float(), torch.from_numpy(y).long(), test=4000)
 
 
@@ -133,6 +133,9 @@ SOURCES: dict[str, Callable[[Path], Pool]] = {
     "cifar-rest": partial(some_classes, classes=range(5, 10)),
     "series": series,
     "imbalanced": imbalanced,
+    "fashion-whole": partial(fashion, most=60_000),
+    "series-long": partial(series, length=210_000),
+    "imbalanced-long": partial(imbalanced, rows=170_000),
 }
 
 

@@ -150,7 +150,7 @@ def difference(one: Entry, other: Entry, kind: str) -> Difference | None:
 
 def untuned(found: dict[str, Entry], start: float) -> list[Entry]:
     """Peers that a user has who does not tune: at this start, or without looking at one."""
-    names = {*TUNED, *IGNORE_START} - {"optuna-median", "optuna-hyperband", "pbt"}
+    names = {*TUNED, "cosine-for-length", *IGNORE_START} - {"optuna-median", "optuna-hyperband", "pbt"}
     return [
         entry
         for entry in found.values()

@@ -16,12 +16,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from benchmarks.training.fitting import Fitted, Run, fit
 from benchmarks.training.methods_free import FREE
 from benchmarks.training.methods_tuners import TUNERS
-from lightning_gammabo import GammaLRSearch
+from lightning_gammabo import GammaLRSearch, SearchPolicy
+from lightning_gammabo.learning_rate.annealing import horizon_factor
 from lightning_gammabo.learning_rate.param_groups import usual_rate
 
 Method = Callable[[Run], Fitted]
 
-POLICIES = ("thesis", "epochwise", "once", "thorough")
+NO_RECOVERY = "no-recovery"
+"""the default with its recovery off"""
+POLICIES = ("thesis", "epochwise", "once", "thorough", NO_RECOVERY)
 
 
 def scheduled(schedule: str | None, longer: int = 1) -> Method:
@@ -61,14 +64,15 @@ def best_epoch(schedule: str) -> Method:
     return method
 
 
-def searched(policy: str) -> Method:
-    """Our callback as it comes, with the name of a policy and nothing else set."""
+def searched(policy: str | SearchPolicy) -> Method:
+    """Our callback as it comes, with a policy and nothing else set."""
 
     def method(run: Run) -> Fitted:
         search = GammaLRSearch(policy=policy, seed=run.seed, progress=False)
         fitted = fit(run, run.module(run.lr), [search])
         rates = [rate.start for rate in search.rates]
-        return Fitted(fitted.module, fitted.scores, rates)
+        cost = search.history.cost
+        return Fitted(fitted.module, fitted.scores, rates, {"planned": cost.planned, "counted": cost.times_plain})
 
     return method
 
@@ -81,6 +85,12 @@ def usual(run: Run) -> Fitted:
     return fit(run, run.module(rate, "linear" if own == "constant" else own))
 
 
+def cosine_for_length(run: Run) -> Fitted:
+    """A cosine at the configured rate, lowered for the length of the run as the default lowers its peak."""
+    factor = horizon_factor(run.epochs, SearchPolicy().horizon)
+    return fit(run, run.module(run.lr * factor, "cosine"))
+
+
 METHODS: dict[str, Method] = {
     "own": scheduled(None),
     "usual": usual,
@@ -90,9 +100,11 @@ METHODS: dict[str, Method] = {
     "linear": scheduled("linear"),
     "onecycle": scheduled("onecycle"),
     "cosine-2x": scheduled("cosine", longer=2),
+    "cosine-for-length": cosine_for_length,
     **TUNERS,
     **FREE,
-    **{policy: searched(policy) for policy in POLICIES},
+    **{policy: searched(policy) for policy in POLICIES if policy != NO_RECOVERY},
+    NO_RECOVERY: searched(SearchPolicy(recover=False)),
 }
 
 IGNORE_START = {"usual", *TUNERS, *FREE}

@@ -19,7 +19,8 @@ MARKS = {
     "constant": "v", "cosine": "o", "cosine-best-epoch": "H", "linear": ".", "onecycle": "^", "cosine-2x": "D",
     "finder": "<", "finder-minimum": ">",
     "optuna-median": "p", "optuna-hyperband": "h", "autolrs": "P", "pbt": "X", "schedule-free": "s", "prodigy": "d",
-    "d-adaptation": "*", "thesis": "X", "epochwise": "o", "adaptive": "s", "once": "^", "thorough": "D",
+    "d-adaptation": "*", "thesis": "X", "epochwise": "o", "once": "^", "thorough": "D",
+    "no-recovery": "<", "cosine-for-length": "1",
 }  # fmt: skip
 LONG = 40
 """Epochs from which on a run is long enough to show where the rates go."""

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.pages import table, write_between
 from benchmarks.training.entries import (
@@ -26,10 +26,10 @@ from benchmarks.training.entries import (
     untuned,
     within,
 )
-from benchmarks.training.methods import POLICIES
+from benchmarks.training.methods import NO_RECOVERY, POLICIES
 from benchmarks.training.pictures import draw_costs, draw_rates
 from benchmarks.training.run import RESULTS, read
-from benchmarks.training.workloads import WORKLOADS
+from benchmarks.training.workloads import FAMILIAR, OTHER_KINDS, WORKLOADS
 
 DOCS = RESULTS.parent
 BEGIN, END = "<!-- benchmarks: begin -->", "<!-- benchmarks: end -->"
@@ -37,7 +37,25 @@ SUMMARY = "<!-- summary: begin -->", "<!-- summary: end -->"
 Found = dict[str, dict[str, Entry]]
 """workload -> label -> entry"""
 
+
+class Length(NamedTuple):
+    """A length of run, and whether its tasks are those of other kinds, with longer epochs."""
+
+    epochs: int
+    other: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.epochs} epochs of {'500' if self.other else '25 to 100'} steps"
+
+    @property
+    def picture(self) -> str:
+        return f"benchmarks-{self.epochs}{'-other-kinds' if self.other else ''}.svg"
+
+
 STARTS = {1.0: "right", 0.01: "100x too small", 100.0: "100x too large"}
+
+PARTS = ("once", NO_RECOVERY)
+"""the default without one of its parts"""
 
 UNSEEN = 5
 """Seeds from here on were first run when the rules that are reported on had been settled on the others."""
@@ -154,8 +172,21 @@ def standing_table(found: Found) -> str:
     return table(["policy", "configured rate", "ahead of all untuned peers in loss", "in accuracy"], rows)
 
 
-def section(epochs: int, found: Found, images: Path) -> str:
-    text = [f"## {epochs} epochs\n"]
+def parts_table(found: Found) -> str:
+    """By workload: the default against itself without later searches, and without recovery."""
+    header = ["workload", *(f"{kind} against {label}" for label in PARTS for kind in ("loss %", "points"))]
+    rows = []
+    for workload, here in found.items():
+        ours = here.get("epochwise")
+        others = [here.get(label) for label in PARTS]
+        if ours and any(others):
+            gaps = [other and difference(ours, other, kind) for other in others for kind in ("loss", "accuracy")]
+            rows.append([WORKLOADS[workload].title, *(str(gap) if gap else "-" for gap in gaps)])
+    return table(header, rows) if rows else ""
+
+
+def section(length: Length, found: Found, images: Path) -> str:
+    text = [f"## {length}\n"]
     if any(map(tuned, found.values())):
         text += [
             "Means (medians) over workloads of differences by seed, against the tuned schedule and the\n"
@@ -169,9 +200,14 @@ def section(epochs: int, found: Found, images: Path) -> str:
                 f"The same of seeds from {UNSEEN} on alone, on which no rule was chosen:\n",
                 summary_table(unseen),
             ]
-        draw_costs(found, images / f"benchmarks-{epochs}.svg")
+        if parts := parts_table(found):
+            text += [
+                "What later searches and recovery add: the default against `once`, and against no recovery:\n",
+                parts,
+            ]
+        draw_costs(found, images / length.picture)
     for workload, here in found.items():
-        text += [f"### {WORKLOADS[workload].title}, {epochs} epochs\n", workload_table(here)]
+        text += [f"### {WORKLOADS[workload].title}, {length.epochs} epochs\n", workload_table(here)]
     return "\n".join(text)
 
 
@@ -188,35 +224,65 @@ def short_table(found: Found) -> str:
     return table(header, rows)
 
 
-def summary(lengths: dict[int, Found]) -> str:
-    """One table and one picture for each length of run."""
+def price_table(rows: list[dict[str, Any]], method: str = "epochwise") -> str:
+    """What the default costs, and what it ends with beside the tuned schedule, by length of run."""
+    header = ["run", "tasks", "seeds", "configured rate", "passes", "with validation", "test loss, %", "worst task, %"]
+    lines = []
+    for epochs, steps in sorted({(row["epochs"], steps_of(row)) for row in rows if row["method"] == method}):
+        here = [row for row in rows if (row["epochs"], steps_of(row)) == (epochs, steps)]
+        found = {name: entries(row for row in here if row["workload"] == name) for name in WORKLOADS}
+        for start, words in STARTS.items():
+            ours = {n: e for n, es in found.items() for e in es.values() if (e.method, e.start) == (method, start)}
+            gaps = [gap.mean for n, e in ours.items() if (o := tuned(found[n])) and (gap := difference(e, o, "loss"))]
+            if ours:
+                costs = [f"{mean(e.mean(name) for e in ours.values()):.2f}" for name in ("passes", "passes_all")]
+                quality = [f"{mean(gaps):+.1f}", f"{max(gaps):+.1f}"] if len(gaps) == len(ours) else ["-", "-"]
+                seeds = str(min(len(e.runs) for e in ours.values()))
+                lines.append([f"{epochs} x {steps}", str(len(ours)), seeds, words, *costs, *quality])
+    return table(header, lines)
+
+
+def steps_of(row: dict[str, Any]) -> int:
+    """Optimizer steps of an epoch."""
+    work = WORKLOADS[row["workload"]]
+    return work.train // work.batch
+
+
+def summary(rows: list[dict[str, Any]]) -> str:
+    """One table and one picture for each length of run, and what a search costs at all lengths."""
     text = []
-    for epochs, found in lengths.items():
+    for length, found in by_length(rows).items():
         if any(map(tuned, found.values())):
             text += [
-                f"## {epochs} epochs\n",
+                f"## {length}\n",
                 "Means (medians) over workloads of the differences from the tuned schedule; passes with validation:\n",
                 short_table(found),
-                f"![Test loss against cost, {epochs} epochs](images/benchmarks-{epochs}.svg)\n",
+                f"![Test loss against cost, {length}](images/{length.picture})\n",
             ]
+    text += [
+        "## What the default costs, by length of run\n",
+        "Epochs x steps; means over tasks; the loss beside the tuned schedule, where its runs were made:\n",
+        price_table(rows),
+    ]
     return "\n".join(text)
 
 
-def by_length(rows: list[dict[str, Any]]) -> dict[int, Found]:
-    lengths: dict[int, Found] = {}
-    for epochs in sorted({row["epochs"] for row in rows}):
-        of_length = [row for row in rows if row["epochs"] == epochs]
-        lengths[epochs] = {
-            name: entries(row for row in of_length if row["workload"] == name)
-            for name in WORKLOADS
-            if any(row["workload"] == name for row in of_length)
-        }
+def by_length(rows: list[dict[str, Any]]) -> dict[Length, Found]:
+    lengths: dict[Length, Found] = {}
+    for tasks in (OTHER_KINDS, FAMILIAR):
+        for epochs in sorted({row["epochs"] for row in rows if row["workload"] in tasks}):
+            of_length = [row for row in rows if row["epochs"] == epochs]
+            lengths[Length(epochs, tasks is OTHER_KINDS)] = {
+                name: entries(row for row in of_length if row["workload"] == name)
+                for name in tasks
+                if any(row["workload"] == name for row in of_length)
+            }
     return lengths
 
 
 def page(rows: list[dict[str, Any]], images: Path) -> str:
     images.mkdir(parents=True, exist_ok=True)
-    text = [section(epochs, found, images) for epochs, found in by_length(rows).items()]
+    text = [section(length, found, images) for length, found in by_length(rows).items()]
     rates = draw_rates(rows, images / "rates.svg")
     if rates:
         text += [
@@ -238,7 +304,7 @@ def main() -> None:
     used = json.loads((args.results / "versions.json").read_text(encoding="utf-8"))
     text += "\nVersions: " + ", ".join(f"{name} {version}" for name, version in used.items()) + ".\n"
     write_between(args.docs / "results_tables.md", BEGIN, END, text)
-    write_between(args.docs / "results.md", *SUMMARY, summary(by_length(rows)))
+    write_between(args.docs / "results.md", *SUMMARY, summary(rows))
     print(args.docs / "results.md", args.docs / "results_tables.md")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -157,4 +157,32 @@ OTHER_KINDS = {
 }  # fmt: skip
 """tasks of 500 steps an epoch, by which the rules are judged; to be run for three epochs"""
 
-WORKLOADS = FAMILIAR | OTHER_KINDS
+
+def of_length(name: str, steps: int, batch: int, source: str = "") -> Workload:
+    """A task of other kinds with another number of steps an epoch, no sample twice in one."""
+    work = OTHER_KINDS[name]
+    title = f"{work.title}, {steps} steps an epoch"
+    return replace(work, title=title, source=source or work.source, train=steps * batch, batch=batch)
+
+
+LENGTHS = {
+    **{
+        f"{short}-{steps}": of_length(name, steps, 16, source)
+        for short, name, source in (
+            ("series", "forecast-rmsprop", "series-long"),
+            ("table", "imbalanced-adamw", "imbalanced-long"),
+        )
+        for steps in (500, 1000, 10_000)
+    },
+    "text-1000": of_length("text-onecycle", 1000, 10),
+    **{
+        f"images-{steps}": Workload(
+            f"Fashion-MNIST, MLP, SGD, {steps} steps an epoch",
+            "fashion-whole", mlp, sgd, train=steps * batch, batch=batch,
+        )
+        for steps, batch in ((1000, 16), (10_000, 5))
+    },
+}  # fmt: skip
+"""runs of other lengths, for what a search costs there"""
+
+WORKLOADS = FAMILIAR | OTHER_KINDS | LENGTHS

@@ -31,6 +31,8 @@ LEAST = 3
 """candidates that every search over the whole range trains"""
 LONGER_CANDIDATES = 6
 """candidates at most of a first search that began anew with longer ones"""
+LENGTHENINGS = 2
+"""times that candidates are made twice as long at most; more gained nothing (docs/method/first_search.md)"""
 
 
 class RunPlan:
@@ -157,9 +159,13 @@ class RunPlan:
             plan: the search of an epoch.
 
         Returns:
-            The plan; None where the epoch has no room for longer candidates, or they train a set part of it.
+            The plan; None where the epoch has no room for longer candidates, where they were made longer twice, or
+            train a set part of it.
         """
-        if plan.until is None or self.policy.first_share == "epoch" or plan.n_trials < LEAST:
+        shortest = self.epoch_plan(first=True).until
+        if plan.until is None or shortest is None or self.policy.first_share == "epoch" or plan.n_trials < LEAST:
+            return None
+        if plan.until >= 2**LENGTHENINGS * shortest:
             return None
         # of a list all rates are tried again
         most = LONGER_CANDIDATES if self.n_listed is None else plan.n_trials

@@ -118,6 +118,10 @@ def test_differences_are_paired_by_seed(bench: SimpleNamespace, rows: list[dict[
     assert bench.entries.difference(found["once"], found[bench.entries.ORACLE], "accuracy") is None
 
 
+def test_the_price_by_length_of_run(bench: SimpleNamespace, rows: list[dict[str, Any]]) -> None:
+    assert "| 10 x 25 | 1 | 2 | right | 1.00 | 1.75 | +0.0 | +0.0 |" in bench.report.price_table(rows, "once")
+
+
 def test_the_pages_are_made_of_the_rows(
     bench: SimpleNamespace, rows: list[dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,7 +146,7 @@ def test_the_pages_are_made_of_the_rows(
     assert words.startswith("words\n")
     assert "old" not in words
     assert "| **once** | 1.75 | +0.00 (+0.00) | - |" in words
-    assert "![Test loss against cost, 10 epochs](images/benchmarks-10.svg)" in words
+    assert "![Test loss against cost, 10 epochs of 25 to 100 steps](images/benchmarks-10.svg)" in words
 
 
 def test_noted_runs_are_not_made_again(bench: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

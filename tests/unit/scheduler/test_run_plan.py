@@ -55,6 +55,19 @@ def test_where_the_length_is_not_known(policy: str, searched: list[int]) -> None
 # ---- how long a candidate trains
 
 
+def test_candidates_are_made_twice_as_long_twice_at_most() -> None:
+    plan = plan_of("default", RunShape(epochs=1, batches=10_000))
+    first = plan.epoch_plan(first=True)
+    once = plan.longer(first)
+    assert once is not None
+    twice = plan.longer(once)
+    assert twice is not None
+    assert [search.until for search in (first, once, twice)] == [500, 1000, 2000]
+    assert plan.longer(twice) is None
+    # three candidates, two longer ones and six of the longest, one of which goes on; a quarter more for the cooling
+    assert plan.ceiling == pytest.approx((3 * 0.05 + 2 * 0.1 + 6 * 0.2) * 1.25 - 0.2)
+
+
 @pytest.mark.parametrize(
     ("run", "until", "cooling"),
     [
