@@ -8,19 +8,22 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
+from tests.helpers.matrix import WHOLE
 from tests.integration.identity.fingerprint import Calls, fingerprint, plain
 from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import Scenario
 
+EPOCHS = 3 if WHOLE else 2
+"""what the first epoch leaves behind is seen in the second"""
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
 def fit(scenario: Scenario, *callbacks: Callback) -> dict[str, Any]:
-    """The fingerprint of a fit of three epochs unless the scenario says otherwise."""
+    """The fingerprint of a fit of :data:`EPOCHS` unless the scenario says otherwise."""
     seed_everything(1, verbose=False)
     calls = Calls()
     quiet = {} if scenario.trainer.get("barebones") else QUIET
-    options = {"max_epochs": 3, "accelerator": "cpu", **quiet, **scenario.trainer}
+    options = {"max_epochs": EPOCHS, "accelerator": "cpu", **quiet, **scenario.trainer}
     trainer = Trainer(callbacks=[*callbacks, *scenario.callbacks(), calls], **options)
     module = scenario.module()
     if scenario.datamodule is not None:

@@ -10,16 +10,18 @@ from typing import Any
 import pytest
 
 from lightning_gammabo import GammaLRSearch, SearchPolicy
+from tests.helpers.matrix import WHOLE
 from tests.helpers.searching import searching, searching_in_part
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.fits import fit
 from tests.integration.identity.followers import known
-from tests.integration.identity.scenarios import SCENARIOS
+from tests.integration.identity.scenarios import SCENARIOS, TYPICAL
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 POLICIES = ["epochwise", "once", "thorough"]
 FOLLOWS = [name for name, scenario in SCENARIOS.items() if scenario.follows and name != "writes its rate"]
+FOLLOWS = FOLLOWS if WHOLE else [name for name in FOLLOWS if name in TYPICAL]
 
 
 @pytest.mark.parametrize("policy", POLICIES)
