@@ -8,7 +8,7 @@ import pytest
 
 from tests.helpers.matrix import WHOLE
 from tests.integration.identity.contract import COMMITS, check_many_candidates, check_one_candidate
-from tests.integration.identity.fits import fit
+from tests.integration.identity.fits import short_fit
 from tests.integration.identity.scenarios import SCENARIOS, TYPICAL
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_one_candidate_is_the_plain_fit(name: str) -> None:
     scenario = SCENARIOS[name]
-    check_one_candidate(partial(fit, scenario), sampler="gamma", **scenario.search)
+    check_one_candidate(partial(short_fit, scenario), sampler="gamma", **scenario.search)
 
 
 @pytest.mark.parametrize("name", [name for name, scenario in SCENARIOS.items() if scenario.follows])
@@ -25,4 +25,6 @@ def test_many_candidates_are_the_plain_fit_at_the_chosen_rates(name: str) -> Non
     scenario = SCENARIOS[name]
     # a single candidate is replayed in every scenario, above
     ways = COMMITS if WHOLE or name in TYPICAL else {"copy": COMMITS["copy"]}
-    check_many_candidates(partial(fit, scenario), ways, **{"first_random": 2, "first_model": 1, **scenario.search})
+    check_many_candidates(
+        partial(short_fit, scenario), ways, **{"first_random": 2, "first_model": 1, **scenario.search}
+    )
