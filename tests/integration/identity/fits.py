@@ -13,6 +13,8 @@ from tests.integration.identity.fingerprint import Calls, fingerprint, plain
 from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import Scenario
 
+EPOCHS = 3 if WHOLE else 2
+"""what the first epoch leaves behind is seen in the second"""
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
@@ -32,12 +34,12 @@ def fit(scenario: Scenario, *callbacks: Callback, epochs: int = 3) -> dict[str, 
 
 
 def short_fit(scenario: Scenario, *callbacks: Callback) -> dict[str, Any]:
-    """Two epochs, unless the whole matrix is asked for: what the first leaves behind is seen in the second."""
-    return fit(scenario, *callbacks, epochs=3 if WHOLE else 2)
+    """The fingerprint of a fit of :data:`EPOCHS` unless the scenario says otherwise."""
+    return fit(scenario, *callbacks, epochs=EPOCHS)
 
 
 def fit_with_files(scenario: Scenario, out: Path, *callbacks: Callback) -> dict[str, Any]:
-    """The same, with what the scenario's callbacks hold and the weights in all checkpoints that they wrote."""
+    """The same as :func:`short_fit`, with what callbacks of the scenario hold and all checkpoints that they wrote."""
     seed_everything(1, verbose=False)
     calls = Calls()
     options = dict(scenario.trainer)
@@ -49,7 +51,7 @@ def fit_with_files(scenario: Scenario, out: Path, *callbacks: Callback) -> dict[
     writes = any("Checkpoint" in type(callback).__name__ for callback in own)
     trainer = Trainer(
         callbacks=[*first, *own, *last, calls], default_root_dir=out,
-        **{"max_epochs": 3, "accelerator": "cpu", **QUIET, "enable_checkpointing": writes, **options},
+        **{"max_epochs": EPOCHS, "accelerator": "cpu", **QUIET, "enable_checkpointing": writes, **options},
     )  # fmt: skip
     module = scenario.module()
     trainer.fit(module, scenario.train(), scenario.val() if scenario.val else None)

@@ -11,6 +11,7 @@ import torch
 
 from lightning_gammabo import ListSampler
 from lightning_gammabo.determinant.objective import CustomObjective, ValidationMetrics
+from tests.helpers.matrix import WHOLE
 from tests.helpers.processes import run
 from tests.helpers.searching import SHORT
 from tests.integration.resume.resumed_fit import fit
@@ -18,10 +19,12 @@ from tests.integration.resume.resumed_fit import fit
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
-@pytest.mark.parametrize("commit", ["copy", "replay"])
+WAYS = ["shuffled", "workers", "augmented", "loader generator", "data generators", "groups", "stops in mid-epoch"]
+
+
 @pytest.mark.parametrize(
-    "name",
-    ["shuffled", "workers", "augmented", "loader generator", "data generators", "groups", "stops in mid-epoch"],
+    ("name", "commit"),
+    [(name, "copy") for name in WAYS] + [(name, "replay") for name in (WAYS if WHOLE else ("augmented", "groups"))],
 )
 def test_resumed_after_any_epoch(name: str, commit: Any, tmp_path: Path) -> None:
     whole = fit(name, 3, tmp_path / "whole", commit=commit)
