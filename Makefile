@@ -7,7 +7,8 @@ READY := $(VENV)/.ready
 # the versions to set up; `make CONSTRAINTS= ...` takes the newest that pyproject.toml admits, which Python 3.10 needs
 CONSTRAINTS ?= .ci/constraints.txt
 DEMO_ARGS ?=
-PYTEST_ARGS ?= -n 2
+# the tests of a file stay with one process while there are others to take
+PYTEST_ARGS ?= -n 2 --dist worksteal
 # the networks of demo and tests are so small that more threads only wait for each other
 export OMP_NUM_THREADS ?= 1
 
@@ -41,7 +42,7 @@ lint: $(READY)  ## check format and style
 types: $(READY)  ## mypy --strict
 	$(PY) -m mypy
 
-tests: $(READY)  ## all tests and doctests (PYTEST_ARGS='-n 0 tests/test_house.py')
+tests: $(READY)  ## all tests and doctests (PYTEST_ARGS='-n 0 tests/test_house.py'; GAMMABO_MATRIX=whole: all crosses)
 	$(PY) -m pytest $(PYTEST_ARGS)
 
 unit: $(READY)  ## the tests of single rooms, without fits in other processes, browsers or docs

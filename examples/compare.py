@@ -17,7 +17,6 @@ from torch.utils.data import DataLoader
 
 from lightning_gammabo import GammaLRSearch
 from lightning_gammabo.report.html import write_report
-from lightning_gammabo.report.table import comparison_table
 
 Loaders = dict[str, DataLoader]
 """loaders of the splits train, val (rates are chosen by it) and test (no search sees it)"""
@@ -146,6 +145,14 @@ def compare(
     print(f"\nOn the {sizes['test']} images that no search saw:\n")
     print(comparison_table(runs), end="\n\n")
     print(f"history.jsonl, history.csv, schedule.png and report.html are in {out}")
+
+
+def comparison_table(runs: dict[str, dict[str, float]]) -> str:
+    """One line for each run: its name on the left, numbers on the right."""
+    lines = [("run", *runs["searched"])]
+    lines += [(name, *(f"{value:.4g}" for value in values.values())) for name, values in runs.items()]
+    width, *widths = (max(map(len, column)) for column in zip(*lines, strict=True))
+    return "\n".join("  ".join([line[0].ljust(width), *map(str.rjust, line[1:], widths)]) for line in lines)
 
 
 def draw_glance(search: GammaLRSearch) -> plt.Figure:

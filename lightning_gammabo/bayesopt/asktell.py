@@ -241,8 +241,8 @@ class AskTell(ABC):
             "seed": self.seed,
             "count": self._count,
             "queue": [[lr, origin] for lr, origin in self._queue],
-            "pending": [_plain(trial) for trial in self._pending.values()],
-            "told": [{**_plain(told.trial), "score": told.score} for told in self._told],
+            "pending": [trial.to_dict() for trial in self._pending.values()],
+            "told": [{**told.trial.to_dict(), "score": told.score} for told in self._told],
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -262,17 +262,9 @@ class AskTell(ABC):
         self.seed = int(state_dict["seed"])
         self._count = int(state_dict["count"])
         self._queue = [(float(lr), str(origin)) for lr, origin in state_dict["queue"]]
-        self._pending = {int(p["number"]): _trial(p) for p in state_dict["pending"]}
-        self._told = [Told(_trial(t), None if t["score"] is None else float(t["score"])) for t in state_dict["told"]]
+        self._pending = {trial.number: trial for trial in map(Trial.from_dict, state_dict["pending"])}
+        self._told = [Told(Trial.from_dict(told), told["score"]) for told in state_dict["told"]]
         self._changed()
-
-
-def _plain(trial: Trial) -> dict[str, Any]:
-    return {"number": trial.number, "lr": trial.lr, "origin": trial.origin}
-
-
-def _trial(plain: Mapping[str, Any]) -> Trial:
-    return Trial(number=int(plain["number"]), lr=float(plain["lr"]), origin=str(plain["origin"]))
 
 
 def _number(method: str, name: str, value: object) -> float:

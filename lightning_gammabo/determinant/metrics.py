@@ -52,12 +52,17 @@ class MetricKeys:
         return not self._whole and bool(self._missing(self._seen))
 
     def see(self, logged: Iterable[str], *, whole: bool = False) -> None:
-        """Note what a validation has logged.
+        """Note what a validation has logged; a whole one has logged the names that are a validation's.
 
         Args:
-            logged: names.
+            logged: names; metrics of the training may come later.
             whole: whether it was more than a sanity check, in which modules may leave something out.
+
+        Raises:
+            NotLogged: if a whole one lacks a metric that was named as one of the validation.
         """
+        if whole:
+            self._check(logged, [named for named in self._named() if _of_validation(named[1])])
         self._seen.update(logged)
         self._whole = self._whole or whole
 
@@ -128,17 +133,6 @@ class MetricKeys:
             loss, source = None, "no loss"
         self.taken = f"{source}, " + (f"accuracy {accuracy_name!r}" if accuracy_name else "no accuracy")
         return ValidationMetrics(loss=loss, accuracy=logged[accuracy_name] if accuracy_name else None, metrics=logged)
-
-    def check_untrained(self, outcome: Outcome) -> None:
-        """Find a name that is mistyped before anything is trained.
-
-        Args:
-            outcome: the validation of the network at the start; metrics of the training are not logged by then.
-
-        Raises:
-            NotLogged: if a metric that was named as one of the validation is not among the logged ones.
-        """
-        self._check(outcome.metrics, [named for named in self._named() if _of_validation(named[1])])
 
     def _named(self) -> list[tuple[str, str]]:
         named = {

@@ -1,8 +1,5 @@
 """What a candidate is ranked by: kappa (thesis ch. 3.2, eqs. 11 and 12), the loss, the accuracy, any logged metric.
 
-Kappa is the thesis's objective, validation accuracy and loss in one number; it is neither Cohen's kappa nor the one of
-an upper confidence bound.
-
 | symbol | meaning |
 | --- | --- |
 | ``Ma`` | validation accuracy, a fraction |

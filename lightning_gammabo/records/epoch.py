@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from lightning_gammabo.records.trial import Result, TrialState, known_fields
+from lightning_gammabo.records.plain import PlainRecord
+from lightning_gammabo.records.trial import Result
 
 __all__ = ["KAPPAS", "EpochRate", "EpochRecord", "TrainedEpoch", "lost_epochs", "ranked_by"]
 
@@ -15,7 +16,7 @@ KAPPAS = ("kappa", "kappa_original", "kappa_thesis")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class EpochRate:
+class EpochRate(PlainRecord):
     """The learning rate that one epoch was trained with, searched or not.
 
     Args:
@@ -41,7 +42,7 @@ class EpochRate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class TrainedEpoch:
+class TrainedEpoch(PlainRecord):
     """One epoch as the run trained it, searched or not: what it ended with.
 
     Args:
@@ -74,31 +75,14 @@ class TrainedEpoch:
         loss = "" if self.loss is None else f", loss={self.loss:.4g}"
         return f"TrainedEpoch(epoch={self.epoch}{rate}{loss})"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: strings, numbers, lists and dictionaries only.
-
-        Returns:
-            A dictionary from which :meth:`from_dict` makes an equal epoch.
-        """
-        rate = None if self.rate is None else asdict(self.rate)
-        return {**{f.name: getattr(self, f.name) for f in fields(self)}, "rate": rate, "metrics": dict(self.metrics)}
-
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> TrainedEpoch:
-        """The epoch that :meth:`to_dict` described; keys that this version does not know are left out.
-
-        Args:
-            plain: what :meth:`to_dict` gave.
-
-        Returns:
-            An equal epoch.
-        """
-        rate = None if plain.get("rate") is None else EpochRate(**known_fields(EpochRate, plain["rate"]))
-        return cls(**{**known_fields(cls, plain), "rate": rate})
+    def _read(cls, known: dict[str, Any]) -> dict[str, Any]:
+        rate = known.get("rate")
+        return {**known, "rate": None if rate is None else EpochRate.from_dict(rate)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class EpochRecord:
+class EpochRecord(PlainRecord):
     """The search of one epoch.
 
     Args:
@@ -187,38 +171,11 @@ class EpochRecord:
         chosen = "none chosen" if self.chosen is None else f"lr={self.chosen.lr:.2e}"
         return f"EpochRecord(epoch={self.epoch}, {chosen} of {len(self.results)} candidates, {self.seconds:.1f} s)"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: strings, numbers, lists and dictionaries only.
-
-        Returns:
-            A dictionary from which :meth:`from_dict` makes an equal record.
-        """
-        plain = asdict(self)
-        plain["results"] = [{**asdict(r), "state": r.state.value, "metrics": dict(r.metrics)} for r in self.results]
-        return plain
-
     @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> EpochRecord:
-        """The record that :meth:`to_dict` described; keys that this version does not know are left out.
-
-        Args:
-            plain: what :meth:`to_dict` gave.
-
-        Returns:
-            An equal record.
-        """
-        results = tuple(
-            Result(
-                **{
-                    **known_fields(Result, result),
-                    "state": TrialState(result["state"]),
-                    "parts": tuple(result.get("parts", ())),
-                }
-            )
-            for result in plain["results"]
-        )
-        prior = tuple(plain["prior"]) if plain.get("prior") is not None else None
-        return cls(**{**known_fields(cls, plain), "results": results, "prior": prior})
+    def _read(cls, known: dict[str, Any]) -> dict[str, Any]:
+        prior = known.get("prior")
+        results = tuple(map(Result.from_dict, known["results"]))
+        return {**known, "results": results, "prior": None if prior is None else tuple(prior)}
 
 
 def ranked_by(objective: str, results: Iterable[Result]) -> str:

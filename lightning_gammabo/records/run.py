@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from lightning_gammabo.records.trial import known_fields
+from lightning_gammabo.records.plain import PlainRecord
 
 __all__ = ["RunInfo", "RunShape"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RunInfo:
+class RunInfo(PlainRecord):
     """What a reader of a history has to know of its run.
 
     Args:
@@ -33,26 +33,6 @@ class RunInfo:
     validation: float = 0.0
     planned: float | None = None
     group: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values: strings, numbers, lists and dictionaries only.
-
-        Returns:
-            A dictionary from which :meth:`from_dict` makes an equal one.
-        """
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, plain: Mapping[str, Any]) -> RunInfo:
-        """What :meth:`to_dict` described; keys that this version does not know are left out.
-
-        Args:
-            plain: what :meth:`to_dict` gave.
-
-        Returns:
-            An equal one.
-        """
-        return cls(**known_fields(cls, plain))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,6 @@ from lightning_gammabo.records.words import count, percent, short_time
 __all__ = [
     "NOTHING",
     "EpochTable",
-    "aligned",
     "epoch_table",
     "lost_candidates",
     "search_line",
@@ -98,7 +97,7 @@ def table_text(table: EpochTable) -> str:
         Columns aligned on the right, the notes below, without a newline at the end.
     """
     notes = (line for note in table.notes for line in textwrap.wrap(note, _WIDTH))
-    return "\n".join((*aligned(table.header, table.rows), *notes))
+    return "\n".join((*_aligned(table.header, table.rows), *notes))
 
 
 def table_html(table: EpochTable) -> str:
@@ -148,16 +147,8 @@ def lost_candidates(record: EpochRecord) -> dict[str, int]:
     return {state.value: states[state] for state in _LOST if states[state]}
 
 
-def aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """Lines of text whose columns are aligned on the right.
-
-    Args:
-        header: the first line's cells.
-        rows: the others'.
-
-    Returns:
-        The lines; none for no columns.
-    """
+def _aligned(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    # lines whose columns are aligned on the right; none for no columns
     lines = [header, *rows] if header else []
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]

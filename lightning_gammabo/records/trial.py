@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-__all__ = ["Outcome", "Result", "Trial", "TrialState", "has_exploded", "known_fields", "paired_error"]
+from lightning_gammabo.records.plain import PlainRecord
+
+__all__ = ["Outcome", "Result", "Trial", "TrialState", "has_exploded", "paired_error"]
 
 EXPLODED = 1e6
 """a loss so many times that of a trained or untrained network, or 1 if that is more, is finite only by chance"""
@@ -45,7 +47,7 @@ class TrialState(str, Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class Trial(PlainRecord):
     """A learning rate that is to be tried.
 
     Args:
@@ -104,7 +106,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Result:
+class Result(PlainRecord):
     """What became of one trial.
 
     Args:
@@ -152,6 +154,10 @@ class Result:
         if complete != (self.score is not None and math.isfinite(self.score)):
             raise ValueError(f"Result {self.number}: score={self.score!r} does not fit {self.state.name}")
 
+    @classmethod
+    def _read(cls, known: dict[str, Any]) -> dict[str, Any]:
+        return {**known, "state": TrialState(known["state"]), "parts": tuple(known.get("parts", ()))}
+
     def __repr__(self) -> str:
         value = "" if self.value is None else f", value={self.value:.4g}"
         return f"Result(number={self.number}, lr={self.lr:.2e}, {self.state.value}{value})"
@@ -178,17 +184,3 @@ def paired_error(a: Result, b: Result) -> float | None:
     differences = [left - right for left, right in zip(a.parts, b.parts, strict=True)]
     mean = sum(differences) / pairs
     return math.sqrt((pairs - 1) / pairs * sum((difference - mean) ** 2 for difference in differences))
-
-
-def known_fields(cls: type, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a record has fields for; those of a later version, which it does not know, are left out.
-
-    Args:
-        cls: the record's class.
-        plain: value by name.
-
-    Returns:
-        Those of ``plain`` whose names are fields.
-    """
-    names = {f.name for f in fields(cls)}
-    return {key: value for key, value in plain.items() if key in names}

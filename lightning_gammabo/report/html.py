@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_gammabo.records import EpochRecord, Result, SearchHistory
+from lightning_gammabo.records.table import NOTHING
 from lightning_gammabo.records.words import percent
 from lightning_gammabo.report.extras import check_extras
 from lightning_gammabo.report.figures import Confusion, Kind, plot
@@ -26,7 +27,6 @@ __all__ = ["write_report"]
 _MOST_EPOCHS = 8
 """epochs with pictures of their own: the first, the last, and others evenly between; a file of many MB opens nowhere"""
 _WIDTH = 4.6
-_NOTHING = "-"
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ def _row(record: EpochRecord, result: Result, named: Sequence[str], lost: frozen
         _number(result.score),
         _number(result.value),
         _number(result.loss),
-        _Cell(percent(result.accuracy), repr(result.accuracy)) if result.accuracy is not None else _Cell(_NOTHING),
+        _Cell(percent(result.accuracy), repr(result.accuracy)) if result.accuracy is not None else _Cell(NOTHING),
         _number(result.passes, "{:.2f}"),
         _number(result.seconds, "{:.2f}"),
         _Cell(result.origin, result.origin, number=False),
@@ -182,7 +182,7 @@ def _row(record: EpochRecord, result: Result, named: Sequence[str], lost: frozen
 
 def _number(value: float | None, form: str = "{:.4g}") -> _Cell:
     if value is None or not math.isfinite(value):
-        return _Cell(_NOTHING)
+        return _Cell(NOTHING)
     return _Cell(form.format(value), repr(float(value)))
 
 

@@ -95,7 +95,7 @@ def _cost(plan: RunPlan) -> str:
     most = f"{1.0 + min(planned, plan.allowed) / epochs:.2f}x"
     usual = "" if plan.usual is None else f"{1.0 + plan.usual / epochs:.2f}x"
     usually = f"usually {usual}, " if usual and usual != most else ""
-    late = min(plan.ceiling or 0.0, plan.allowed)
+    late = plan.ceiling or 0.0  # within the cap, too
     longer = f" Where learning begins late, candidates are made longer: at most {1.0 + late / epochs:.2f}x."
     return f"Estimated cost: {usually}at most {most} a plain fit ({shares}).{longer * (late > planned + 0.005)}"
 

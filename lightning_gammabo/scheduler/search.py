@@ -260,7 +260,6 @@ class HyperparameterScheduler:
         outcome = runner.baseline()
         self._baselines = int(outcome is not None)
         if outcome is not None:
-            self._keys.check_untrained(outcome)
             self._keys.see(outcome.metrics, whole=True)
         if not needed:
             return outcome.val_passes if outcome is not None else 0.0

@@ -71,7 +71,7 @@ def has_learnt(leader: Result, objective: Objective) -> bool:
 
 def _best(results: Sequence[Result]) -> Result | None:
     scored = [result for result in results if result.score is not None]
-    return max(scored, key=lambda result: result.score or -math.inf, default=None)
+    return max(scored, key=lambda result: -math.inf if result.score is None else result.score, default=None)
 
 
 def _is_bracketed(leader: Result, results: Sequence[Result], bounds: tuple[float, float]) -> bool:

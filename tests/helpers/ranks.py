@@ -1,17 +1,16 @@
-"""Fits in several processes on this machine, started as torchrun starts them."""
+"""Fits in several processes on this machine, with the environment that torchrun gives them."""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers.processes import ROOT, start
+
 PATIENCE = 500.0
 """seconds after which a process is ended and the test has failed"""
 
@@ -23,37 +22,46 @@ class Ranks:
     codes: list[int]
     said: str
     """the end of what each wrote to its standard error"""
-    seconds: float
-    """until the last one ended"""
 
 
-def run_ranks(module: str, *arguments: str, out: Path, processes: int, alone: bool = False) -> Ranks:
-    """Run ``python -m module *arguments`` once for each rank, or once alone where a strategy starts its own ranks."""
+def run_ranks(module: str, *arguments: str, out: Path, processes: int) -> Ranks:
+    """Run ``python -m module *arguments`` once for each rank."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     group = {
         "MASTER_ADDR": "localhost", "MASTER_PORT": str(port), "WORLD_SIZE": str(processes), "GROUP_RANK": "0",
         "LOCAL_WORLD_SIZE": str(processes), "TORCHELASTIC_RUN_ID": "test",
     }  # fmt: skip
-    began = time.monotonic()
-    with contextlib.ExitStack() as files:
-        ranks = [
-            subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
-                cwd=ROOT,
-                env=environment if alone else {**environment, **group, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                stdout=subprocess.DEVNULL,
-                stderr=files.enter_context((out / f"{rank}.err").open("w")),
-            )
-            for rank in range(1 if alone else processes)
-        ]
-        try:
-            codes = [rank.wait(timeout=PATIENCE) for rank in ranks]
-        finally:
-            for rank in ranks:
-                rank.kill()
-                rank.wait()
-    said = "\n".join(path.read_text()[-3000:] for path in sorted(out.glob("*.err")))
-    return Ranks(codes, said, time.monotonic() - began)
+    ranks = [
+        start(
+            module, *arguments, out=Path(os.devnull), error=out / f"{rank}.err",
+            environment={**group, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(processes)
+    ]  # fmt: skip
+    try:
+        for rank in ranks:
+            rank.join(timeout=PATIENCE)
+        codes = [rank.exitcode for rank in ranks if rank.exitcode is not None]
+        assert len(codes) == processes, f"after {PATIENCE} s only {len(codes)} of {processes} ranks had ended"
+    finally:
+        for rank in ranks:
+            rank.kill()
+            rank.join()
+    return Ranks(codes, _ends(out))
+
+
+def run_alone(module: str, *arguments: str, out: Path) -> Ranks:
+    """Run ``python -m module *arguments`` once, where a strategy starts its own ranks."""
+    command = [sys.executable, "-m", module, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with (out / "0.err").open("w") as error:
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=error, timeout=PATIENCE, check=False
+        )
+    return Ranks([ended.returncode], _ends(out))
+
+
+def _ends(out: Path) -> str:
+    return "\n".join(path.read_text()[-3000:] for path in sorted(out.glob("*.err")))

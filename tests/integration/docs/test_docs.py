@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks.house import RULES, drawing, epoch_drawing
 from lightning_gammabo.policy import POLICIES, SearchPolicy
+from tests.helpers.processes import run
 from tests.integration.docs.pages import PAGES, ROOT, blocks_of, run_block, run_page
 
 # pages with tests of their own
@@ -104,11 +103,7 @@ def test_a_room_below_another_is_not_drawn_above_it() -> None:
 def test_the_docs_build(tmp_path: Path) -> None:
     for module in ("sphinx", "myst_parser", "furo"):
         pytest.importorskip(module, reason="the docs are built with make setup")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", "-d", str(tmp_path / "trees")]
-    built = subprocess.run(
-        [*command, str(ROOT / "docs"), str(tmp_path / "html")], capture_output=True, text=True, check=False
-    )
-    assert built.returncode == 0, built.stderr
+    run("tests.integration.docs.build", str(ROOT / "docs"), str(tmp_path), out=tmp_path / "out", error=tmp_path / "err")
     pages = {path.stem for path in PAGES if path.parent == Path("docs")}
     assert {path.stem for path in (tmp_path / "html").glob("*.html")} >= pages
     assert 'id="lightning_gammabo.GammaLRSearch"' in (tmp_path / "html" / "api.html").read_text(encoding="utf-8")

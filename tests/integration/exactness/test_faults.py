@@ -126,6 +126,8 @@ RAISES = {
 @pytest.fixture(autouse=True)
 def nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
+    # workers of a loader that nobody holds any more are waited for so long, one after the other
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
     Trap.candidates = 0
     threads, handlers = set(threading.enumerate()), signal.getsignal(signal.SIGTERM)
     yield

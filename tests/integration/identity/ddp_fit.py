@@ -101,23 +101,25 @@ def main(out: str) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo")
+    # with three processes no fit is compared with the one that follows it: see test_ddp.py
+    follow = fit if torch.distributed.get_world_size() == 2 else lambda *_, **__: None
     fits: dict[str, Any] = {"plain": fit()}
     for commit in ("copy", "replay"):
         fits[f"{commit} one"] = fit(gamma_search("thesis", first_random=1, first_model=0, commit=commit))
         search = gamma_search("thesis", sampler="random", first_random=1, first_model=2, commit=commit)
         fits[f"{commit} many"] = fit(search)
         fits[f"{commit} history"] = search.history
-        fits[f"{commit} followed"] = fit(Follows([record.chosen.lr for record in search.history]))
+        fits[f"{commit} followed"] = follow(Follows([record.chosen.lr for record in search.history]))
     search = searching_in_part(score_samples=14)
     fits["short many"] = fit(search)
     fits["short history"] = search.history
-    fits["short followed"] = fit(known(search))
+    fits["short followed"] = follow(known(search))
     search = gamma_search(
         "once", sampler=ListSampler([0.2]), objective="val_acc", monitor_loss="judged", annealing="constant"
     )
     fits["back many"] = fit(search, module=LosesGround)
     fits["back rates"] = search.rates
-    fits["back followed"] = fit(GoesBack([rate.start for rate in search.rates], {2: 0}), module=LosesGround)
+    fits["back followed"] = follow(GoesBack([rate.start for rate in search.rates], {2: 0}), module=LosesGround)
     for how, module in (*((how, functools.partial(FailsOnOneRank, how)) for how in FAILS), ("by hand", RaisesByHand)):
         search = searching()
         fits[f"{how} many"] = fit(search, module=module)

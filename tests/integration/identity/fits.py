@@ -8,19 +8,22 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 
+from tests.helpers.matrix import WHOLE
 from tests.integration.identity.fingerprint import Calls, fingerprint, plain
 from tests.integration.identity.followers import Follows
 from tests.integration.identity.scenarios import Scenario
 
+EPOCHS = 3 if WHOLE else 2
+"""what the first epoch leaves behind is seen in the second"""
 QUIET = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
 
 
-def fit(scenario: Scenario, *callbacks: Callback) -> dict[str, Any]:
-    """The fingerprint of a fit of three epochs unless the scenario says otherwise."""
+def fit(scenario: Scenario, *callbacks: Callback, epochs: int = 3) -> dict[str, Any]:
+    """The fingerprint of a fit of so many epochs unless the scenario says otherwise."""
     seed_everything(1, verbose=False)
     calls = Calls()
     quiet = {} if scenario.trainer.get("barebones") else QUIET
-    options = {"max_epochs": 3, "accelerator": "cpu", **quiet, **scenario.trainer}
+    options = {"max_epochs": epochs, "accelerator": "cpu", **quiet, **scenario.trainer}
     trainer = Trainer(callbacks=[*callbacks, *scenario.callbacks(), calls], **options)
     module = scenario.module()
     if scenario.datamodule is not None:
@@ -30,8 +33,13 @@ def fit(scenario: Scenario, *callbacks: Callback) -> dict[str, Any]:
     return fingerprint(trainer, module, calls)
 
 
+def short_fit(scenario: Scenario, *callbacks: Callback) -> dict[str, Any]:
+    """The fingerprint of a fit of :data:`EPOCHS` unless the scenario says otherwise."""
+    return fit(scenario, *callbacks, epochs=EPOCHS)
+
+
 def fit_with_files(scenario: Scenario, out: Path, *callbacks: Callback) -> dict[str, Any]:
-    """The same, with what the scenario's callbacks hold and the weights in all checkpoints that they wrote."""
+    """The same as :func:`short_fit`, with what callbacks of the scenario hold and all checkpoints that they wrote."""
     seed_everything(1, verbose=False)
     calls = Calls()
     options = dict(scenario.trainer)
@@ -43,7 +51,7 @@ def fit_with_files(scenario: Scenario, out: Path, *callbacks: Callback) -> dict[
     writes = any("Checkpoint" in type(callback).__name__ for callback in own)
     trainer = Trainer(
         callbacks=[*first, *own, *last, calls], default_root_dir=out,
-        **{"max_epochs": 3, "accelerator": "cpu", **QUIET, "enable_checkpointing": writes, **options},
+        **{"max_epochs": EPOCHS, "accelerator": "cpu", **QUIET, "enable_checkpointing": writes, **options},
     )  # fmt: skip
     module = scenario.module()
     trainer.fit(module, scenario.train(), scenario.val() if scenario.val else None)

@@ -599,3 +599,11 @@ SCENARIOS: dict[str, Scenario] = {
     },
     "scheduler by hand": Scenario(SchedulerByHand, search=SCALE, follows=False),
 }
+
+TYPICAL = (
+    "shuffled", "augmented workers", "augmented persistent workers", "own generators", "iterable, limited",
+    "combined", "takes iterator", "datamodule", "keeps state", "metrics", "groups", "by hand", "lbfgs",
+    "writes in validation", "accumulates over a limit", "validates in mid-epoch", "stops in mid-epoch",
+    "no validation", "augmented validation, persistent workers", "counting callback",
+)  # fmt: skip
+"""one of each kind, for a second way of searching where the first one goes through all"""

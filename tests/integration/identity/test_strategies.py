@@ -10,7 +10,7 @@ import pytest
 
 from lightning_gammabo import SearchHistory
 from tests.helpers.matrix import WHOLE
-from tests.helpers.ranks import run_ranks
+from tests.helpers.ranks import run_alone, run_ranks
 from tests.integration.identity.fingerprint import differences
 from tests.integration.identity.strategy_fit import OWN_PROCESSES
 
@@ -29,8 +29,9 @@ CELLS = [
     ("strategy", "processes"), [cell for cell in CELLS if WHOLE or cell == ("ddp_find_unused_parameters_true", 2)]
 )
 def test_a_searched_fit_is_the_plain_one(strategy: str, processes: int, tmp_path: Path) -> None:
-    module, alone = "tests.integration.identity.strategy_fit", strategy in OWN_PROCESSES
-    ranks = run_ranks(module, str(tmp_path), strategy, out=tmp_path, processes=processes, alone=alone)
+    command = ("tests.integration.identity.strategy_fit", str(tmp_path), strategy)
+    alone = strategy in OWN_PROCESSES
+    ranks = run_alone(*command, out=tmp_path) if alone else run_ranks(*command, out=tmp_path, processes=processes)
     assert set(ranks.codes) == {0}, ranks.said
     fits: dict[str, Any] = pickle.loads((tmp_path / "0.pkl").read_bytes())
     for rank in range(processes):

@@ -49,9 +49,11 @@ def fit(
     }
 
 
-if __name__ == "__main__":
+def main(name: str, epochs: str, out: str, *checkpoint: str) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    given, count, folder, *rest = sys.argv[1:]
-    result = fit(given, int(count), Path(folder), *rest)
-    Path(folder, "result.pkl").write_bytes(pickle.dumps(result))
+    Path(out, "result.pkl").write_bytes(pickle.dumps(fit(name, int(epochs), Path(out), *checkpoint)))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

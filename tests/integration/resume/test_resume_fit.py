@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +11,20 @@ import torch
 
 from lightning_gammabo import ListSampler
 from lightning_gammabo.determinant.objective import CustomObjective, ValidationMetrics
+from tests.helpers.matrix import WHOLE
+from tests.helpers.processes import run
 from tests.helpers.searching import SHORT
 from tests.integration.resume.resumed_fit import fit
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-ROOT = Path(__file__).parents[3]
 
 
-@pytest.mark.parametrize("commit", ["copy", "replay"])
+WAYS = ["shuffled", "workers", "augmented", "loader generator", "data generators", "groups", "stops in mid-epoch"]
+
+
 @pytest.mark.parametrize(
-    "name",
-    ["shuffled", "workers", "augmented", "loader generator", "data generators", "groups", "stops in mid-epoch"],
+    ("name", "commit"),
+    [(name, "copy") for name in WAYS] + [(name, "replay") for name in (WAYS if WHOLE else ("augmented", "groups"))],
 )
 def test_resumed_after_any_epoch(name: str, commit: Any, tmp_path: Path) -> None:
     whole = fit(name, 3, tmp_path / "whole", commit=commit)
@@ -120,24 +120,20 @@ def test_resumed_where_the_loss_stalls(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_resumed_in_a_new_process(tmp_path: Path) -> None:
-    def run(epochs: int, out: Path, *checkpoint: str) -> Any:
-        out.mkdir()
-        command = [
-            sys.executable,
-            "-m",
-            "tests.integration.resume.resumed_fit",
-            "augmented",
-            str(epochs),
-            str(out),
-            *checkpoint,
-        ]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, timeout=200)
-        return pickle.loads((out / "result.pkl").read_bytes())
-
-    whole = run(3, tmp_path / "whole")
-    run(2, tmp_path / "stopped")
-    resumed = run(3, tmp_path / "resumed", str(tmp_path / "stopped" / "epoch=1.ckpt"))
+    whole = fit("augmented", 3, tmp_path / "whole")
+    fit("augmented", 2, tmp_path / "stopped")
+    (tmp_path / "resumed").mkdir()
+    out, checkpoint = tmp_path / "resumed", str(tmp_path / "stopped" / "epoch=1.ckpt")
+    run(
+        "tests.integration.resume.resumed_fit",
+        "augmented",
+        "3",
+        str(out),
+        checkpoint,
+        out=out / "out",
+        error=out / "err",
+    )
+    resumed = pickle.loads((tmp_path / "resumed" / "result.pkl").read_bytes())
     assert [key for key in whole if whole[key] != resumed[key]] == []
 
 

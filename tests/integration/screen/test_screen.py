@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_gammabo import GammaLRSearch, SearchHistory
 from lightning_gammabo.report.progress import SearchProgress
+from tests.helpers.processes import run
 from tests.helpers.searching import searching, searching_in_part
 
 BATCHES = 5
@@ -166,22 +165,13 @@ def test_lightnings_bar_shows_the_present_rate(progress: bool) -> None:
     assert "lr" not in trainer.callback_metrics
 
 
-SCRIPT = """
-from tests.integration.screen.test_screen import fit, searching
-search = searching(history_file="history.jsonl")
-fit(search, max_epochs=2)
-print(search.history)
-"""
-
-
 def test_each_search_is_a_line_of_standard_output_and_standard_error_has_nothing(tmp_path: Path) -> None:
-    root = Path(__file__).parents[3]
-    command = [sys.executable, "-W", "ignore", "-c", f"import sys; sys.path.insert(0, {str(root)!r})\n{SCRIPT}"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, cwd=tmp_path)
-    lines = ran.stdout.splitlines()
+    out, error = tmp_path / "out", tmp_path / "error"
+    run("tests.integration.screen.printed_fit", str(tmp_path), out=out, error=error)
+    lines = out.read_text().splitlines()
     for epoch in range(2):
         (line,) = [line for line in lines if line.startswith(f"GammaLRSearch: epoch {epoch}: peak ")]
         assert "of 3 candidates" in line
-    assert "GammaLRSearch" not in ran.stderr
+    assert "GammaLRSearch" not in error.read_text()
     # the table is the same where it is read from the file
-    assert ran.stdout.count(str(SearchHistory.load(tmp_path / "history.jsonl"))) == 2
+    assert out.read_text().count(str(SearchHistory.load(tmp_path / "history.jsonl"))) == 2

@@ -24,6 +24,7 @@ from hypothesis.stateful import (
 from lightning_gammabo.bayesopt import LearningRateSpace, make_search
 from lightning_gammabo.bayesopt.factory import SEARCHES
 from lightning_gammabo.records import Trial
+from tests.helpers.matrix import WHOLE
 
 KINDS = [kind for kind in SEARCHES if kind != "list"]
 BOTORCH = ("gaussian", "gaussian_log_ei", "gaussian_pi")
@@ -155,7 +156,8 @@ class AnyOrder(RuleBasedStateMachine):
 @pytest.mark.parametrize("kind", [*KINDS, "list"])
 def test_any_order_of_events(kind: str) -> None:
     machine = type(f"AnyOrder_{kind}", (AnyOrder,), {"kind": kind})
-    few, many = settings(max_examples=4, stateful_step_count=10), settings(max_examples=25, stateful_step_count=25)
+    few = settings(max_examples=4, stateful_step_count=10)
+    many = settings(max_examples=25 if WHOLE else 10, stateful_step_count=25)
     options = {"deadline": None, "derandomize": True}
     run_state_machine_as_test(machine, settings=settings(few if kind in BOTORCH else many, **options))
 

@@ -165,15 +165,14 @@ def test_a_loss_that_only_training_logs_gives_no_reference() -> None:
 )
 def test_a_mistyped_name_of_the_validation_is_found_before_training(named: dict[str, str], found: str) -> None:
     keys = MetricKeys(Objective(), **{"monitor_loss": None, "monitor_accuracy": None, **named})
-    untrained = Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 1.0, "val_acc": 0.5})
     with pytest.raises(ValueError, match=found):
-        keys.check_untrained(untrained)
+        keys.see({"val_loss": 1.0, "val_acc": 0.5}, whole=True)
 
 
 @pytest.mark.parametrize("name", ["train_loss", "loss", "train_val_gap", "interval_loss", "val_loss"])
 def test_what_only_training_logs_is_not_missed_before_it(name: str) -> None:
     keys = MetricKeys(Objective(), monitor_loss=name, monitor_accuracy=None)
-    keys.check_untrained(Outcome(state=TrialState.COMPLETE, metrics={"val_loss": 1.0}))
+    keys.see({"val_loss": 1.0}, whole=True)
 
 
 def test_a_loss_of_the_training_is_known_as_one() -> None:
@@ -223,13 +222,11 @@ def test_a_name_is_verified_by_a_sanity_check_or_missed_by_a_whole_validation() 
     assert read.unverified
     read.see({"val/nll"})
     assert not read.unverified
-    missed = keys("val_f1")
+    missed = keys("f1")
     missed.see({"val_acc", "val_loss"}, whole=True)
     assert not missed.unverified  # it is known
-    missed.check_names({"val_f1"})
-    with pytest.raises(
-        NotLogged, match=r"objective='val_f1'\): no such metric .* logged are \['val_acc', 'val_loss'\]"
-    ):
+    missed.check_names({"f1"})
+    with pytest.raises(NotLogged, match=r"objective='f1'\): no such metric .* logged are \['val_acc', 'val_loss'\]"):
         missed.check_names({"train_loss"})
 
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any, get_args
 
 import pytest
@@ -67,20 +65,3 @@ def test_apart_figures_are_not_pyplots() -> None:
     assert figure.get_figwidth() == 4.0
     plot(searched_history(1), "schedule")
     assert len(plt.get_fignums()) == 1
-
-
-def test_matplotlib_jinja2_and_botorch_wait_until_they_are_needed() -> None:
-    code = """
-import sys
-import lightning_gammabo
-from lightning_gammabo.report import html, loggers
-print([name for name in ("matplotlib", "jinja2", "botorch", "gpytorch", "PIL") if name in before(sys.modules)])
-"""
-    # torch and Lightning import some of them by themselves, where these are installed
-    code = code.replace("before(sys.modules)", "set(sys.modules) - theirs").replace(
-        "import lightning_gammabo\n",
-        "import torch, lightning.pytorch, torchmetrics\ntheirs = set(sys.modules)\nimport lightning_gammabo\n",
-        1,
-    )
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
-    assert out.stdout.strip() == "[]"

@@ -118,6 +118,12 @@ def test_a_cap_is_part_of_the_price() -> None:
     )
 
 
+def test_longer_candidates_keep_to_the_cap_and_are_not_named_where_it_has_no_room_for_them() -> None:
+    assert words_of().endswith("candidates are made longer: at most 1.71x.")
+    assert words_of(max_overhead=0.5).endswith("candidates are made longer: at most 1.50x.")
+    assert "made longer" not in words_of(TINY, sampler=ListSampler([0.01, 0.1]), max_overhead=0.1)
+
+
 def test_validations_are_counted_only_where_the_data_have_a_length() -> None:
     words = words_of(RunShape(epochs=3, batches=None, val_ratio=None))
     assert "whole epochs" in words

@@ -142,6 +142,11 @@ def test_the_gate_says_what_it_saw() -> None:
     assert gate_reason(result(0.9), [record(1.0)], 0.01) == "the present rate still improves: search loss 0.9 after 1"
 
 
+def test_a_score_of_zero_may_be_the_best() -> None:
+    trained = [result(1.0, score=score, number=number) for number, score in enumerate((-0.1, 0.0, -0.2))]
+    assert rules().learnt_leader(trained) is trained[1]
+
+
 def test_equal_scores_say_nothing() -> None:
     assert says_nothing(results(0.5, 0.5, 0.5))
     assert not says_nothing(results(0.5, 0.5))
