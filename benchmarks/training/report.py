@@ -225,20 +225,22 @@ def short_table(found: Found) -> str:
 
 
 def price_table(rows: list[dict[str, Any]], method: str = "epochwise") -> str:
-    """What the default costs, and what it ends with beside the tuned schedule, by length of run."""
-    header = ["run", "tasks", "seeds", "configured rate", "passes", "with validation", "test loss, %", "worst task, %"]
+    """What the default costs, and what it ends with beside the tuned schedule, by length of run and configured rate."""
+    header = ["run", "tasks", "seeds", "passes", "with validation", "test loss, %", "worst task, %"]
     lines = []
     for epochs, steps in sorted({(row["epochs"], steps_of(row)) for row in rows if row["method"] == method}):
         here = [row for row in rows if (row["epochs"], steps_of(row)) == (epochs, steps)]
         found = {name: entries(row for row in here if row["workload"] == name) for name in WORKLOADS}
-        for start, words in STARTS.items():
+        cells: list[list[str]] = []
+        for start in STARTS:
             ours = {n: e for n, es in found.items() for e in es.values() if (e.method, e.start) == (method, start)}
             gaps = [gap.mean for n, e in ours.items() if (o := tuned(found[n])) and (gap := difference(e, o, "loss"))]
             if ours:
                 costs = [f"{mean(e.mean(name) for e in ours.values()):.2f}" for name in ("passes", "passes_all")]
                 quality = [f"{mean(gaps):+.1f}", f"{max(gaps):+.1f}"] if len(gaps) == len(ours) else ["-", "-"]
-                seeds = str(min(len(e.runs) for e in ours.values()))
-                lines.append([f"{epochs} x {steps}", str(len(ours)), seeds, words, *costs, *quality])
+                cells.append([str(len(ours)), str(min(len(e.runs) for e in ours.values())), *costs, *quality])
+        joined = [" / ".join(dict.fromkeys(same) if i < 2 else same) for i, same in enumerate(zip(*cells, strict=True))]
+        lines.append([f"{epochs} x {steps}", *joined])
     return table(header, lines)
 
 
@@ -261,7 +263,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
             ]
     text += [
         "## What the default costs, by length of run\n",
-        "Epochs x steps; means over tasks; the loss beside the tuned schedule, where its runs were made:\n",
+        "Epochs x steps; means over tasks from the right rate / 100 times too small / 100 times too large:\n",
         price_table(rows),
     ]
     return "\n".join(text)

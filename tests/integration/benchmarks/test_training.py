@@ -119,7 +119,7 @@ def test_differences_are_paired_by_seed(bench: SimpleNamespace, rows: list[dict[
 
 
 def test_the_price_by_length_of_run(bench: SimpleNamespace, rows: list[dict[str, Any]]) -> None:
-    assert "| 10 x 25 | 1 | 2 | right | 1.00 | 1.75 | +0.0 | +0.0 |" in bench.report.price_table(rows, "once")
+    assert "| 10 x 25 | 1 | 2 | 1.00 | 1.75 | +0.0 | +0.0 |" in bench.report.price_table(rows, "once")
 
 
 def test_the_pages_are_made_of_the_rows(
