@@ -37,6 +37,10 @@ LOSS_RATIO = 1.1
 """an epoch that ends at so many times an earlier one's loss has regressed"""
 PATIENCE = 2
 """epochs in a row that have to regress, against the best one"""
+FEW_BATCHES = 5
+"""validation batches below which their paired error says little"""
+FEW_PATIENCE = 3
+"""epochs in a row that have to regress there, whatever that error is"""
 STILL_HIGH = 0.5
 """annealing factor above which a regression is expected to pass: the rate will fall, and the loss with it"""
 N_SIGMA = 3.0
@@ -243,7 +247,7 @@ class BestWeights:
         annealing: float = 0.0,
         batches: Batches = (),
     ) -> Regression | None:
-        """Look at how an epoch ended; restore the best weights where it, or the last two, regressed.
+        """Look at how an epoch ended; restore the best weights where it, or the last ones, regressed.
 
         Args:
             epoch: the epoch that has ended.
@@ -264,11 +268,13 @@ class BestWeights:
             self._held = HeldWeights.take(module, optimizers)
             self._batches = list(batches)
             return None
-        worse = 0.0 < LOSS_RATIO * self.least < loss and not is_within_noise(self._batches, batches)
-        lost = worse and 0.0 < LOSS_RATIO * self._began < loss  # all that was gained since
-        counts = worse and annealing <= STILL_HIGH
-        self._regressed = PATIENCE if lost else self._regressed + 1 if counts else 0
-        if self._regressed < PATIENCE or self._count == MAX_RESTORES:
+        worse, sure = 0.0 < LOSS_RATIO * self.least < loss, not is_within_noise(self._batches, batches)
+        lost = worse and sure and 0.0 < LOSS_RATIO * self._began < loss  # all that was gained since
+        few = 0 < len(batches) < FEW_BATCHES
+        counts = worse and (sure or few) and annealing <= STILL_HIGH
+        patience = FEW_PATIENCE if few else PATIENCE
+        self._regressed = patience if lost else self._regressed + 1 if counts else 0
+        if self._regressed < patience or self._count == MAX_RESTORES:
             return None
         self._regressed, self._count = 0, self._count + 1
         ended = (

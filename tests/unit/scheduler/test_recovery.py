@@ -12,7 +12,7 @@ from torch import nn
 from lightning_gammabo.determinant.metrics import MetricKeys
 from lightning_gammabo.determinant.objective import Objective
 from lightning_gammabo.records import EpochRecord, Result, TrialState
-from lightning_gammabo.scheduler.recovery import MAX_RESTORES, BestWeights, Recovery
+from lightning_gammabo.scheduler.recovery import MAX_RESTORES, Batches, BestWeights, Recovery
 from lightning_gammabo.scheduler.search_range import SearchRange
 from tests.helpers.runs import NotedMessages
 
@@ -28,10 +28,10 @@ class Run:
         self.best = BestWeights()
         self.reasons: list[str] = []
 
-    def ends(self, epoch: int, loss: float | None) -> int | None:
+    def ends(self, epoch: int, loss: float | None, batches: Batches = ()) -> int | None:
         with torch.no_grad():
             self.module.weight.fill_(float(epoch))
-        lost = self.best.see(epoch, loss, self.module, self.optimizers)
+        lost = self.best.see(epoch, loss, self.module, self.optimizers, batches=batches)
         if lost is not None:
             self.reasons.append(lost.reason)
         held = int(self.module.weight.item())
@@ -53,6 +53,27 @@ def test_what_was_not_validated_is_no_evidence() -> None:
     run = Run()
     losses = (0.9, 0.5, 0.56, None, math.nan, 0.56, 0.56)
     assert [run.ends(epoch, loss) for epoch, loss in enumerate(losses)] == [None] * 5 + [1, None]
+
+
+@pytest.mark.parametrize(
+    ("n_batches", "went"),
+    [
+        (1, [None, None, None, 1, None]),  # three in a row, since the error of so few says little
+        (2, [None, None, None, 1, None]),
+        (4, [None, None, None, 1, None]),
+        (5, [None] * 5),  # the paired error says that this is noise
+    ],
+)
+def test_few_batches_need_three_epochs_and_no_paired_error(n_batches: int, went: list[int | None]) -> None:
+    run = Run()
+    best = [(0.5, 10.0)] * n_batches
+    # in one batch much worse, in the others a little better: all in all by two fifths
+    now = [(0.5 + 0.3 * n_batches, 10.0), *[(0.4, 10.0)] * (n_batches - 1)]
+    loss = sum(mean for mean, _ in now) / n_batches
+    run.ends(0, 2.0, [(2.0, 10.0)] * n_batches)
+    found = [run.ends(1, 0.5, best), *(run.ends(epoch, loss, now) for epoch in range(2, 6))]
+    assert loss > 0.6
+    assert found == went
 
 
 def test_it_goes_back_at_once_where_all_that_was_gained_is_lost() -> None:
