@@ -54,6 +54,9 @@ class Length(NamedTuple):
 
 STARTS = {1.0: "right", 0.01: "100x too small", 100.0: "100x too large"}
 
+ELSEWHERE = ("constant", "linear", "onecycle")
+"""schedules that only the page of all tables shows"""
+
 PARTS = ("once", NO_RECOVERY)
 """the default without one of its parts"""
 
@@ -217,7 +220,7 @@ def short_table(found: Found) -> str:
     rows = []
     for label in dict.fromkeys(label for here in found.values() for label in here):
         here = [entries_[label] for entries_ in found.values() if label in entries_]
-        if here[0].ours or ", start" not in label:
+        if here[0].ours or (", start" not in label and here[0].method not in ELSEWHERE):
             total = f"{sum(entry.mean('passes_all') for entry in here) / len(here):.2f}"
             gaps = [pooled(found, label, kind, tuned) for kind in ("loss", "accuracy")]
             rows.append([f"**{label}**" if here[0].ours else label, total, *gaps])
