@@ -13,7 +13,7 @@ from lightning_gammabo import GammaLRSearch, SearchPolicy
 from tests.helpers.matrix import WHOLE
 from tests.helpers.searching import searching, searching_in_part
 from tests.integration.identity.fingerprint import differences
-from tests.integration.identity.fits import short_fit
+from tests.integration.identity.fits import fit
 from tests.integration.identity.followers import known
 from tests.integration.identity.scenarios import SCENARIOS, TYPICAL
 
@@ -29,27 +29,27 @@ FOLLOWS = FOLLOWS if WHOLE else [name for name in FOLLOWS if name in TYPICAL]
 def test_one_candidate_is_the_plain_annealed_fit(name: str, policy: str) -> None:
     scenario = SCENARIOS[name]
     search = searching(policy=policy, sampler="gamma", first_model=0, later_candidates=1)
-    searched = short_fit(scenario, search)
+    searched = fit(scenario, search)
     assert len(search.history) > 0
-    assert differences(short_fit(scenario, known(search)), searched) == []
+    assert differences(fit(scenario, known(search)), searched) == []
 
 
 @pytest.mark.parametrize("name", FOLLOWS)
 def test_short_candidates_that_go_on_are_the_plain_fit_at_the_chosen_peaks(name: str) -> None:
     scenario = SCENARIOS[name]
     search = searching_in_part(annealing="cosine")
-    searched = short_fit(scenario, search)
+    searched = fit(scenario, search)
     assert [record.epoch for record in search.history] == [rate.epoch for rate in search.rates]
-    assert differences(short_fit(scenario, known(search)), searched) == []
+    assert differences(fit(scenario, known(search)), searched) == []
 
 
 @pytest.mark.parametrize("name", ["shuffled", "keeps state", "persistent workers", "counting callback"])
 def test_replayed_short_candidates_are_the_same(name: str) -> None:
     scenario = SCENARIOS[name]
     search = searching_in_part(commit="replay")
-    searched = short_fit(scenario, search)
+    searched = fit(scenario, search)
     assert {record.commit for record in search.history} == {"replay"}
-    assert differences(short_fit(scenario, known(search)), searched) == []
+    assert differences(fit(scenario, known(search)), searched) == []
 
 
 WORDS: dict[str, tuple[dict[str, Any], bool, bool]] = {
@@ -67,5 +67,5 @@ def test_what_one_candidate_means(name: str) -> None:
     given, without, within = WORDS[name]
     for scenario, plain in ((SCENARIOS["shuffled"], without), (SCENARIOS["scheduler: epoch"], within)):
         search = GammaLRSearch(**given, progress=False)
-        assert (differences(short_fit(scenario), short_fit(scenario, search)) == []) is plain
+        assert (differences(fit(scenario), fit(scenario, search)) == []) is plain
         assert {len(record.results) for record in search.history} == {1}

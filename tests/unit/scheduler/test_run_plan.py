@@ -178,12 +178,12 @@ def test_the_cost_of_one_search() -> None:
 @pytest.mark.parametrize("policy", POLICIES)
 def test_a_run_of_many_epochs_is_planned_at_once(policy: str) -> None:
     """Runs that an early stop will end are given 100,000 epochs; going through all of them for each took hours."""
-    began = time.perf_counter()
+    began = time.process_time()
     plan = plan_of(policy, RunShape(epochs=100_000, batches=100, val_ratio=0.3), cap=0.01)
     assert plan.usual is not None
     assert plan.planned is not None
     assert plan.epoch_plan(first=False).share > 0.0
-    assert time.perf_counter() - began < 5.0
+    assert time.process_time() - began < 5.0
 
 
 # ---- searches that would cost too much for each epoch
