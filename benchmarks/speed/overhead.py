@@ -3,9 +3,11 @@
 A search of ``K`` candidates trains and validates ``K`` epochs. The ratio printed is the processor time of such a search
 (state taken, rewound, end states held, winner committed; its proposals cost nothing: they are a list) over ``K`` times
 a plain epoch with its validation, both from the same process, plain and searched fits in turn, medians of several
-rounds: once with a bare Trainer (no progress bar, logger or checkpoints) and once as Lightning sets it up by default,
-where a plain epoch pays for a bar, log lines and a checkpoint that candidates do without. Memory is the peak above
-what the model, its optimizer and one step need, in copies of parameters, buffers and optimizer state.
+rounds. Each epoch's time is in units of its own optimizer steps, forward and backward pass included: a machine's speed
+drifts by a quarter within a minute, and the ratio of two times would show that. Once with a bare Trainer (no progress
+bar, logger or checkpoints) and once as Lightning sets it up by default, where a plain epoch pays for a bar, log lines
+and a checkpoint that candidates do without. Memory is the peak above what the model, its optimizer and one step need,
+in copies of parameters, buffers and optimizer state.
 
 Usage: ``python -m benchmarks.speed.overhead [--candidates 12] [--rounds 5] [--json FILE]``
 """
@@ -24,7 +26,7 @@ import tempfile
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer, seed_everything
@@ -33,6 +35,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_gammabo import GammaLRSearch, ListSampler
+
+STEPS: list[float] = []
+"""seconds of the optimizer steps of this epoch; in this module, so that no search rewinds them"""
 
 
 class Classifier(LightningModule):
@@ -57,22 +62,41 @@ class Classifier(LightningModule):
         self.log("val_loss", nn.functional.cross_entropy(out, batch[1]))
         self.log("val_acc", (out.argmax(1) == batch[1]).float().mean())
 
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        began = time.process_time()
+        super().optimizer_step(*args, **kwargs)
+        STEPS.append(time.process_time() - began)
+
     def configure_optimizers(self) -> Any:
         kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[self.optimizer]
         return kind(self.parameters(), lr=1e-3)
+
+
+class EpochTime(NamedTuple):
+    """Seconds of the processor that an epoch took, and its optimizer steps alone."""
+
+    whole: float
+    steps: float
+    n_steps: int
+
+    @property
+    def in_steps(self) -> float:
+        """The time in units of a step of this very epoch."""
+        return self.whole / self.steps * self.n_steps
 
 
 class EpochTimes(Callback):
     """Seconds of the processor between the first and the last hook of an epoch; a busy machine does not count."""
 
     def __init__(self) -> None:
-        self.seconds: list[float] = []
+        self.epochs: list[EpochTime] = []
 
     def on_train_epoch_start(self, *args: Any) -> None:
+        STEPS.clear()
         self.began = time.process_time()
 
     def on_train_epoch_end(self, *args: Any) -> None:
-        self.seconds.append(time.process_time() - self.began)
+        self.epochs.append(EpochTime(time.process_time() - self.began, sum(STEPS), len(STEPS)))
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -100,7 +124,7 @@ def loaders(setting: dict[str, Any]) -> tuple[DataLoader[Any], DataLoader[Any]]:
     return DataLoader(train, setting["batch"], shuffle=True), DataLoader(val, setting["batch"])
 
 
-def fit(setting: dict[str, Any], epochs: int, *callbacks: Callback, bare: bool = True) -> list[float]:
+def fit(setting: dict[str, Any], epochs: int, *callbacks: Callback, bare: bool = True) -> list[EpochTime]:
     seed_everything(0, verbose=False)
     times = EpochTimes()
     model = Classifier(*(setting[name] for name in ("features", "width", "depth", "optimizer")))
@@ -112,23 +136,25 @@ def fit(setting: dict[str, Any], epochs: int, *callbacks: Callback, bare: bool =
             max_epochs=epochs, accelerator="cpu", callbacks=[times, *callbacks], enable_model_summary=False, **options
         )
         trainer.fit(model, *loaders(setting))
-    return times.seconds[1:]  # the first epoch warms caches
+    return times.epochs[1:]  # the first epoch warms caches
 
 
 def time_ratio(setting: dict[str, Any], candidates: int, rounds: int, *, bare: bool) -> dict[str, float]:
     rates = [1e-3 * (1 + i / 10) for i in range(candidates - 1)]
-    plain, searched = [], []
+    plain: list[EpochTime] = []
+    searched: list[EpochTime] = []
     for _ in range(rounds):
         plain += fit(setting, 4, bare=bare)
         # whole candidates in every epoch
         search = GammaLRSearch("thesis", sampler=ListSampler(rates), objective="loss", progress=False)
         searched += fit(setting, 3, search, bare=bare)
-    steps = -(-setting["train"] // setting["batch"])
+    epoch = statistics.median(time.whole for time in plain)
     return {
-        "plain epoch, seconds": statistics.median(plain),
-        "a step, milliseconds": 1e3 * statistics.median(plain) / steps,
-        "search, seconds": statistics.median(searched),
-        "ratio": statistics.median(searched) / (candidates * statistics.median(plain)),
+        "plain epoch, seconds": epoch,
+        "a step, milliseconds": 1e3 * epoch / plain[0].n_steps,
+        "search, seconds": statistics.median(time.whole for time in searched),
+        "ratio": statistics.median(time.in_steps for time in searched)
+        / (candidates * statistics.median(time.in_steps for time in plain)),
     }
 
 
