@@ -7,23 +7,20 @@ pieces of the stack back and takes them anew where a loop crosses their border),
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
 import pytest
-import torch
 
-from benchmarks.speed.overhead import SETTINGS, time_ratio
+from benchmarks.speed.overhead import SETTINGS, one_quiet_thread, time_ratio
 
 GOALS = {"500 images": 1.10, "a step of 5 ms, 25 steps": 1.03, "a step of 5 ms, 100 steps": 1.03}
 CANDIDATES, ROUNDS = 12, 3
 
 
 def measure(setting: dict[str, Any]) -> dict[str, float]:
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
+    one_quiet_thread()
     return time_ratio(setting, CANDIDATES, ROUNDS, bare=True)
 
 

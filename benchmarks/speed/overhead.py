@@ -158,6 +158,11 @@ def time_ratio(setting: dict[str, Any], candidates: int, rounds: int, *, bare: b
     }
 
 
+def one_quiet_thread() -> None:
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    torch.set_num_threads(1)
+
+
 class PeakMemory(Callback):
     """The most tensor memory alive at the end of any batch or validation, in bytes."""
 
@@ -210,8 +215,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="file for the numbers")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    torch.set_num_threads(1)
+    one_quiet_thread()
     results: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
         results[name] = time_ratio(setting, args.candidates, args.rounds, bare=True)

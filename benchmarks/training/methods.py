@@ -24,7 +24,14 @@ Method = Callable[[Run], Fitted]
 
 NO_RECOVERY = "no-recovery"
 """the default with its recovery off"""
-POLICIES = ("thesis", "epochwise", "once", "thorough", NO_RECOVERY)
+OURS: dict[str, str | SearchPolicy] = {
+    "thesis": "thesis",
+    "epochwise": "epochwise",
+    "once": "once",
+    "thorough": "thorough",
+    NO_RECOVERY: SearchPolicy(recover=False),
+}
+POLICIES = tuple(OURS)
 
 
 def scheduled(schedule: str | None, longer: int = 1) -> Method:
@@ -103,8 +110,7 @@ METHODS: dict[str, Method] = {
     "cosine-for-length": cosine_for_length,
     **TUNERS,
     **FREE,
-    **{policy: searched(policy) for policy in POLICIES if policy != NO_RECOVERY},
-    NO_RECOVERY: searched(SearchPolicy(recover=False)),
+    **{name: searched(policy) for name, policy in OURS.items()},
 }
 
 IGNORE_START = {"usual", *TUNERS, *FREE}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
@@ -233,7 +233,7 @@ def price_table(rows: list[dict[str, Any]], method: str = "epochwise") -> str:
     lines = []
     for epochs, steps in sorted({(row["epochs"], steps_of(row)) for row in rows if row["method"] == method}):
         here = [row for row in rows if (row["epochs"], steps_of(row)) == (epochs, steps)]
-        found = {name: entries(row for row in here if row["workload"] == name) for name in WORKLOADS}
+        found = by_task(here, WORKLOADS)
         cells: list[list[str]] = []
         for start in STARTS:
             ours = {n: e for n, es in found.items() for e in es.values() if (e.method, e.start) == (method, start)}
@@ -277,12 +277,14 @@ def by_length(rows: list[dict[str, Any]]) -> dict[Length, Found]:
     for tasks in (OTHER_KINDS, FAMILIAR):
         for epochs in sorted({row["epochs"] for row in rows if row["workload"] in tasks}):
             of_length = [row for row in rows if row["epochs"] == epochs]
-            lengths[Length(epochs, tasks is OTHER_KINDS)] = {
-                name: entries(row for row in of_length if row["workload"] == name)
-                for name in tasks
-                if any(row["workload"] == name for row in of_length)
-            }
+            lengths[Length(epochs, tasks is OTHER_KINDS)] = by_task(of_length, tasks)
     return lengths
+
+
+def by_task(rows: list[dict[str, Any]], tasks: Iterable[str]) -> Found:
+    """What was noted of these tasks, in their order; of those that have runs."""
+    found = {name: entries(row for row in rows if row["workload"] == name) for name in tasks}
+    return {name: here for name, here in found.items() if here}
 
 
 def page(rows: list[dict[str, Any]], images: Path) -> str:

@@ -158,31 +158,23 @@ OTHER_KINDS = {
 """tasks of 500 steps an epoch, by which the rules are judged; to be run for three epochs"""
 
 
-def of_length(name: str, steps: int, batch: int, source: str = "") -> Workload:
-    """A task of other kinds with another number of steps an epoch, no sample twice in one."""
-    work = OTHER_KINDS[name]
+def of_length(name: str, source: str, steps: int, batch: int) -> Workload:
+    """A task with another number of steps an epoch, of more data; no sample twice in one epoch."""
+    work = (FAMILIAR | OTHER_KINDS)[name]
     title = f"{work.title}, {steps} steps an epoch"
-    return replace(work, title=title, source=source or work.source, train=steps * batch, batch=batch)
+    return replace(work, title=title, source=source, train=steps * batch, batch=batch)
 
 
 LENGTHS = {
-    **{
-        f"{short}-{steps}": of_length(name, steps, 16, source)
-        for short, name, source in (
-            ("series", "forecast-rmsprop", "series-long"),
-            ("table", "imbalanced-adamw", "imbalanced-long"),
-        )
-        for steps in (500, 1000, 10_000)
-    },
-    "text-1000": of_length("text-onecycle", 1000, 10),
-    **{
-        f"images-{steps}": Workload(
-            f"Fashion-MNIST, MLP, SGD, {steps} steps an epoch",
-            "fashion-whole", mlp, sgd, train=steps * batch, batch=batch,
-        )
-        for steps, batch in ((1000, 16), (10_000, 5))
-    },
-}  # fmt: skip
+    f"{short}-{steps}": of_length(name, source, steps, batch)
+    for short, name, source, batches in (
+        ("series", "forecast-rmsprop", "series-long", {500: 16, 1000: 16, 10_000: 16}),
+        ("table", "imbalanced-adamw", "imbalanced-long", {500: 16, 1000: 16, 10_000: 16}),
+        ("text", "text-onecycle", "text", {1000: 10}),
+        ("images", "fashion-sgd", "fashion-whole", {1000: 16, 10_000: 5}),
+    )
+    for steps, batch in batches.items()
+}
 """runs of other lengths, for what a search costs there"""
 
 WORKLOADS = FAMILIAR | OTHER_KINDS | LENGTHS
